@@ -1,0 +1,193 @@
+/**
+ * The contract between the gateway and an adapter. Terms, used the same way in code, tables, API and docs:
+ *
+ *   adapter       code that speaks one system interface (folder under adapters/; installed by being there)
+ *   integration   one configured remote system: a row of external_integrations, settings checked by the adapter's configSchema
+ *   interaction   what a message asks for, in the standard's words: 'C-STORE', 'ADT^A08', 'create ServiceRequest'
+ *   control id    what the sender calls its message: SOP Instance UID, MSH-10, resource type + business identifier
+ *   exchange      one message and its answer = one row of sync_logs, for either direction
+ *   receipt       what became of an inbound message; the adapter turns it into the protocol's answer
+ *   outcome       what became of an outbound delivery
+ *
+ *     remote bytes -> adapter.inbound -> receive(message) -> [normalize, persist: one commit] -> Receipt -> answer on the wire
+ *     outbox row   -> adapter.outbound.deliver(delivery)  -> DeliveryOutcome -> sync_logs
+ *
+ * `receive` resolves only after the commit: whatever it returns may be told to the sender. An adapter sees no database and no queue.
+ */
+import type { z } from 'zod';
+import type { Mapper, Normalized } from './normalized.ts';
+import type { ReportDocument } from '#domain/report-document.ts';
+
+export interface Adapter<Config = unknown> {
+  /** Folder name and value of external_integrations.adapter. */
+  readonly name: string;
+  readonly title: string;
+  /** One sentence: which system, which direction, which standard. */
+  readonly summary: string;
+  /** Every field described with .describe(); secrets marked with .meta({ secret: true }). Forms, README tables and lint come from it. */
+  readonly configSchema: z.ZodType<Config>;
+  readonly inbound?: Inbound<Config>;
+  readonly outbound?: Outbound<Config>;
+  /** Does what a delivery would do up to the point where something would change on either side. Never throws. */
+  testConnection(config: Config, context: AdapterContext): Promise<ConnectionTest>;
+}
+
+/** A configured remote system as an adapter sees it: settings decrypted and parsed by its configSchema. */
+export interface Integration<Config = unknown> {
+  readonly integrationId: string;
+  readonly organizationId: string;
+  readonly name: string;
+  readonly config: Config;
+}
+
+/** The enabled integrations of one adapter, all organizations; reloaded while listening, so ask at each association or connection. */
+export interface IntegrationDirectory<Config = unknown> {
+  all(): readonly Integration<Config>[];
+}
+
+export type Inbound<Config = unknown> = (SocketInbound<Config> | HttpInbound<Config>) & {
+  readonly interactions: readonly string[];
+  /**
+   * Turns a message into rows. Reads message.head, message.facts and nothing else, so that a stored message can be replayed.
+   * Throws NormalizeError when the sender must change the message.
+   */
+  normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized>;
+};
+
+export interface SocketInbound<Config = unknown> {
+  readonly transport: 'socket';
+  /** Opens one listener that serves every integration of this adapter. */
+  listen(endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Listener>;
+}
+
+export interface HttpInbound<Config = unknown> {
+  readonly transport: 'http';
+  /** Path prefix on the gateway's HTTP port, e.g. '/fhir/r4'. */
+  readonly mount: string;
+  handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response>;
+}
+
+export interface Endpoint { readonly host: string; readonly port: number }
+/** `port` is the bound one (0 asks for any). close() refuses new work, lets running exchanges finish for `graceMilliseconds`, then cuts. */
+export interface Listener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
+
+/** Who is on the other side, as far as the protocol tells. `application` is the AE title, MSH-3|MSH-4 or client id. */
+export interface Peer { readonly address: string; readonly port: number; readonly application?: string; readonly tlsSubject?: string }
+
+export interface InboundMessage<Config = unknown> {
+  /** Undefined: no integration claims the sender; pass it anyway with a Refusal so that the refusal is on record. */
+  readonly integration: Integration<Config> | undefined;
+  readonly interaction: string;
+  readonly controlId: string;
+  readonly peer: Peer;
+  readonly receivedAt: Date;
+  /** Small JSON facts known beyond the bytes (presentation context, HTTP headers that matter); kept with the exchange. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** The first bytes: a whole HL7 or FHIR message; for DICOM the dataset at least up to Pixel Data. */
+  readonly head: Buffer;
+  /** The stored object when the body went to disk (DICOM); absent when `head` is the whole message, which is then kept in the database. */
+  readonly object?: StoredObject;
+  /** SHA-256 (hex) of the body as the sender sent it: the dataset, the frame, the request body. With controlId it tells a repeat from a conflict. */
+  readonly sha256: string;
+  readonly byteSize: number;
+}
+
+/** An inbound message as normalize sees it, at arrival or at replay. */
+export type StoredMessage<Config = unknown> = Pick<InboundMessage<Config>, 'interaction' | 'controlId' | 'facts' | 'head' | 'receivedAt'> & {
+  readonly integration: Integration<Config>;
+};
+
+/** Why an adapter refuses before anything is normalized (not allowed, malformed, not supported). Recorded, never silent. */
+export interface Refusal { readonly reason: RejectReason; readonly text: string; readonly location?: string }
+export type RejectReason =
+  | 'malformed'            // bytes that the standard does not allow
+  | 'unsupported'          // understood, but not a service of ours
+  | 'not-allowed'          // the sender may not (AE title, address, credentials)
+  | 'invalid'              // a required value is missing or wrong
+  | 'conflict';            // contradicts what is stored
+
+export type Receive = (message: InboundMessage<never> | InboundMessage, refusal?: Refusal) => Promise<Receipt>;
+
+/** What became of an inbound message. `exchangeId` is its sync_logs row. */
+export type Receipt = ReceiptBody & {
+  readonly exchangeId: string | undefined;
+  /** Tell afterwards whether the sender heard the answer, and its code; written to the exchange's answer leg. Never throws. */
+  answered(code: string, heard: boolean): void;
+};
+export type ReceiptBody =
+  | { readonly kind: 'accepted'; readonly links: Readonly<Record<string, string>> }   // rows and job are durable. 0000 | AA/CA | 201. links: table -> id
+  | { readonly kind: 'duplicate'; readonly answerCode: string | undefined; readonly links: Readonly<Record<string, string>> } // as before, no second effect
+  | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly text: string; readonly location?: string }  // the sender must change it: C000/A900 | AR/CR | 422
+  | { readonly kind: 'failed'; readonly text: string; readonly retryable: true };     // our trouble, nothing kept as accepted: A700 | AE/CE | 503
+
+/** The message cannot become rows until the sender changes it. `location` in the sender's words: PID-3, (0010,0020), /identifier/0. */
+export class NormalizeError extends Error {
+  readonly reason: RejectReason;
+  readonly location: string | undefined;
+  constructor(reason: RejectReason, text: string, location?: string) {
+    super(text);
+    this.name = 'NormalizeError';
+    this.reason = reason;
+    this.location = location;
+  }
+}
+
+export interface Outbound<Config = unknown> {
+  /** What can be sent, e.g. 'C-STORE', 'ORU^R01', 'transaction DiagnosticReport'. */
+  readonly interactions: readonly string[];
+  /** Sends one document. Never throws for what the network or the peer does: that is the outcome. Resending must be harmless at the receiver. */
+  deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome>;
+}
+
+export interface Delivery {
+  readonly deliveryId: string;
+  readonly organizationId: string;
+  /** Stays the same over attempts: SOP Instance UID, MSH-10 and resource identifiers are derived from it. */
+  readonly controlId: string;
+  readonly attempt: number;
+  readonly document: ReportDocument;
+}
+
+/** `sent` is what went on the wire (kept as the exchange's payload); `answer` what came back. */
+export type DeliveryOutcome = (
+  | { readonly kind: 'delivered'; readonly answerCode: string }
+  | { readonly kind: 'refused'; readonly answerCode: string; readonly text: string }       // permanent: a person must look
+  | { readonly kind: 'unreachable'; readonly text: string; readonly retryAfterMilliseconds?: number } // never left, or the peer said "later": retry
+  | { readonly kind: 'unconfirmed'; readonly text: string }                                // sent, no answer: retried, because the receiver dedupes
+) & { readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly answer?: Buffer };
+
+export interface ConnectionTest { readonly ok: boolean; readonly steps: readonly ConnectionStep[] }
+export interface ConnectionStep { readonly step: string; readonly ok: boolean; readonly milliseconds: number; readonly detail: string; readonly advice?: string }
+
+export interface AdapterContext {
+  readonly log: AdapterLog;
+  /** Aborted when the gateway stops. */
+  readonly signal: AbortSignal;
+  now(): Date;
+  /** Opens a streaming write into the object store. */
+  store(hint: { extension: string }): Promise<ObjectWriter>;
+  /** Resolves a bearer token to the organization and role it stands for; undefined when it is unknown, expired or revoked. */
+  authenticate(bearerToken: string): Promise<Principal | undefined>;
+}
+export interface Principal { readonly organizationId: string; readonly userId: string; readonly role: string; readonly name: string }
+
+/** No PHI: ids, codes, counts and durations only. */
+export interface AdapterLog {
+  debug(facts: object, text: string): void;
+  info(facts: object, text: string): void;
+  warn(facts: object, text: string): void;
+  error(facts: object, text: string): void;
+}
+
+/**
+ * A file being written: temporary until finish() has fsynced and renamed it. write() keeps a reference to the chunk until written;
+ * when it returns a promise the writer wants the sender to wait (backpressure). After abort() or a failed finish() no file is left.
+ */
+export interface ObjectWriter {
+  write(chunk: Buffer): void | Promise<void>;
+  readonly byteSize: number;
+  finish(): Promise<StoredObject>;
+  abort(): Promise<void>;
+}
+/** Durable when returned: file and directory entry are fsynced. `location` is relative to the store. */
+export interface StoredObject { readonly location: string; readonly byteSize: number }
