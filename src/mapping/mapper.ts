@@ -1,0 +1,89 @@
+/**
+ * Runs the declarative files of mappings/ over parsed messages:
+ *
+ *   mappings/*.yaml --createMapper, once--> closures --map(name, reader, settings)--> rows per table + warnings + trace
+ *
+ * A mapping says where each column comes from; what to do with the rows is the adapter's and the pipeline's business.
+ */
+import type { MapSettings, MappedRows, Mapper, SourceReader } from '#gateway/normalized.ts';
+import { compileConditions } from './condition.ts';
+import { compileField, resolveSetting } from './field.ts';
+import type { Row, Run } from './field.ts';
+import type { BlockSpec, CodeTable, FieldSpec, MappingFile, SourceKind } from './format.ts';
+import { loadMappings } from './load.ts';
+import { placeOf } from './source.ts';
+import type { Place } from './source.ts';
+
+/**
+ * Loads, checks and compiles all files of the directory; throws MappingFileError with every problem. The mapper keeps what it
+ * loaded for its lifetime. It throws NormalizeError where a required value is missing, and an Error for an unknown mapping name.
+ * In `rows`, a table written as fields is one object (perhaps empty), one written as blocks is a list.
+ */
+export function createMapper(directory: string): Mapper {
+  const { files, codes } = loadMappings(directory);
+  const compiled = new Map([...files].map(([name, file]) => [name, compileMapping(file, codes)]));
+  return (mapping, source, settings = {}) => {
+    const run = compiled.get(mapping);
+    if (run === undefined) throw new Error(`There is no mapping '${mapping}' in ${directory} (there are: ${[...compiled.keys()].join(', ')})`);
+    return run(source, settings);
+  };
+}
+
+type RunMapping = (source: SourceReader, settings: MapSettings) => MappedRows;
+type RunTable = (place: Place, run: Run) => Row | Row[];
+
+function compileMapping(file: MappingFile, codes: ReadonlyMap<string, CodeTable>): RunMapping {
+  const tables: readonly (readonly [string, RunTable])[] = [...file.rows].map(([table, rule]) =>
+    [table, 'fields' in rule ? compileFields(table, rule.fields, codes) : compileBlocks(table, rule.blocks, file.source, codes)]);
+  const mapping = `${file.name}@${file.version}`;
+  return (source, settings) => {
+    const run: Run = { root: source, settings, trace: [], warnings: [] };
+    const place: Place = { reader: source, text: '', separator: '' };
+    const rows: Record<string, Row | Row[]> = {};
+    for (const [table, runTable] of tables) rows[table] = runTable(place, run);
+    for (const path of source.unread()) run.trace.push({ source: path, rule: '', target: '', outcome: 'unmapped' });
+    return { rows, warnings: run.warnings, trace: run.trace, mapping };
+  };
+}
+
+function compileFields(table: string, specs: readonly FieldSpec[], codes: ReadonlyMap<string, CodeTable>): (place: Place, run: Run) => Row {
+  const fields = specs.map((spec) => compileField(spec, table, codes));
+  return (place, run) => {
+    const row: Row = {};
+    for (const field of fields) field(place, run, row);
+    return row;
+  };
+}
+
+function compileBlocks(table: string, specs: readonly BlockSpec[], source: SourceKind, codes: ReadonlyMap<string, CodeTable>): (place: Place, run: Run) => Row[] {
+  const blocks = specs.map((spec) => compileBlock(table, spec, source, codes));
+  return (place, run) => {
+    const rows: Row[] = [];
+    for (const block of blocks) block(place, run, rows);
+    return rows;
+  };
+}
+
+/** Without `each` the block is about the message itself and gives at most one row. */
+function compileBlock(table: string, spec: BlockSpec, source: SourceKind, codes: ReadonlyMap<string, CodeTable>): (place: Place, run: Run, rows: Row[]) => void {
+  const applies = compileConditions(spec.when);
+  const constants = Object.entries(spec.set ?? {});
+  const fields = spec.fields.map((field) => compileField(field, table, codes));
+  const addRow = (place: Place, run: Run, rows: Row[]): void => {
+    if (!applies(place, run)) return;
+    const row: Row = {};
+    const keep = fields.map((field) => field(place, run, row)).every(Boolean);
+    if (!keep || Object.keys(row).length === 0) return;
+    for (const [key, constant] of constants) {
+      const value = resolveSetting(constant, run.settings);
+      if (value !== undefined && !Object.hasOwn(row, key)) row[key] = value;
+    }
+    rows.push(row);
+  };
+  const { each } = spec;
+  if (each === undefined) return addRow;
+  const bare = each.startsWith('/') ? each.slice(1) : each;
+  return (place, run, rows) => {
+    for (const [index, reader] of place.reader.each(bare).entries()) addRow(placeOf(each, index, reader, source), run, rows);
+  };
+}
