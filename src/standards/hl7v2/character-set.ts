@@ -1,0 +1,100 @@
+/**
+ * MSH-18 and HL7 table 0211: from the bytes of a message to its text. Decoded after framing, never before.
+ *
+ * Two documented tolerances, both forced by what is sent in the field:
+ *   - bytes that are valid UTF-8 and not plain ASCII are read as UTF-8 although MSH-18 says 8859/x, ASCII or nothing: text in an
+ *     8-bit set is valid UTF-8 by chance so rarely that the label is wrong, not the bytes;
+ *   - bytes that are not valid UTF-8 although MSH-18 says so are read as windows-1252, not with replacement characters.
+ * An integration's own setting wins over both.
+ */
+import { isAscii, isUtf8 } from 'node:buffer';
+
+export interface CharacterSet {
+  /** WHATWG label the text was decoded with. */
+  readonly encoding: string;
+  /** The label MSH-18 stands for, when it names one we know. */
+  readonly declared: string | undefined;
+}
+
+/** Table 0211 -> WHATWG encoding label. 8859/1 decodes as windows-1252, its superset in every browser and in TextDecoder. */
+const table0211: Readonly<Record<string, string>> = {
+  'ASCII': 'windows-1252', '8859/1': 'windows-1252', '8859/2': 'iso-8859-2', '8859/3': 'iso-8859-3', '8859/4': 'iso-8859-4',
+  '8859/5': 'iso-8859-5', '8859/6': 'iso-8859-6', '8859/7': 'iso-8859-7', '8859/8': 'iso-8859-8', '8859/9': 'windows-1254',
+  '8859/15': 'iso-8859-15', 'ISO IR6': 'windows-1252', 'ISO IR14': 'iso-2022-jp', 'ISO IR87': 'iso-2022-jp', 'ISO IR159': 'iso-2022-jp',
+  'GB 18030-2000': 'gb18030', 'KS X 1001': 'euc-kr', 'BIG-5': 'big5', 'UNICODE': 'utf-8', 'UNICODE UTF-8': 'utf-8',
+  'UNICODE UTF-16': 'utf-16le',
+  // not in the table, but sent:
+  'UTF-8': 'utf-8', 'UTF8': 'utf-8', 'UNICODE UTF8': 'utf-8', 'UTF-16': 'utf-16le', 'ISO-8859-1': 'windows-1252', 'ISO8859-1': 'windows-1252', 'ISO-8859-15': 'iso-8859-15',
+  'WINDOWS-1252': 'windows-1252', 'CP1252': 'windows-1252', 'WINDOWS-1251': 'windows-1251', 'SHIFT_JIS': 'shift_jis', 'GB18030': 'gb18030',
+};
+
+export const characterSetNames: readonly string[] = Object.keys(table0211);
+
+/** The WHATWG label for an MSH-18 value (its first known repetition; an ISO IR87 among them decides, being the one with escapes). */
+export function encodingOf(characterSet: string | undefined, repetition = '~'): string | undefined {
+  const known = (characterSet ?? '').split(repetition).map((name) => table0211[name.trim().toUpperCase()]).filter((label) => label !== undefined);
+  return known.includes('iso-2022-jp') ? 'iso-2022-jp' : known[0];
+}
+
+export interface Decoded { readonly text: string; readonly characterSet: CharacterSet; readonly warning?: string }
+
+/** Decodes one message. `override` is a table 0211 name or a WHATWG label set for the integration. */
+export function decodeMessage(bytes: Buffer, override?: string): Decoded {
+  const wide = utf16Label(bytes);
+  if (wide) return decoded(bytes, wide, wide);
+  const msh18 = readMsh18(bytes);
+  const declared = encodingOf(msh18);
+  if (override) { const label = encodingOf(override) ?? override; return decoded(bytes, label, label); }
+  if (declared === 'iso-2022-jp' && bytes.includes(0x1b)) return decoded(bytes, declared, declared);
+  if (isAscii(bytes)) return { text: bytes.toString('latin1'), characterSet: { encoding: declared ?? 'utf-8', declared } };
+  if (declared !== undefined && isMultiByte(declared) && declared !== 'utf-8') return decoded(bytes, declared, declared);
+  if (isUtf8(bytes)) return decoded(bytes, 'utf-8', declared, declared === 'utf-8' || declared === undefined ? undefined : `MSH-18 says ${msh18} but the bytes are UTF-8; read as UTF-8`);
+  if (declared !== undefined && declared !== 'utf-8') return decoded(bytes, declared, declared);
+  return decoded(bytes, 'windows-1252', declared, `MSH-18 says ${msh18 || 'nothing'} and the bytes are not valid UTF-8; read as windows-1252`);
+}
+
+function decoded(bytes: Buffer, encoding: string, declared: string | undefined, warning?: string): Decoded {
+  const text = new TextDecoder(encoding).decode(bytes);
+  return { text, characterSet: { encoding, declared }, ...(warning ? { warning } : {}) };
+}
+
+const isMultiByte = (label: string): boolean => ['gb18030', 'euc-kr', 'big5', 'shift_jis', 'utf-8', 'utf-16le', 'iso-2022-jp'].includes(label);
+
+/** UTF-16 is told by its byte order mark or by the zero bytes around 'MSH'; MSH-18 itself cannot be read before. */
+function utf16Label(bytes: Buffer): string | undefined {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'utf-16be';
+  const head = bytes.subarray(0, 6);
+  if (head.equals(Buffer.from('MSH', 'utf16le'))) return 'utf-16le';
+  if (head.equals(Buffer.from('MSH', 'utf16le').swap16())) return 'utf-16be';
+  return undefined;
+}
+
+/** MSH-18 as raw text, read before decoding: every character set of table 0211 but UTF-16 keeps ASCII where MSH stands. */
+function readMsh18(bytes: Buffer): string | undefined {
+  const start = bytes.indexOf('MSH', 0, 'latin1');
+  if (start < 0) return undefined;
+  const line = bytes.toString('latin1', start, start + 4096).split(/[\r\n]/, 1)[0] ?? '';
+  return line.split(line[3] ?? '|')[17]?.trim();
+}
+
+/** The bytes of \Xdd..\ as text: in the message's character set, or in the declared one, whichever they are valid in (ch. 2.7.5). */
+export function decodeHexBytes(hex: string, characterSet: CharacterSet): string {
+  const bytes = Buffer.from(hex, 'hex');
+  if (isAscii(bytes)) return bytes.toString('latin1');
+  for (const label of [characterSet.encoding, characterSet.declared]) {
+    if (label === undefined) continue;
+    try { return new TextDecoder(label, { fatal: true }).decode(bytes); } catch { /* not in this set: the next one */ }
+  }
+  return new TextDecoder('windows-1252').decode(bytes);
+}
+
+/** Bytes for the wire. Only UTF-8 and 8859/1 are written; a character outside 8859/1 is refused with RangeError rather than replaced. */
+export function encodeMessage(text: string, characterSet: 'UNICODE UTF-8' | '8859/1' | 'ASCII'): Buffer {
+  if (characterSet === 'UNICODE UTF-8') return Buffer.from(text, 'utf8');
+  const limit = characterSet === 'ASCII' ? 0x7f : 0xff;
+  for (let index = 0; index < text.length; index++) {
+    if (text.charCodeAt(index) > limit) throw new RangeError(`Character ${index + 1} of the message cannot be written in ${characterSet}; set character_set to UNICODE UTF-8`);
+  }
+  return Buffer.from(text, 'latin1');
+}
