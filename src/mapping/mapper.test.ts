@@ -96,9 +96,9 @@ test('a failed transform warns and leaves no key; a required one names the place
   const map = mapperOf("  patients:\n    - { target: birth_date, from: PID-7, transform: [hl7-date] }");
   const result = map('m', readerOf({ 'PID-7': '19801345' }));
   expect(result.rows.patients).toEqual({});
-  expect(result.trace).toEqual([{ source: 'PID-7', rule: 'PID-7; hl7-date', target: 'patients.birth_date', outcome: 'failed', input: '19801345', text: 'has a month outside 01-12' }]);
+  expect(result.trace).toEqual([{ source: 'PID-7', rule: 'PID-7; hl7-date', target: 'patients.birth_date', outcome: 'failed', input: '19801345', text: expect.stringContaining('is not of the form YYYY[MM[DD') }]);
   const strict = mapperOf("  patients:\n    - { target: birth_date, from: PID-7, transform: [hl7-date], required: true }");
-  expect(() => strict('m', readerOf({ 'PID-7': '19801345' }))).toThrow(expect.objectContaining({ name: 'NormalizeError', location: 'PID-7', reason: 'invalid', message: 'PID-7 has a month outside 01-12' }));
+  expect(() => strict('m', readerOf({ 'PID-7': '19801345' }))).toThrow(expect.objectContaining({ name: 'NormalizeError', location: 'PID-7', reason: 'invalid', message: expect.stringMatching(/^PID-7 is not of the form/) }));
   expect(() => strict('m', readerOf({}))).toThrow(NormalizeError);
   expect(() => strict('m', readerOf({ 'PID-7': null }))).toThrow(NormalizeError);
 });

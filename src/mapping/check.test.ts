@@ -1,0 +1,38 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { checkMappings, schemaColumns } from './check.ts';
+
+const migrations = join(import.meta.dirname, '../../migrations');
+const folders: string[] = [];
+afterEach(() => { for (const folder of folders.splice(0)) rmSync(folder, { recursive: true }); });
+
+function problemsOf(rows: string): readonly string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'mappings-'));
+  folders.push(folder);
+  writeFileSync(join(folder, 'm.yaml'), `name: m\nversion: 1.0.0\ntitle: x\nsource: hl7v2\nrows:\n${rows}\n`);
+  return checkMappings(folder, migrations).map((problem) => `${problem.path}: ${problem.text}`);
+}
+
+test('the columns of the schema are read from the migrations', () => {
+  const columns = schemaColumns(migrations);
+  expect([...columns.keys()]).toEqual(expect.arrayContaining(['patients', 'patient_identifiers', 'scans', 'scan_files', 'sync_logs']));
+  expect(columns.get('patient_identifiers')).toEqual(expect.objectContaining(new Set(['value', 'assigning_authority', 'type_code'])));
+  expect(columns.get('patients')?.has('PRIMARY')).toBe(false);
+});
+
+test('a target that is no column, a table that does not exist and an unknown key of a JSON element are named', () => {
+  expect(problemsOf('  patients: [{ target: surname, from: a }]')).toEqual(['rows.patients: surname: patients has no column surname']);
+  expect(problemsOf('  people: [{ target: value, from: a }]')).toEqual(['rows.people: there is no table people']);
+  expect(problemsOf('  patients.address: [{ each: PID-11, fields: [{ target: town, from: "3" }] }]')).toEqual(['rows.patients.address: town: patients.address has no key town']);
+  expect(problemsOf('  patient_identifiers: [{ each: PID-3, set: { kind: x }, fields: [{ target: value, from: "1" }] }]')).toEqual(['rows.patient_identifiers: kind: patient_identifiers has no column kind']);
+});
+
+test('the words of normalized rows are accepted where the schema has another', () => {
+  expect(problemsOf('  scans: [{ target: control, const: new }, { target: accession_number, from: a }]\n  patients: [{ target: active, const: true }]')).toEqual([]);
+});
+
+test('every mapping file of the product names existing columns', () => {
+  expect(checkMappings(join(import.meta.dirname, '../../mappings'), migrations)).toEqual([]);
+});
