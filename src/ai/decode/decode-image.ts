@@ -1,0 +1,78 @@
+/** One stored DICOM file to grey values: header, frames, cells, values. Runs in the decode worker; throws AiError('input') with the reason. */
+import { AiError } from '../ai-error.ts';
+import { decompress, isCompressed } from './compressed.ts';
+import type { DecodedFrame, DecodedImage } from './decoded-image.ts';
+import { encapsulatedFrames } from './fragments.ts';
+import { greyValues } from './grey-values.ts';
+import { BIG_ENDIAN, DEFLATED, IMPLICIT, frameAttributes, readImageHeader, type DecodeLimits, type ImageHeader } from './image-header.ts';
+import { decodeRle } from './rle.ts';
+import { nativeFrameBytes, storedValues, type Cells, type StoredValues } from './stored-values.ts';
+
+const EXPLICIT = '1.2.840.10008.1.2.1';
+const RLE = '1.2.840.10008.1.2.5';
+const NATIVE = new Set([IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED]);
+
+export async function decodeImage(file: Uint8Array, datasetOffset: number, transferSyntaxUid: string, limits: DecodeLimits): Promise<DecodedImage> {
+  if (!NATIVE.has(transferSyntaxUid) && transferSyntaxUid !== RLE && !isCompressed(transferSyntaxUid)) {
+    throw new AiError('input', `Transfer syntax ${transferSyntaxUid} cannot be decoded here.`);
+  }
+  const header = readImageHeader(file, datasetOffset, transferSyntaxUid, limits);
+  const frames: DecodedFrame[] = [];
+  for await (const stored of frameValues(header, transferSyntaxUid)) {
+    const { spacing, position, orientation, ...rescale } = frameAttributes(header.dataset, frames.length);
+    frames.push({
+      frameNumber: frames.length + 1, spacing, position, orientation, frameOfReferenceUid: header.frameOfReferenceUid,
+      samples: greyValues(stored, header, { spacing, position, orientation, ...rescale }),
+    });
+  }
+  return { rows: header.rows, columns: header.columns, frames };
+}
+
+async function* frameValues(header: ImageHeader, transferSyntaxUid: string): AsyncGenerator<StoredValues> {
+  if (NATIVE.has(transferSyntaxUid)) {
+    yield* nativeFrames(header);
+    return;
+  }
+  const element = header.dataset.elements['x7fe00010'];
+  if (element === undefined) throw new AiError('input', '(7FE0,0010) Pixel Data is missing.');
+  const pixels = header.rows * header.columns;
+  for (const frame of encapsulatedFrames(header.dataset, element, header.numberOfFrames)) {
+    yield storedValues(transferSyntaxUid === RLE ? rleCells(frame, header, pixels) : await compressedCells(frame, header, transferSyntaxUid), pixels);
+  }
+}
+
+function rleCells(frame: Uint8Array, header: ImageHeader, pixels: number): Cells {
+  const bytes = decodeRle(frame, pixels, header.samplesPerPixel, header.bitsAllocated / 8);
+  return { ...layout(header), bytes, bigEndian: false, words: false, planar: true, halfChroma: false };
+}
+
+async function compressedCells(frame: Uint8Array, header: ImageHeader, transferSyntaxUid: string): Promise<Cells> {
+  const decoded = await decompress(frame, header, transferSyntaxUid);
+  return { ...layout(header), bytes: decoded.bytes, bigEndian: false, words: false, halfChroma: false, planar: decoded.planar, bitsAllocated: decoded.bitsAllocated, bitsStored: decoded.bitsStored, highBit: decoded.bitsStored - 1 };
+}
+
+function* nativeFrames(header: ImageHeader): Generator<StoredValues> {
+  const elements = header.dataset.elements;
+  const element = elements['x7fe00010'] ?? elements['x7fe00008'] ?? elements['x7fe00009'];
+  if (element === undefined) throw new AiError('input', 'There is no Pixel Data, Float Pixel Data or Double Float Pixel Data in the dataset.');
+  if (element.encapsulatedPixelData === true) throw new AiError('input', 'Pixel Data is encapsulated although the transfer syntax is a native one.');
+  const cells = { ...layout(header), bigEndian: header.bigEndian, words: element.vr !== 'OB', float: element.tag !== 'x7fe00010' };
+  const pixels = header.rows * header.columns;
+  const frameBytes = nativeFrameBytes(pixels, cells);
+  const end = Math.min(element.dataOffset + element.length, header.dataset.byteArray.length);
+  if (end - element.dataOffset < Math.floor(frameBytes * header.numberOfFrames)) {
+    throw new AiError('input', `Pixel Data has ${end - element.dataOffset} bytes where the header needs ${Math.ceil(frameBytes * header.numberOfFrames)}: the file is cut or its header is wrong.`);
+  }
+  if (!Number.isInteger(frameBytes) && header.numberOfFrames > 1) throw new AiError('input', 'Frames of 1-bit pixels that do not end on a byte are not supported.');
+  for (let frame = 0; frame < header.numberOfFrames; frame += 1) {
+    const start = element.dataOffset + frame * frameBytes;
+    yield storedValues({ ...cells, bytes: header.dataset.byteArray.subarray(start, Math.min(end, start + Math.ceil(frameBytes))) as Uint8Array }, pixels);
+  }
+}
+
+function layout(header: ImageHeader): Omit<Cells, 'bytes'> {
+  return {
+    bigEndian: false, words: false, float: false, bitsAllocated: header.bitsAllocated, bitsStored: header.bitsStored, highBit: header.highBit, signed: header.signed,
+    samplesPerPixel: header.samplesPerPixel, planar: header.planarConfiguration === 1, halfChroma: header.photometricInterpretation.startsWith('YBR_FULL_422') && header.bitsAllocated === 8,
+  };
+}
