@@ -1,0 +1,86 @@
+/**
+ * Settings from the environment. All are optional; every problem is reported at once, with the variable, what was given (secrets
+ * excepted) and what is wanted.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+
+export const roles = ['gateway', 'worker', 'api'] as const;
+export type Role = (typeof roles)[number];
+
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The settings have ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const port = z.string().regex(/^\d{1,5}$/).transform(Number).refine((value) => value <= 65_535);
+const seconds = z.string().regex(/^\d+(\.\d+)?$/).transform(Number);
+const key = z.string().transform(decodeKey).refine((value) => value?.length === 32).transform((value) => value as Buffer);
+
+/** One row per variable: its name, schema, what is wanted in words, and its default. `secret` values are never repeated in messages. */
+const settings = {
+  databaseUrl: setting('DATABASE_URL', z.string().refine(isPostgresUrl), 'a URL like postgres://user:password@host:5432/database', undefined, 'secret'),
+  databasePoolSize: setting('MEDSCAN_DATABASE_POOL_SIZE', z.string().regex(/^\d{1,3}$/).transform(Number).refine((value) => value >= 2), 'a number of connections, 2 to 999', '20'),
+  home: setting('MEDSCAN_HOME', z.string().min(1).transform((value) => path.resolve(value)), 'a directory', './data'),
+  bind: setting('MEDSCAN_BIND', z.string().regex(/^[\w.:-]+$/), 'an address to listen on, for example 127.0.0.1 or 0.0.0.0', '127.0.0.1'),
+  httpPort: setting('MEDSCAN_HTTP_PORT', port, 'a port, 0 (any free one) to 65535', '8080'),
+  dicomPort: setting('MEDSCAN_DICOM_PORT', port, 'a port, 0 (any free one) to 65535', '11112'),
+  hl7Port: setting('MEDSCAN_HL7_PORT', port, 'a port, 0 (any free one) to 65535', '2575'),
+  roles: setting('MEDSCAN_ROLES', z.string().transform((text) => text.split(',').map((role) => role.trim())).pipe(z.array(z.enum(roles)).min(1)), 'one or more of gateway,worker,api', roles.join(',')),
+  logLevel: setting('MEDSCAN_LOG_LEVEL', z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']), 'trace, debug, info, warn, error, fatal or silent', 'info'),
+  encryptionKey: setting('MEDSCAN_ENCRYPTION_KEY', key, '32 bytes as 64 hexadecimal digits or as base64, for example from: openssl rand -hex 32', undefined, 'secret'),
+  quietSeconds: setting('MEDSCAN_QUIET_SECONDS', seconds, 'seconds without a new image after which a study counts as complete', '30'),
+  stopSeconds: setting('MEDSCAN_STOP_SECONDS', seconds, 'seconds that running exchanges get to finish when the gateway stops', '10'),
+} as const;
+
+export type Config = Readonly<{ [Name in keyof typeof settings]: z.output<(typeof settings)[Name]['schema']> | ((typeof settings)[Name]['fallback'] extends undefined ? undefined : never) }>;
+
+/** Throws ConfigError with all problems. An empty variable counts as not set. */
+export function loadConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const problems: string[] = [];
+  const given = withKeyFile(environment, problems);
+  const entries = Object.entries(settings).map(([name, { variable, schema, wanted, fallback, secret }]) => {
+    const text = given[variable] || fallback;
+    if (text === undefined) return [name, undefined];
+    const result = schema.safeParse(text);
+    if (!result.success) problems.push(`${variable} is ${secret ? '(hidden)' : JSON.stringify(text)}; wanted: ${wanted}`);
+    return [name, result.data];
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.fromEntries(entries) as Config;
+}
+
+/** For help and documentation: one line per variable. */
+export function describeSettings(): { variable: string; wanted: string; fallback: string | undefined }[] {
+  return Object.values(settings).map(({ variable, wanted, fallback }) => ({ variable, wanted, fallback }));
+}
+
+function setting<Schema extends z.ZodType, Fallback extends string | undefined>(variable: string, schema: Schema, wanted: string, fallback: Fallback, secret?: 'secret') {
+  return { variable, schema, wanted, fallback, secret };
+}
+
+function withKeyFile(environment: Readonly<Record<string, string | undefined>>, problems: string[]): Readonly<Record<string, string | undefined>> {
+  const file = environment['MEDSCAN_ENCRYPTION_KEY_FILE'];
+  if (!file) return environment;
+  if (environment['MEDSCAN_ENCRYPTION_KEY']) problems.push('MEDSCAN_ENCRYPTION_KEY and MEDSCAN_ENCRYPTION_KEY_FILE are both set; wanted: one of them');
+  try {
+    return { ...environment, MEDSCAN_ENCRYPTION_KEY: readFileSync(file, 'utf8').trim() };
+  } catch (error) {
+    problems.push(`MEDSCAN_ENCRYPTION_KEY_FILE is ${JSON.stringify(file)}, which cannot be read (${(error as NodeJS.ErrnoException).code}); wanted: a file with the key`);
+    return environment;
+  }
+}
+
+function decodeKey(text: string): Buffer | undefined {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
+  return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+}
+
+function isPostgresUrl(text: string): boolean {
+  return URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol) && new URL(text).pathname.length > 1;
+}

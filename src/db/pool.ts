@@ -1,0 +1,109 @@
+/**
+ * The connection pool of the application role, and what PostgreSQL's values become here: timestamptz a Date, date 'YYYY-MM-DD',
+ * timestamp its text, int8 and numeric a number (int8 refused beyond 2^53), bytea a Buffer, jsonb its value. Rows are checked by the zod schema of
+ * `sql.type(schema)`. Queries run inside src/db/transaction.ts, which says for whom.
+ */
+import { createPool, createSqlTag, createTypeParserPreset, type CommonQueryMethods, type DatabasePool, type Interceptor, type QuerySqlToken } from 'slonik';
+import { z } from 'zod';
+import type { Log } from '../log.ts';
+
+export const sql = createSqlTag({ typeAliases: { void: z.object({}) } });
+
+/** What a query needs; the `tx` that inOrganization and asSystem hand to their work. */
+export type Transaction = CommonQueryMethods;
+
+export interface Database {
+  /** Only src/db queries it; everything else works inside inOrganization or asSystem. */
+  readonly pool: DatabasePool;
+  /** Milliseconds of a round trip; throws when the database does not answer. */
+  ping(): Promise<number>;
+  /** Waits for running transactions, then closes the connections. */
+  close(): Promise<void>;
+}
+
+/** A row that is not what the query's schema promises. Says where, not what: the row itself may hold a patient. */
+export class RowMismatchError extends Error {
+  readonly statement: string;
+  constructor(statement: string, issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[]) {
+    const places = issues.map((issue) => `${(issue.path ?? []).map(columnName).join('.')}: ${issue.message}`).join('; ');
+    super(`A row is not as its query promises (${places}).`);
+    this.name = 'RowMismatchError';
+    this.statement = statement;
+  }
+}
+
+export interface DatabaseOptions { readonly maxPoolSize?: number; readonly statementTimeoutMilliseconds?: number }
+
+/** Connects once to learn the types, so it throws when the database is away; later losses are survived, each query reports its own. */
+export async function createDatabase(appUrl: string, log: Pick<Log, 'warn'>, options: DatabaseOptions = {}): Promise<Database> {
+  const pool = await createPool(withApplicationName(appUrl), {
+    maxPoolSize: options.maxPoolSize ?? 20,
+    idleTimeout: 30_000,
+    connectionTimeout: 5_000,
+    connectionRetryLimit: 0,
+    statementTimeout: options.statementTimeoutMilliseconds ?? 30_000,
+    captureStackTrace: false,
+    // Settings are local to a transaction (transaction.ts), so a connection is clean when it comes back: no DISCARD ALL.
+    resetConnection: async () => undefined,
+    interceptors: [resultParser],
+    typeParsers: [...createTypeParserPreset().filter(({ name }) => !replaced.has(name)), ...typeParsers],
+  });
+  pool.on('error', (error) => { log.warn({ err: error }, 'a database connection was lost'); });
+  return {
+    pool,
+    ping: async () => {
+      const started = performance.now();
+      await pool.query(sql.typeAlias('void')`SELECT`);
+      return performance.now() - started;
+    },
+    close: () => pool.end(),
+  };
+}
+
+/** pg-boss's `db` option over a transaction: a job sent with it exists exactly when the transaction commits. */
+export function bossDb(tx: Transaction): { executeSql(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> } {
+  return {
+    executeSql: async (text, values = []) => {
+      const token = { ...sql.unsafe`SELECT`, sql: text, values } as unknown as QuerySqlToken;
+      const { rows } = await tx.query(token);
+      return { rows: [...rows] };
+    },
+  };
+}
+
+/** slonik leaves checking to an interceptor, and its own SchemaValidationError would carry the row and the bound values into logs. */
+const resultParser: Interceptor = {
+  name: 'result-parser',
+  transformRowAsync: async (context, query, row) => {
+    if (!context.resultParser) return row;
+    const result = await context.resultParser['~standard'].validate(row);
+    if (result.issues) throw new RowMismatchError(query.sql, result.issues);
+    return result.value as typeof row;
+  },
+};
+
+const replaced = new Set(['date', 'int8', 'interval', 'numeric', 'timestamp', 'timestamptz']);
+const typeParsers = [
+  { name: 'timestamptz', parse: (text: string) => new Date(text) as unknown as string },
+  { name: 'timestamp', parse: (text: string) => text },
+  { name: 'date', parse: (text: string) => text },
+  { name: 'interval', parse: (text: string) => text },
+  { name: 'numeric', parse: Number },
+  { name: 'int8', parse: safeInteger },
+];
+
+function safeInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number)) throw new RangeError('an int8 value is beyond 2^53; select it as text');
+  return number;
+}
+
+function columnName(step: unknown): string {
+  return String(typeof step === 'object' && step !== null && 'key' in step ? step.key : step);
+}
+
+function withApplicationName(url: string): string {
+  const parsed = new URL(url);
+  if (!parsed.searchParams.has('application_name')) parsed.searchParams.set('application_name', 'medscan');
+  return parsed.href;
+}
