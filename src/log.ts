@@ -24,7 +24,7 @@ export function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error };
   const { code, cause } = error as Error & { code?: unknown };
   return {
-    type: error.name,
+    type: kindOf(error),
     ...(quotesValues(error) ? {} : { message: error.message }),
     ...(typeof code === 'string' && { code }),
     ...pick(error, ['constraint', 'table', 'column', 'severity', 'routine', 'syscall', 'address', 'port']),
@@ -36,9 +36,14 @@ export function describeError(error: unknown): Record<string, unknown> {
 /** PostgreSQL (SQLSTATE class 22, 23 and the like), slonik and zod put the offending value or statement into the message. */
 function quotesValues(error: Error): boolean {
   const { code, severity, sql, issues, cause } = error as Error & { code?: unknown; severity?: unknown; sql?: unknown; issues?: unknown };
-  if (typeof sql === 'string' || Array.isArray(issues) || error instanceof SyntaxError) return true;
+  if (typeof sql === 'string' || Array.isArray(issues) || error instanceof SyntaxError || kindOf(error) === 'InvalidInputError') return true;
   if (typeof severity === 'string' && typeof code === 'string') return !/^(08|57|53|58|28|3D)/.test(code);
   return cause instanceof Error && quotesValues(cause) && error.message.includes(cause.message);
+}
+
+/** slonik's errors are all named 'Error'. */
+function kindOf(error: Error): string {
+  return error.name === 'Error' ? error.constructor.name : error.name;
 }
 
 function pick(from: object, names: readonly string[]): Record<string, unknown> {

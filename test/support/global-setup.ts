@@ -23,18 +23,26 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const server = process.env['DATABASE_URL'] ? undefined : await startInReach(home);
   const serverUrl = process.env['DATABASE_URL'] ?? server!.ownerUrl;
   const template = `medscan_template_${process.pid}`;
+  const teardown = async (): Promise<void> => {
+    if (!server) await onServer(serverUrl, `DROP DATABASE IF EXISTS ${template} WITH (FORCE)`);
+    await server?.stop();
+    await rm(home, { recursive: true, force: true });
+  };
+  await prepareTemplate(serverUrl, template).catch(async (error: unknown) => {
+    await teardown();
+    throw error;
+  });
+  project.provide('serverUrl', serverUrl);
+  project.provide('template', template);
+  return teardown;
+}
+
+async function prepareTemplate(serverUrl: string, template: string): Promise<void> {
   const templateUrl = databaseUrl(serverUrl, template);
   await onServer(serverUrl, `CREATE DATABASE ${template}`);
   await provision(templateUrl, testKeys);
   await migrate(templateUrl, { directory: migrationsDirectory });
   await installQueues(templateUrl);
-  project.provide('serverUrl', serverUrl);
-  project.provide('template', template);
-  return async () => {
-    if (!server) await onServer(serverUrl, `DROP DATABASE ${template} WITH (FORCE)`);
-    await server?.stop();
-    await rm(home, { recursive: true, force: true });
-  };
 }
 
 async function startInReach(home: string): ReturnType<typeof startEmbeddedPostgres> {
