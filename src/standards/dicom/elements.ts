@@ -178,7 +178,7 @@ function readItem(reading: Reading, tag: number, length: number, end: number, en
 /** Some writers put Explicit VR items into UN values and into Implicit VR datasets: the first element of the item shows it. */
 function encodingOfItem(buffer: Buffer, start: number, end: number, encoding: Encoding): Encoding {
   if (encoding.explicitVr || end - start < 8) return encoding;
-  return isVr(buffer.latin1Slice(start + 4, start + 6)) && buffer[start + 7] === 0 ? { explicitVr: true, littleEndian: encoding.littleEndian } : encoding;
+  return isVr(buffer.toString('latin1', start + 4, start + 6)) && buffer[start + 7] === 0 ? { explicitVr: true, littleEndian: encoding.littleEndian } : encoding;
 }
 
 function skipFragments(reading: Reading, tag: number, end: number, { littleEndian }: Encoding): void {
@@ -195,7 +195,7 @@ function skipFragments(reading: Reading, tag: number, end: number, { littleEndia
 function readHead(reading: Reading, tag: number, end: number, { explicitVr, littleEndian }: Encoding): ElementHead | undefined {
   const { buffer, position } = reading;
   if (!explicitVr) return { tag, vr: vrOf(tag) ?? 'UN', valueOffset: position + 8, length: u32(buffer, position + 4, littleEndian) };
-  const vr = buffer.latin1Slice(position + 4, position + 6);
+  const vr = buffer.toString('latin1', position + 4, position + 6);
   if (shortVrs.has(vr)) return { tag, vr, valueOffset: position + 8, length: u16(buffer, position + 6, littleEndian) };
   if (longVrs.has(vr) && end - position < 12) { breakOff(reading, `the bytes end inside the head of ${formatTag(tag)}`); return undefined; }
   if (longVrs.has(vr)) return { tag, vr, valueOffset: position + 12, length: u32(buffer, position + 8, littleEndian) };

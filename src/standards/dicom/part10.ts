@@ -88,18 +88,18 @@ function present<T extends Record<string, string | undefined>>(values: T): { [K 
 }
 
 function offsetOfMeta(head: Buffer): number {
-  if (head.length >= 132 && head.latin1Slice(128, 132) === 'DICM') return 132;
-  return head.latin1Slice(0, 4) === 'DICM' ? 4 : 0;
+  if (head.length >= 132 && head.toString('latin1', 128, 132) === 'DICM') return 132;
+  return head.toString('latin1', 0, 4) === 'DICM' ? 4 : 0;
 }
 function hasMeta(head: Buffer, offset: number): boolean {
   return head.length >= offset + 8 && head.readUInt16LE(offset) === 0x0002 && head.readUInt16LE(offset + 2) <= 0x0102;
 }
 /** Always Explicit VR Little Endian (PS3.10 7.1); a few old writers used Implicit VR. */
 function metaEncoding(head: Buffer, offset: number): Encoding {
-  return isVr(head.latin1Slice(offset + 4, offset + 6)) ? explicitLittleEndian : implicitLittleEndian;
+  return isVr(head.toString('latin1', offset + 4, offset + 6)) ? explicitLittleEndian : implicitLittleEndian;
 }
 function textOf(meta: Dataset | undefined, tag: number): string | undefined {
-  const text = trimUid(meta?.get(tag)?.bytes.latin1Slice() ?? '');
+  const text = trimUid(meta?.get(tag)?.bytes.toString('latin1') ?? '');
   return text === '' ? undefined : text;
 }
 function uidOf(meta: Dataset | undefined, tag: number): string | undefined {
@@ -115,7 +115,7 @@ function transferSyntaxUidOf({ explicitVr, littleEndian }: Encoding): string {
 export function detectEncoding(buffer: Buffer, offset: number, namedUid: string | undefined, warnings: string[]): Encoding {
   const named = transferSyntaxOf(namedUid ?? explicitVrLittleEndian);
   if (named.deflated || buffer.length < offset + 8) return { explicitVr: named.explicitVr, littleEndian: named.littleEndian };
-  const explicitVr = isVr(buffer.latin1Slice(offset + 4, offset + 6));
+  const explicitVr = isVr(buffer.toString('latin1', offset + 4, offset + 6));
   const littleEndian = isFirstGroup(buffer, offset, named.littleEndian) || !isFirstGroup(buffer, offset, !named.littleEndian) ? named.littleEndian : !named.littleEndian;
   const isImplicitBigEndian = !explicitVr && !littleEndian;
   if (namedUid !== undefined && (explicitVr !== named.explicitVr || littleEndian !== named.littleEndian))
