@@ -1,0 +1,50 @@
+/**
+ * A report leaves here as a DICOM Structured Report (TID 1500) by C-STORE. Its SOP Instance UID comes from the delivery's control
+ * id, so every attempt sends the same object: a receiver that has it already keeps one.
+ */
+import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
+import { buildPart10Header } from '#standards/dicom/part10.ts';
+import { buildMeasurementReport } from '#standards/dicom/sr-tid1500.ts';
+import { deriveUid } from '#standards/dicom/uids.ts';
+import { explain } from './advice.ts';
+import type { Config } from './config.ts';
+import { statusCode, storeOutcome } from './status.ts';
+import type { ScuOutcome } from './upper-layer/dimse-scu.ts';
+import { ask } from './upper-layer/dimse-scu.ts';
+
+export const sopInstanceUidOf = (controlId: string): string => deriveUid(`dicom-dimse C-STORE ${controlId}`);
+
+export async function deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome> {
+  const { destination } = config;
+  const interaction = 'C-STORE';
+  if (!destination) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no destination; add one or stop sending reports to it' };
+  const peer = `${destination.called_ae_title}@${destination.host}:${destination.port}`;
+  const report = buildMeasurementReport(delivery.document, { sopInstanceUid: sopInstanceUidOf(delivery.controlId) });
+  const sent = Buffer.concat([buildPart10Header(report), report.dataset]);
+  const { outcome } = await ask(destination, { ...report, encodings: new Map([[report.transferSyntaxUid, report.dataset]]) }, context.signal);
+  return { ...judge(outcome), interaction, peer, sent, sentType: 'application/dicom' };
+}
+
+type Judgement =
+  | { readonly kind: 'delivered'; readonly answerCode: string }
+  | { readonly kind: 'refused'; readonly answerCode: string; readonly text: string }
+  | { readonly kind: 'unreachable' | 'unconfirmed'; readonly text: string };
+
+export function judge(outcome: ScuOutcome): Judgement {
+  const { text, advice } = explain(outcome);
+  const full = `${text}. ${advice}`;
+  switch (outcome.kind) {
+    case 'answered': {
+      const meaning = storeOutcome(outcome.status), answerCode = statusCode(outcome.status);
+      if (meaning === 'stored') return { kind: 'delivered', answerCode };
+      return meaning === 'later' ? { kind: 'unreachable', text: full } : { kind: 'refused', answerCode, text: full };
+    }
+    case 'rejected': {
+      const answerCode = `A-ASSOCIATE-RJ ${outcome.result}/${outcome.source}/${outcome.reason}`;
+      return outcome.result === 2 ? { kind: 'unreachable', text: full } : { kind: 'refused', answerCode, text: full };
+    }
+    case 'context refused': return { kind: 'refused', answerCode: `A-ASSOCIATE-AC result ${outcome.result}`, text: full };
+    case 'not connected': return { kind: 'unreachable', text: full };
+    case 'no answer': return { kind: outcome.wasSent ? 'unconfirmed' : 'unreachable', text: full };
+  }
+}

@@ -1,0 +1,101 @@
+/** Binds the upper layer to the gateway: who may associate (association.ts), and which message goes to which receiver. */
+import { createHash, randomUUID } from 'node:crypto';
+import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receive, Refusal } from '#gateway/adapter.ts';
+import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
+import { decideAssociation, rejections } from './association.ts';
+import type { Config } from './config.ts';
+import { answerOnly, receiveCEcho } from './receive-c-echo.ts';
+import type { StoreAssociation } from './receive-c-store.ts';
+import { CStoreReceiver } from './receive-c-store.ts';
+import { Status } from './status.ts';
+import type { AssociateResponse, AssociationAcceptor, MessageReceiver, UpperLayerUser } from './upper-layer/acceptor.ts';
+import type { CommandSet } from './upper-layer/command-set.ts';
+import { CommandField, responseBit } from './upper-layer/command-set.ts';
+import type { UpperLayerLimits } from './upper-layer/limits.ts';
+import { defaultLimits } from './upper-layer/limits.ts';
+import type { Caller } from './upper-layer/listener.ts';
+import { listen as listenUpperLayer } from './upper-layer/listener.ts';
+import type { AssociateRequest, NegotiatedContext } from './upper-layer/pdu.ts';
+import { ContextResult } from './upper-layer/pdu.ts';
+
+export async function listen(
+  endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits = defaultLimits,
+): Promise<Listener> {
+  return listenUpperLayer(endpoint.host, endpoint.port, {
+    limits, implementation: { classUid: implementationClassUid, versionName: implementationVersionName },
+    user: (acceptor, caller) => new GatewayUser(acceptor, caller, integrations, receive, context, limits),
+  });
+}
+
+class GatewayUser implements UpperLayerUser {
+  readonly #acceptor: AssociationAcceptor;
+  readonly #caller: Caller;
+  readonly #integrations: IntegrationDirectory<Config>;
+  readonly #receive: Receive;
+  readonly #context: AdapterContext;
+  readonly #limits: UpperLayerLimits;
+  #association: StoreAssociation | undefined;
+
+  constructor(acceptor: AssociationAcceptor, caller: Caller, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits) {
+    this.#acceptor = acceptor;
+    this.#caller = caller;
+    this.#integrations = integrations;
+    this.#receive = receive;
+    this.#context = context;
+    this.#limits = limits;
+  }
+
+  async associate(request: AssociateRequest): Promise<AssociateResponse> {
+    const about = { address: this.#caller.address, callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle };
+    if (!this.#caller.isWithinLimits) {
+      this.#context.log.warn(about, 'association rejected: too many associations');
+      return { kind: 'reject', rejection: rejections.temporaryCongestion };
+    }
+    const decision = decideAssociation(request, this.#caller.address, this.#integrations, this.#limits.minimumPeerMaximumLength);
+    if (decision.kind === 'reject') {
+      this.#context.log.warn({ ...about, ...decision.rejection }, `association rejected: ${decision.refusal.text}`);
+      await this.#recordRefusal(decision.integration, decision.refusal, 'A-ASSOCIATE-RJ', request.bytes, request);
+      return { kind: 'reject', rejection: decision.rejection };
+    }
+    this.#association = { acceptor: this.#acceptor, request, integration: decision.integration, peer: this.#peer(request) };
+    if (!decision.contexts.some(({ result }) => result === ContextResult.acceptance)) {
+      const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.map(({ abstractSyntax }) => abstractSyntax).join(', ')}` };
+      await this.#recordRefusal(decision.integration, refusal, 'A-ASSOCIATE-AC', request.bytes, request);
+    }
+    this.#context.log.debug({ ...about, integrationId: decision.integration.integrationId }, 'association accepted');
+    return { kind: 'accept', contexts: decision.contexts };
+  }
+
+  message(command: CommandSet, context: NegotiatedContext): MessageReceiver {
+    const association = this.#association;
+    if (!association) throw new Error('a message without an association');
+    if (command.commandField === CommandField.cStoreRq) return new CStoreReceiver(association, command, context, this.#receive, this.#context);
+    if (command.commandField === CommandField.cEchoRq) return receiveCEcho(this.#acceptor, command, context);
+    if (command.commandField === CommandField.cCancelRq) return { write() { /* none */ }, async end() { /* nothing to cancel, no response (PS3.7 9.3.2.3) */ }, async abort() { /* none */ } };
+    if ((command.commandField & responseBit) !== 0) throw new Error('a response although nothing was asked');
+    return answerOnly(this.#acceptor, command, context, Status.unrecognizedOperation);
+  }
+
+  ended(why: string, bytes?: Buffer): void {
+    this.#context.log.info({ address: this.#caller.address, callingAeTitle: this.#association?.request.callingAeTitle }, `association ended: ${why}`);
+    if (bytes) void this.#recordRefusal(undefined, { reason: 'malformed', text: why }, 'A-ABORT', bytes);
+  }
+
+  #peer(request?: AssociateRequest): Peer {
+    return { address: this.#caller.address, port: this.#caller.port, ...(request ? { application: request.callingAeTitle } : {}) };
+  }
+
+  /** On record before the peer hears it, but never in the way of telling it. */
+  async #recordRefusal(integration: Integration<Config> | undefined, refusal: Refusal, answer: string, head: Buffer, request?: AssociateRequest): Promise<void> {
+    try {
+      const receipt = await this.#receive({
+        integration, interaction: 'A-ASSOCIATE', controlId: randomUUID(), peer: this.#peer(request), receivedAt: this.#context.now(),
+        facts: request ? { callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle, implementationVersionName: request.implementationVersionName } : {},
+        head, sha256: createHash('sha256').update(head).digest('hex'), byteSize: head.length,
+      }, refusal);
+      receipt.answered(answer, true);
+    } catch (error) {
+      this.#context.log.error({ error: error instanceof Error ? error.message : String(error) }, 'a refused association could not be recorded');
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The command set of a DIMSE message (PS3.7 section 6.3, annex E): group 0000 in Implicit VR Little Endian, sorted, each element once.
+ * Only what an SCP of C-ECHO and C-STORE needs is named; other elements are skipped.
+ */
+export const CommandField = { cStoreRq: 0x0001, cStoreRsp: 0x8001, cEchoRq: 0x0030, cEchoRsp: 0x8030, cCancelRq: 0x0fff } as const;
+/** Set in the Command Field of every response. */
+export const responseBit = 0x8000;
+const noDataSet = 0x0101;
+
+export class InvalidCommandSet extends Error { override readonly name = 'InvalidCommandSet' }
+
+export interface CommandSet {
+  readonly commandField: number;
+  readonly messageId: number;
+  readonly hasDataSet: boolean;
+  readonly affectedSopClassUid: string;
+  readonly affectedSopInstanceUid: string;
+  readonly moveOriginatorAeTitle: string;
+}
+
+/** Throws InvalidCommandSet. */
+export function decodeCommandSet(bytes: Buffer): CommandSet {
+  const elements = decodeElements(bytes);
+  const commandField = uint16(elements, 0x0100, 'Command Field (0000,0100)');
+  const isRequest = (commandField & responseBit) === 0 && commandField !== CommandField.cCancelRq;
+  return {
+    commandField,
+    messageId: isRequest ? uint16(elements, 0x0110, 'Message ID (0000,0110)') : 0,
+    hasDataSet: uint16(elements, 0x0800, 'Command Data Set Type (0000,0800)') !== noDataSet,
+    affectedSopClassUid: text(elements, 0x0002),
+    affectedSopInstanceUid: text(elements, 0x1000),
+    moveOriginatorAeTitle: text(elements, 0x1030),
+  };
+}
+
+function decodeElements(bytes: Buffer): Map<number, Buffer> {
+  const elements = new Map<number, Buffer>();
+  for (let at = 0; at < bytes.length;) {
+    if (at + 8 > bytes.length) throw new InvalidCommandSet('the command set ends inside an element');
+    if (bytes.readUInt16LE(at) !== 0) throw new InvalidCommandSet('the command set holds an element that is not of group 0000');
+    const end = at + 8 + bytes.readUInt32LE(at + 4);
+    if (end > bytes.length) throw new InvalidCommandSet('an element of the command set is longer than the command set');
+    elements.set(bytes.readUInt16LE(at + 2), bytes.subarray(at + 8, end));
+    at = end;
+  }
+  return elements;
+}
+function uint16(elements: Map<number, Buffer>, element: number, name: string): number {
+  const value = elements.get(element);
+  if (value?.length !== 2) throw new InvalidCommandSet(`${name} is missing or not two bytes`);
+  return value.readUInt16LE(0);
+}
+const text = (elements: Map<number, Buffer>, element: number): string => (elements.get(element)?.toString('latin1') ?? '').replace(/[\0 ]+$/, '').trimStart();
+
+export interface ResponseFields {
+  readonly status: number;
+  /** Error Comment (0000,0902): LO, at most 64 characters of the default repertoire. */
+  readonly errorComment?: string;
+  /** Offending Element (0000,0901), e.g. '(0020,000D)'; anything else is left out. */
+  readonly offendingElement?: string;
+}
+
+/** The response to a request, without a data set: UIDs are sent back as they came (PS3.7 9.3.1.2). */
+export function encodeResponse(request: CommandSet, fields: ResponseFields): Buffer {
+  const offending = /^\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)$/.exec(fields.offendingElement ?? '');
+  const elements: [number, Buffer][] = [
+    [0x0002, paddedUid(request.affectedSopClassUid)],
+    [0x0100, us(request.commandField | responseBit)],
+    [0x0120, us(request.messageId)],
+    [0x0800, us(noDataSet)],
+    [0x0900, us(fields.status)],
+  ];
+  if (offending) elements.push([0x0901, us(parseInt(offending[1] ?? '', 16), parseInt(offending[2] ?? '', 16))]);
+  if (fields.errorComment) elements.push([0x0902, paddedComment(fields.errorComment)]);
+  if (request.affectedSopInstanceUid) elements.push([0x1000, paddedUid(request.affectedSopInstanceUid)]);
+  const body = Buffer.concat(elements.filter(([, value]) => value.length > 0).map(([element, value]) => encodeElement(element, value)));
+  const groupLength = Buffer.alloc(4);
+  groupLength.writeUInt32LE(body.length);
+  return Buffer.concat([encodeElement(0x0000, groupLength), body]);
+}
+
+function encodeElement(element: number, value: Buffer): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt16LE(element, 2);
+  head.writeUInt32LE(value.length, 4);
+  return Buffer.concat([head, value]);
+}
+const us = (...values: number[]): Buffer => {
+  const bytes = Buffer.alloc(2 * values.length);
+  values.forEach((value, index) => bytes.writeUInt16LE(value, 2 * index));
+  return bytes;
+};
+const padded = (value: string, pad: string): Buffer => Buffer.from(value.length % 2 === 0 ? value : value + pad, 'latin1');
+const paddedUid = (value: string): Buffer => padded(value, '\0');
+// Command elements know no Specific Character Set: what is outside ISO-IR 6 cannot be said here (PS3.7 6.3.1).
+const paddedComment = (value: string): Buffer => padded(value.replace(/[^\x20-\x5b\x5d-\x7e]/g, '?').slice(0, 64), ' ');

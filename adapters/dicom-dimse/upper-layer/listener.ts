@@ -1,0 +1,55 @@
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
+import type { AcceptorOptions, UpperLayerUser } from './acceptor.ts';
+import { AssociationAcceptor } from './acceptor.ts';
+
+/** Where an association comes from, and whether there is room for it: without room it is rejected as "temporary congestion". */
+export interface Caller { readonly address: string; readonly port: number; readonly isWithinLimits: boolean }
+export interface UpperLayerListener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
+export type ListenerOptions = Omit<AcceptorOptions, 'user'> & { user(acceptor: AssociationAcceptor, caller: Caller): UpperLayerUser };
+
+/** IPv4 addresses that arrive on a dual-stack socket lose their ::ffff: prefix, so that one notation is compared and shown. */
+const plainAddress = (socket: Socket): string => (socket.remoteAddress ?? '').replace(/^::ffff:/i, '');
+
+/**
+ * Listens and gives every connection its acceptor. A caller beyond the limits is still heard, so that it is told to come back later
+ * (A-ASSOCIATE-RJ, transient); beyond twice the limits connections are closed unheard.
+ */
+export async function listen(host: string, port: number, options: ListenerOptions): Promise<UpperLayerListener> {
+  const { limits } = options;
+  const perAddress = new Map<string, number>();
+  const acceptors = new Set<AssociationAcceptor>();
+  const server = createServer({ noDelay: true, keepAlive: true, highWaterMark: 256 * 1024 }, (socket) => {
+    const address = plainAddress(socket);
+    const ofAddress = (perAddress.get(address) ?? 0) + 1;
+    if (ofAddress > 2 * limits.associationsPerAddress) { socket.destroy(); return; }
+    perAddress.set(address, ofAddress);
+    const caller: Caller = {
+      address, port: socket.remotePort ?? 0, isWithinLimits: acceptors.size < limits.associations && ofAddress <= limits.associationsPerAddress,
+    };
+    const acceptor = new AssociationAcceptor(socket, { ...options, user: (self) => options.user(self, caller) });
+    acceptors.add(acceptor);
+    void acceptor.closed.then(() => {
+      acceptors.delete(acceptor);
+      const left = (perAddress.get(address) ?? 1) - 1;
+      if (left > 0) perAddress.set(address, left); else perAddress.delete(address);
+    });
+  });
+  server.maxConnections = 2 * limits.associations;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => { server.off('error', reject); resolve(); });
+  });
+  server.on('error', () => { /* a failed accept (too many open files): the next one is tried */ });
+  const bound = server.address();
+  return {
+    port: typeof bound === 'object' && bound ? bound.port : port,
+    async close(graceMilliseconds = 10_000) {
+      const closed = new Promise<void>((resolve) => { server.close(() => { resolve(); }); });
+      for (const acceptor of acceptors) acceptor.stop();
+      const cut = setTimeout(() => { for (const acceptor of acceptors) acceptor.destroy(); }, graceMilliseconds);
+      await Promise.all([closed, ...[...acceptors].map((acceptor) => acceptor.closed)]);
+      clearTimeout(cut);
+    },
+  };
+}
