@@ -1,0 +1,63 @@
+/** Settings of one FHIR R4 system: what is taken from it, where results go, and how we log in there. */
+import { z } from 'zod';
+
+const timeZone = z.string().refine((name) => {
+  try { return Boolean(new Intl.DateTimeFormat('en', { timeZone: name })); } catch { return false; }
+}, 'must be an IANA time zone such as Europe/Berlin');
+const webAddress = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with https:// or http://' })
+  .refine((text) => { const url = new URL(text); return url.username === '' && url.search === '' && url.hash === ''; }, 'must hold no user name, no ? and no #');
+const systemUri = z.string().min(1).max(255).regex(/^[^\s|,$\\]+$/, 'must be a URI without spaces and without | , $ \\');
+
+const fields = z.strictObject({
+  receives: z.boolean().default(true).describe('Take Patient and ServiceRequest from this system. Off for a system that only gets results.'),
+  receive_roles: z.array(z.string().min(1)).min(1).default(['service', 'integrator', 'administrator']).describe('Roles whose access tokens may send.'),
+  maximum_body_bytes: z.int().min(1024).max(64 * 1024 * 1024).default(1024 * 1024).describe('Requests with more bytes than this are answered 413.'),
+  assigning_authority: z.string().max(255).optional().describe('Assigning authority of identifiers that come without a system.'),
+  time_zone: timeZone.optional().describe('IANA time zone of dates that come without a time, e.g. Europe/Berlin.'),
+  accession_system: systemUri.optional().describe('Identifier.system of accession numbers, for orders whose identifiers carry no type ACSN and for what we send.'),
+  identifier_systems: z.record(z.string().min(1), systemUri).default({})
+    .describe('Assigning authority as other systems here call it (HL7 PID-3.4, DICOM Issuer of Patient ID) -> Identifier.system of this one. Used both ways.'),
+
+  base_url: webAddress.optional().describe('Service base URL results are sent to, e.g. https://emr.example.org/fhir/r4. Empty: this system gets no results.'),
+  authentication: z.enum(['none', 'basic', 'bearer', 'client-secret', 'private-key-jwt']).default('none')
+    .describe('How we log in: none; basic; bearer (a fixed token); client-secret (OAuth 2.0 client credentials); private-key-jwt (SMART Backend Services).'),
+  username: z.string().min(1).optional().describe('User name for basic.'),
+  password: z.string().min(1).optional().meta({ secret: true }).describe('Password for basic.'),
+  bearer_token: z.string().min(1).optional().meta({ secret: true }).describe('Token for bearer.'),
+  token_url: webAddress.optional().describe('OAuth 2.0 token endpoint, for client-secret and private-key-jwt.'),
+  client_id: z.string().min(1).optional().describe('Client id, for client-secret and private-key-jwt.'),
+  client_secret: z.string().min(1).optional().meta({ secret: true }).describe('Client secret, sent as HTTP Basic to the token endpoint.'),
+  private_key: z.string().min(1).optional().meta({ secret: true }).describe('Private key for private-key-jwt, PKCS #8 PEM.'),
+  key_id: z.string().min(1).optional().describe('kid under which the system knows our public key.'),
+  signing_algorithm: z.enum(['RS384', 'ES384']).default('RS384').describe('Signature of private-key-jwt; SMART requires RS384 or ES384.'),
+  scope: z.string().min(1).default('system/*.cruds').describe('Scopes to ask for, separated by blanks.'),
+  tls_ca: z.string().min(1).optional().describe('CA certificates (PEM) that sign the server. Empty: the well-known ones.'),
+  tls_certificate: z.string().min(1).optional().describe('Our client certificate (PEM), when the server asks for one.'),
+  tls_key: z.string().min(1).optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
+  connect_timeout_milliseconds: z.int().min(100).max(120_000).default(10_000).describe('How long to wait for the connection, in milliseconds.'),
+  request_timeout_milliseconds: z.int().min(100).max(600_000).default(60_000).describe('How long to wait for an answer, in milliseconds, the connection included. Afterwards the same Bundle is sent again.'),
+  maximum_answer_bytes: z.int().min(1024).max(256 * 1024 * 1024).default(8 * 1024 * 1024).describe('Answers with more bytes than this are cut off.'),
+
+  patient: z.enum(['conditional-create', 'conditional-update', 'reference']).default('conditional-create')
+    .describe('The Patient in the Bundle: conditional-create makes one only where the identifier is unknown; conditional-update also corrects it; reference sends none and names it by identifier.'),
+  resource_system: systemUri.default('urn:medscan:gateway').describe('Namespace of the identifiers of what we send (reports, findings, models): a URN or URL of yours. Never change it in production: resends would no longer find what is there.'),
+});
+
+/** What each way of logging in needs. */
+const needs = {
+  none: [], basic: ['username', 'password'], bearer: ['bearer_token'],
+  'client-secret': ['token_url', 'client_id', 'client_secret'], 'private-key-jwt': ['token_url', 'client_id', 'private_key', 'key_id'],
+} as const;
+
+export const configSchema = fields.superRefine((config, context) => {
+  if (!config.receives && config.base_url === undefined) context.addIssue({ code: 'custom', path: ['base_url'], message: 'is needed, because this system sends nothing either (receives is off)' });
+  for (const name of needs[config.authentication]) if (config[name] === undefined) context.addIssue({ code: 'custom', path: [name], message: `is needed for authentication ${config.authentication}` });
+  if ((config.tls_certificate === undefined) !== (config.tls_key === undefined)) context.addIssue({ code: 'custom', path: ['tls_key'], message: 'tls_certificate and tls_key go together' });
+});
+export type Config = z.output<typeof fields>;
+
+/** Base URL without a trailing slash. Throws when the settings have none. */
+export function baseUrl(config: Config): string {
+  if (config.base_url === undefined) throw new Error('base_url is not set: this system gets no results');
+  return config.base_url.replace(/\/+$/, '');
+}
