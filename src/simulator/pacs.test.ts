@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { Ledger, readLedger, sha256Of } from './ledger.ts';
 import { Pacs } from './pacs.ts';
 import { readPart10File, takeApart } from './part10-file.ts';
 import type { SendableObject } from './part10-file.ts';
+import { evenLength } from './store-scu.ts';
 
 const run = promisify(execFile);
 const cleanups: (() => Promise<void> | void)[] = [];
@@ -88,7 +89,9 @@ test('what is no DICOM file is not taken apart', () => {
 
 test.skipIf(!hasDcmtk || !existsSync(corpus))('DCMTK and this PACS give each other every corpus file unchanged', async () => {
   const files = globSync(join(corpus, '{charset_files,test_files}/*.dcm')).toSorted();
-  const objects = (await Promise.all(files.map(readPart10File))).filter((each) => each !== undefined);
+  const read = (await Promise.all(files.map(readPart10File))).filter((each) => each !== undefined);
+  // storescp names its files for the SOP Instance UID, which several corpus files share.
+  const objects = [...new Map(read.map((each) => [each.sopInstanceUid, each])).values()];
   expect(objects.length).toBeGreaterThan(20);
   const out = folder();
   const port = await freePort();
@@ -103,13 +106,11 @@ test.skipIf(!hasDcmtk || !existsSync(corpus))('DCMTK and this PACS give each oth
   expect([...unsent].filter((uid) => !unreadable.includes(uid))).toEqual([]);
   const received = readdirSync(out).map((name) => takeApart(readFileSync(join(out, name))));
   const digests = new Set(received.map((each) => each && sha256Of(each.dataset)));
-  expect(objects.filter((each) => !unsent.has(each.sopInstanceUid) && !digests.has(sha256Of(each.dataset))).map((each) => each.sopInstanceUid)).toEqual([]);
+  expect(objects.filter((each) => !unsent.has(each.sopInstanceUid) && !digests.has(sha256Of(evenLength(each.dataset)))).map((each) => each.sopInstanceUid)).toEqual([]);
 
-  const index = objects.findIndex((each) => each.transferSyntaxUid === '1.2.840.10008.1.2.1');
-  const sent = join(folder(), 'sent.dcm');
-  writeFileSync(sent, readFileSync(files.filter((file) => takeApart(readFileSync(file)) !== undefined)[index] ?? ''));
+  const sent = files.find((file) => takeApart(readFileSync(file))?.transferSyntaxUid === '1.2.840.10008.1.2.1') ?? '';
   await run('storescu', ['-R', '-x=', '127.0.0.1', String(toDcmtk.port), sent]);
-  expect(toDcmtk.received.items.map((item) => item.sopInstanceUid)).toEqual([objects[index]?.sopInstanceUid]);
+  expect(toDcmtk.received.items.map((item) => item.sopInstanceUid)).toEqual([takeApart(readFileSync(sent))?.sopInstanceUid]);
 });
 
 async function freePort(): Promise<number> {

@@ -33,9 +33,14 @@ class RawDataset extends dimse.Dataset {
   readonly raw: Buffer;
   constructor({ sopClassUid, sopInstanceUid, transferSyntaxUid, dataset }: SendableObject) {
     super({ SOPClassUID: sopClassUid, SOPInstanceUID: sopInstanceUid }, transferSyntaxUid);
-    this.raw = dataset;
+    this.raw = evenLength(dataset);
   }
   override getDenaturalizedDataset(): Buffer { return this.raw; }
+}
+
+/** A PDV has an even length (PS3.8 9.3.5); only a deflated dataset can be odd, and it is padded with one NUL (PS3.5 A.5). */
+export function evenLength(dataset: Buffer): Buffer {
+  return dataset.length % 2 === 0 ? dataset : Buffer.concat([dataset, Buffer.alloc(1)]);
 }
 
 type Association = InstanceType<typeof dimse.association.Association>;
