@@ -35,8 +35,16 @@ function parsePath(text: string): Path {
   return path;
 }
 
-export function hl7Reader(message: Hl7Message): SourceReader {
-  return new GroupReader(message, message.segments, undefined, new ReadMarks(message));
+/** `orderGroup` n: only the segments before the first ORC and those of the nth ORC group, as if the message held one order. */
+export function hl7Reader(message: Hl7Message, options: { orderGroup?: number } = {}): SourceReader {
+  const scope = options.orderGroup === undefined ? message.segments : orderGroupScope(message.segments, options.orderGroup);
+  return new GroupReader(message, scope, undefined, new ReadMarks(message, scope));
+}
+
+function orderGroupScope(segments: readonly Segment[], group: number): readonly Segment[] {
+  const starts = segments.flatMap(({ name }, index) => (name === 'ORC' ? [index] : []));
+  if (starts.length === 0) return segments;
+  return [...segments.slice(0, starts[0]), ...segments.slice(starts[group - 1] ?? segments.length, starts[group])];
 }
 
 /** Reads within a range of segments: the whole message, or one group that `own` opens. */
@@ -86,13 +94,14 @@ class GroupReader implements SourceReader {
 
   #segments(text: string, path: Path): readonly Segment[] {
     if (path.segment === undefined) return this.#own ? [this.#own] : [];
-    const scope = text.startsWith('/') ? this.#message.segments : this.#scope;
-    return scope.filter((segment) => segment.name === path.segment);
+    return this.#scopeOf(text).filter((segment) => segment.name === path.segment);
   }
+
+  #scopeOf(text: string): readonly Segment[] { return text.startsWith('/') ? this.#marks.scope : this.#scope; }
 
   /** One pass over the scope: each segment of that name with what follows it up to the next. */
   #groups(text: string, name: string | undefined): SourceReader[] {
-    const scope = text.startsWith('/') ? this.#message.segments : this.#scope;
+    const scope = this.#scopeOf(text);
     const groups: Segment[][] = [];
     for (const segment of scope) {
       if (segment.name === name) groups.push([segment]);
@@ -115,7 +124,7 @@ class RepetitionReader implements SourceReader {
   }
 
   first(text: string): string | null | undefined {
-    const path = parsePath(text);
+    const path = parsePath(text === '.' ? '1' : text);
     if (path.segment !== undefined) return this.#group.first(text);
     const here: Path = { ...this.#at, component: path.field, subcomponent: path.component, isField: false };
     this.#marks.read(this.#segment, here);
@@ -154,8 +163,9 @@ function countPieces(text: string, separator: string | undefined): number {
 /** Which fields and components were read, so that a trace can name the values nobody looked at. MSH is the envelope and left out. */
 class ReadMarks {
   readonly #message: Hl7Message;
+  readonly scope: readonly Segment[];
   readonly #read = new Map<Segment, Set<string>>();
-  constructor(message: Hl7Message) { this.#message = message; }
+  constructor(message: Hl7Message, scope: readonly Segment[]) { this.#message = message; this.scope = scope; }
 
   read(segment: Segment, path: Path): void {
     let marks = this.#read.get(segment);
@@ -166,7 +176,7 @@ class ReadMarks {
   unread(limit = 500): readonly string[] {
     const paths: string[] = [];
     const occurrences = new Map<string, number>();
-    for (const segment of this.#message.segments) {
+    for (const segment of this.scope) {
       const occurrence = (occurrences.get(segment.name) ?? 0) + 1;
       occurrences.set(segment.name, occurrence);
       if (segment.name === 'MSH') continue;

@@ -1,0 +1,48 @@
+/** Settings of one remote HL7 v2 system: how its messages are recognised and read, and where results are sent. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { characterSetNames } from '#standards/hl7v2/character-set.ts';
+
+const pattern = z.array(z.string().min(1).max(227));
+const address = z.string().refine((text) => {
+  const [ip = '', bits, rest] = text.split('/');
+  return isIP(ip) > 0 && rest === undefined && (bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= (isIP(ip) === 4 ? 32 : 128)));
+}, 'must be an IP address or a range such as 10.20.0.0/16');
+const timeZone = z.string().refine((name) => {
+  try { return Boolean(new Intl.DateTimeFormat('en', { timeZone: name })); } catch { return false; }
+}, 'must be an IANA time zone such as Europe/Berlin');
+const characterSet = z.string().refine((name) => characterSetNames.includes(name.toUpperCase()), `must be one of ${characterSetNames.slice(0, 19).join(', ')}`);
+
+export const hl7v2Config = z.strictObject({
+  receives: z.boolean().default(true).describe('Take messages from this system. Off for a system that only gets results.'),
+  sending_application: pattern.default([]).describe('MSH-3 values this system sends with; * stands for any characters. Empty: any.'),
+  sending_facility: pattern.default([]).describe('MSH-4 values this system sends with; * stands for any characters. Empty: any.'),
+  addresses: z.array(address).default([]).describe('IP addresses or ranges (10.20.0.0/16) this system sends from. Empty: any. MLLP has no login, so name them.'),
+  processing_ids: z.array(z.enum(['P', 'D', 'T'])).min(1).default(['P', 'D', 'T']).describe('MSH-11 values taken: P production, D debugging, T training. Others are answered AR 202.'),
+  unknown_events: z.enum(['reject', 'accept']).default('reject').describe('A well-formed message of a type we do not use: reject (AR 200/201) or accept (AA, kept, no effect).'),
+  acknowledgment: z.enum(['one-answer', 'original', 'enhanced']).default('one-answer')
+    .describe('one-answer: one answer to each message, CA/CE/CR if MSH-15 asks for it, else AA/AE/AR. original: always AA/AE/AR. enhanced: HL7 2.9.3 to the letter; NE gets no answer, AL in both MSH-15 and MSH-16 gets two.'),
+  character_set: characterSet.optional().describe('Character set of this sender (HL7 table 0211) when MSH-18 is wrong. Default: MSH-18, but valid UTF-8 is read as UTF-8.'),
+  time_zone: timeZone.optional().describe('IANA time zone of times sent without an offset, e.g. Europe/Berlin.'),
+  assigning_authority: z.string().max(227).optional().describe('Assigning authority of identifiers sent without one (PID-3.4).'),
+  adt_mapping: z.string().default('hl7v2-adt-to-rows').describe('Mapping file for ADT messages.'),
+  order_mapping: z.string().default('hl7v2-orm-to-rows').describe('Mapping file for ORM, OMG and OMI messages.'),
+
+  host: z.string().min(1).max(253).optional().describe('Host results are sent to. Empty: this system gets no results.'),
+  port: z.int().min(1).max(65535).optional().describe('Port results are sent to.'),
+  tls: z.boolean().default(false).describe('Send over TLS; the certificate of the receiver is checked.'),
+  tls_ca: z.string().optional().describe('CA certificates (PEM) that sign the receiver. Empty: the well-known ones.'),
+  tls_certificate: z.string().optional().describe('Our client certificate (PEM), when the receiver asks for one.'),
+  tls_key: z.string().optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
+  own_application: z.string().min(1).max(180).default('MEDSCAN').describe('MSH-3 of what we send.'),
+  own_facility: z.string().max(180).default('').describe('MSH-4 of what we send.'),
+  receiving_application: z.string().max(180).default('').describe('MSH-5 of what we send.'),
+  receiving_facility: z.string().max(180).default('').describe('MSH-6 of what we send.'),
+  processing_id: z.enum(['P', 'D', 'T']).default('P').describe('MSH-11 of what we send.'),
+  deliver_character_set: z.enum(['UNICODE UTF-8', '8859/1', 'ASCII']).default('UNICODE UTF-8').describe('MSH-18 and bytes of what we send. A report that does not fit 8859/1 or ASCII is refused, not mutilated.'),
+  request_acknowledgment: z.enum(['original', 'enhanced']).default('original').describe('original: MSH-15/16 empty, the receiver answers AA. enhanced: MSH-15 AL, MSH-16 NE, the receiver answers CA when the message is safe.'),
+  connect_timeout_milliseconds: z.int().min(100).max(120_000).default(10_000).describe('How long to wait for the connection, in milliseconds.'),
+  acknowledgment_timeout_milliseconds: z.int().min(100).max(600_000).default(30_000).describe('How long to wait for the acknowledgment, in milliseconds. Afterwards the same message is sent again.'),
+});
+
+export type Hl7v2Config = z.output<typeof hl7v2Config>;

@@ -1,0 +1,40 @@
+/** Opens the connection a delivery would use and closes it. No message is sent: HL7 v2 has none without effect at the receiver. */
+import type { AdapterContext, ConnectionStep, ConnectionTest } from '#gateway/adapter.ts';
+import type { Hl7v2Config } from './config.ts';
+import { endpointOf } from './deliver-oru.ts';
+import { connect } from './mllp-client.ts';
+
+export async function testConnection(config: Hl7v2Config, _context: AdapterContext): Promise<ConnectionTest> {
+  const endpoint = endpointOf(config);
+  if (!endpoint) return inboundOnly(config);
+  const started = performance.now();
+  const step = endpoint.tls ? 'TLS connection' : 'TCP connection';
+  const peer = `${endpoint.host}:${endpoint.port}`;
+  try {
+    (await connect(endpoint)).destroy();
+    return { ok: true, steps: [{ step, ok: true, milliseconds: since(started), detail: `Connected to ${peer}; no message was sent` }] };
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    return { ok: false, steps: [{ step, ok: false, milliseconds: since(started), detail: `No connection to ${peer}: ${code || message}`, advice: adviceFor(code, message) }] };
+  }
+}
+
+function inboundOnly(config: Hl7v2Config): ConnectionTest {
+  const named = config.sending_application.length + config.sending_facility.length + config.addresses.length > 0;
+  const step: ConnectionStep = {
+    step: 'settings', ok: config.receives, milliseconds: 0,
+    detail: config.receives ? 'This system sends to us; there is no host and port to connect to' : 'The integration neither receives nor has a host to send to',
+    ...(config.receives && named ? {} : { advice: config.receives ? 'Name sending_application, sending_facility or addresses: now every sender is taken for this system' : 'Set host and port, or turn receives on' }),
+  };
+  return { ok: step.ok, steps: [step] };
+}
+
+function adviceFor(code: string, message: string): string {
+  if (code === 'ECONNREFUSED') return 'Nothing listens there: check the port, and that the interface of the receiver is started';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'The host name is not known: check its spelling and the name server';
+  if (code.startsWith('ERR_TLS') || code.includes('CERT') || code.includes('SIGNATURE') || code.startsWith('ERR_SSL') || code === 'EPROTO') return 'The TLS handshake failed: check tls, tls_ca and the host name in the certificate of the receiver';
+  if (/within|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/.test(`${code} ${message}`)) return 'No answer: check the address, the route and the firewall between the gateway and the receiver';
+  return 'Check host, port and network between the gateway and the receiver';
+}
+
+const since = (started: number): number => Math.round(performance.now() - started);

@@ -1,0 +1,82 @@
+/**
+ * A report leaves as ORU^R01: built by report-to-oru.ts, sent on the connection kept for its receiver, and its acknowledgment read.
+ *
+ *   AA, CA                        delivered
+ *   AE, CE with ERR 206 or 207    unreachable: the receiver is in trouble, not the message
+ *   any other AE, AR, CE, CR      refused: a person must look
+ *   no answer, another MSA-2      unconfirmed: sent again with the same MSH-10
+ *   no connection                 unreachable
+ */
+import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
+import { readAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
+import type { ReadAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
+import { encodeMessage } from '#standards/hl7v2/character-set.ts';
+import { Hl7ParseError } from '#standards/hl7v2/parse.ts';
+import type { Hl7v2Config } from './config.ts';
+import { deliveryControlId } from './control-id.ts';
+import { MllpClient } from './mllp-client.ts';
+import type { MllpEndpoint } from './mllp-client.ts';
+import { reportToOru } from './report-to-oru.ts';
+
+const interaction = 'ORU^R01';
+const retryAfterMilliseconds = 60_000;
+
+export async function deliverOru(delivery: Delivery, config: Hl7v2Config, context: AdapterContext): Promise<DeliveryOutcome> {
+  const endpoint = endpointOf(config);
+  const common = { interaction, peer: endpoint ? `${endpoint.host}:${endpoint.port}` : 'not configured' };
+  if (!endpoint) return { ...common, kind: 'refused', answerCode: '', text: 'The integration has no host and port to send results to; set both' };
+  const controlId = deliveryControlId(delivery.controlId);
+  let message: Buffer;
+  try {
+    message = encodeMessage(reportToOru(delivery.document, controlId, config, context.now()), config.deliver_character_set);
+  } catch (error) {
+    if (error instanceof RangeError) return { ...common, kind: 'refused', answerCode: '', text: error.message };
+    throw error;
+  }
+  const sent = { ...common, sent: message, sentType: 'x-application/hl7-v2+er7' };
+  const client = clientFor(endpoint, context.signal);
+  const result = await client.send(message, config.acknowledgment_timeout_milliseconds);
+  if (result.kind === 'not-connected') return { ...sent, kind: 'unreachable', text: result.text };
+  if (result.kind === 'no-answer') return { ...sent, kind: 'unconfirmed', text: result.text };
+  const outcome = outcomeOf(result.answer, controlId);
+  if (outcome.kind === 'unconfirmed') client.reset();
+  return { ...sent, ...outcome, answer: result.answer };
+}
+
+type Outcome = { kind: 'delivered'; answerCode: string } | { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string; retryAfterMilliseconds: number } | { kind: 'unconfirmed'; text: string };
+
+export function outcomeOf(answer: Buffer, controlId: string): Outcome {
+  const acknowledgment = read(answer);
+  if (!acknowledgment) return { kind: 'unconfirmed', text: 'The answer is no HL7 acknowledgment' };
+  if (acknowledgment.controlId !== controlId) return { kind: 'unconfirmed', text: 'The acknowledgment is for another message: MSA-2 is not our MSH-10' };
+  const { code, condition, location } = acknowledgment;
+  if (code === 'AA' || code === 'CA') return { kind: 'delivered', answerCode: code };
+  const text = `The receiver answered ${code}${condition ? `, condition ${condition}` : ''}${location ? ` at ${location}` : ''}`;
+  if ((code === 'AE' || code === 'CE') && (condition === '206' || condition === '207')) return { kind: 'unreachable', text: `${text}: try again later`, retryAfterMilliseconds };
+  return { kind: 'refused', answerCode: code, text };
+}
+
+function read(answer: Buffer): ReadAcknowledgment | undefined {
+  try { return readAcknowledgment(answer); } catch (error) { if (error instanceof Hl7ParseError) return undefined; throw error; }
+}
+
+export function endpointOf(config: Hl7v2Config): MllpEndpoint | undefined {
+  if (config.host === undefined || config.port === undefined) return undefined;
+  const { tls_ca: ca, tls_certificate: cert, tls_key: key } = config;
+  return { host: config.host, port: config.port, connectTimeoutMilliseconds: config.connect_timeout_milliseconds, tls: config.tls ? { ca, cert, key } : undefined };
+}
+
+/** One connection per receiver and settings, kept over deliveries; all end when the gateway stops. */
+const clients = new WeakMap<AbortSignal, Map<string, MllpClient>>();
+function clientFor(endpoint: MllpEndpoint, signal: AbortSignal): MllpClient {
+  let open = clients.get(signal);
+  if (!open) {
+    const opened = open = new Map<string, MllpClient>();
+    clients.set(signal, opened);
+    signal.addEventListener('abort', () => { for (const client of opened.values()) client.close(); opened.clear(); }, { once: true });
+  }
+  const key = JSON.stringify(endpoint);
+  let client = open.get(key);
+  if (!client) open.set(key, client = new MllpClient(endpoint));
+  return client;
+}

@@ -1,0 +1,183 @@
+/**
+ * The MLLP listener: many connections, each a strict series of frame -> answer. Within a connection the next message waits for the answer to
+ * the one before, because senders rely on the order; connections run side by side. Limits keep one peer from taking what all need.
+ */
+import net from 'node:net';
+import tls from 'node:tls';
+import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receive } from '#gateway/adapter.ts';
+import { failpoint } from '#src/failpoint.ts';
+import type { Hl7v2Config } from './config.ts';
+import { FrameTooLargeError, MllpDecoder, frame, maximumFrameBytes } from './mllp.ts';
+import { receiveFrame } from './receive-frame.ts';
+import type { Answer, FrameReceiver } from './receive-frame.ts';
+import { answerToOversize } from './oversize.ts';
+
+export interface ListenerLimits {
+  readonly frameBytes: number;
+  /** Connections at once, in all and from one address. */
+  readonly connections: number; readonly connectionsPerAddress: number;
+  /** Longest pause inside a frame, longest time for a whole frame, longest silence between frames. */
+  readonly framePauseMilliseconds: number; readonly frameMilliseconds: number; readonly idleMilliseconds: number;
+  /** Bytes outside frames after which the peer does not speak MLLP. */
+  readonly strayBytes: number;
+  /** Frames of one connection waiting for their turn before its socket is paused. */
+  readonly waitingFrames: number;
+}
+
+export const defaultLimits: ListenerLimits = {
+  frameBytes: maximumFrameBytes, connections: 512, connectionsPerAddress: 64,
+  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, strayBytes: 65_536, waitingFrames: 16,
+};
+
+export interface MllpListenOptions { readonly limits?: Partial<ListenerLimits>; readonly tls?: tls.TlsOptions }
+
+export async function listen(
+  endpoint: Endpoint, integrations: IntegrationDirectory<Hl7v2Config>, receive: Receive, context: AdapterContext, options: MllpListenOptions = {},
+): Promise<Listener> {
+  const limits = { ...defaultLimits, ...options.limits };
+  const connections = new Set<Connection>();
+  const to: FrameReceiver = {
+    integrations: (): readonly Integration<Hl7v2Config>[] => integrations.all(), receive, now: () => context.now(),
+    onError(error) { context.log.error({ error: error instanceof Error ? error.name : 'unknown' }, 'receiving an HL7 message failed unexpectedly; the sender was asked to try again'); },
+  };
+  const accept = (socket: net.Socket): void => {
+    const address = socket.remoteAddress ?? '';
+    const fromThere = [...connections].filter((connection) => connection.peer.address === address).length;
+    if (connections.size >= limits.connections || fromThere >= limits.connectionsPerAddress) {
+      context.log.warn({ address, connections: connections.size, fromThere }, 'MLLP connection refused: too many connections');
+      socket.on('error', () => {}).destroy();
+      return;
+    }
+    const connection = new Connection(socket, limits, to, context);
+    connections.add(connection);
+    socket.on('close', () => connections.delete(connection));
+  };
+  const server = options.tls ? tls.createServer({ ...options.tls, noDelay: true, keepAlive: true }, accept) : net.createServer({ noDelay: true, keepAlive: true }, accept);
+  server.on('tlsClientError', (_error, socket: net.Socket) => socket.destroy());
+  await bound(server, endpoint);
+  server.on('error', (error) => context.log.error({ error: error.name }, 'the MLLP listener had an error'));
+  return { port: (server.address() as net.AddressInfo).port, close: (grace = 10_000) => closeListener(server, connections, grace) };
+}
+
+function bound(server: net.Server, { host, port }: Endpoint): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => { server.off('error', reject); resolve(); });
+  });
+}
+
+async function closeListener(server: net.Server, connections: ReadonlySet<Connection>, graceMilliseconds: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => { server.close(() => resolve()); });
+  for (const connection of connections) connection.finish();
+  const timer = setTimeout(() => { for (const connection of connections) connection.cut(); }, graceMilliseconds);
+  await closed;
+  clearTimeout(timer);
+}
+
+class Connection {
+  readonly peer: Peer;
+  readonly #socket: net.Socket;
+  readonly #limits: ListenerLimits;
+  readonly #to: FrameReceiver;
+  readonly #context: AdapterContext;
+  readonly #decoder: MllpDecoder;
+  readonly #waiting: Buffer[] = [];
+  #working = false;
+  #finishing = false;
+  #peerEnded = false;
+  #timer: NodeJS.Timeout | undefined;
+  #frameDeadline = 0;
+
+  constructor(socket: net.Socket, limits: ListenerLimits, to: FrameReceiver, context: AdapterContext) {
+    this.#socket = socket; this.#limits = limits; this.#to = to; this.#context = context;
+    this.#decoder = new MllpDecoder(limits.frameBytes);
+    const subject = socket instanceof tls.TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined;
+    this.peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, ...(typeof subject === 'string' ? { tlsSubject: subject } : {}) };
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('error', () => {}); // 'close' follows; a peer that resets its connection is no event
+    socket.on('close', () => clearTimeout(this.#timer));
+    socket.on('end', () => { this.#peerEnded = true; this.#endWhenDone(); });
+    this.#watch();
+  }
+
+  /** Takes no more; what was received whole is answered, then the connection ends. */
+  finish(): void { this.#finishing = true; this.#socket.pause(); this.#endWhenDone(); }
+  cut(): void { this.#socket.destroy(); }
+
+  #onData(chunk: Buffer): void {
+    try {
+      this.#waiting.push(...this.#decoder.push(chunk));
+    } catch (error) {
+      if (!(error instanceof FrameTooLargeError)) throw error;
+      void this.#refuseOversize(error);
+      return;
+    }
+    if (this.#decoder.inFrame) failpoint('hl7.midFrame');
+    if (this.#decoder.bytesOutsideFrames > this.#limits.strayBytes) {
+      this.#context.log.warn({ address: this.peer.address }, 'the peer sends bytes that are no MLLP frames; connection closed');
+      this.cut();
+      return;
+    }
+    this.#watch();
+    if (this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
+    if (!this.#working) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#working = true;
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      let answers: readonly Answer[] = [];
+      try { answers = await receiveFrame(next, this.peer, this.#to); } catch (error) { this.#to.onError(error); this.cut(); break; }
+      for (const answer of answers) await this.#answer(answer); // one write after the other: the sender reads them in order
+      if (this.#waiting.length < this.#limits.waitingFrames && !this.#finishing) this.#socket.resume();
+    }
+    this.#working = false;
+    this.#watch();
+    this.#endWhenDone();
+  }
+
+  #answer(answer: Answer): Promise<void> {
+    failpoint('hl7.beforeAck');
+    return new Promise((resolve) => {
+      let done = false;
+      const finished = (heard: boolean): void => {
+        if (done) return;
+        done = true;
+        this.#socket.off('close', lost);
+        if (heard) failpoint('hl7.afterAck');
+        answer.heard(heard);
+        resolve();
+      };
+      const lost = (): void => finished(false);
+      if (!this.#socket.writable) { finished(false); return; }
+      this.#socket.once('close', lost);
+      this.#socket.write(frame(answer.bytes), (error) => finished(!error));
+    });
+  }
+
+  async #refuseOversize(error: FrameTooLargeError): Promise<void> {
+    this.#socket.pause();
+    this.#finishing = true;
+    clearTimeout(this.#timer);
+    for (const answer of await answerToOversize(error, this.peer, this.#to)) await this.#answer(answer);
+    this.#socket.destroySoon(); // the rest of the frame is not read
+  }
+
+  #endWhenDone(): void {
+    if ((this.#finishing || this.#peerEnded) && !this.#working && this.#waiting.length === 0) this.#socket.end(() => this.#socket.destroy());
+  }
+
+  /** A frame that has begun must go on and end; a connection without one may be silent for long. */
+  #watch(): void {
+    clearTimeout(this.#timer);
+    if (this.#working || this.#socket.destroyed) { this.#frameDeadline = this.#decoder.inFrame ? this.#frameDeadline : 0; return; }
+    const now = performance.now();
+    if (!this.#decoder.inFrame) this.#frameDeadline = 0;
+    else if (this.#frameDeadline === 0) this.#frameDeadline = now + this.#limits.frameMilliseconds;
+    const wait = this.#decoder.inFrame ? Math.min(this.#limits.framePauseMilliseconds, this.#frameDeadline - now) : this.#limits.idleMilliseconds;
+    this.#timer = setTimeout(() => {
+      this.#context.log.warn({ address: this.peer.address, inFrame: this.#decoder.inFrame }, 'MLLP connection closed: the peer went silent');
+      this.cut();
+    }, Math.max(wait, 0));
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * MLLP block format (HL7 v2 Transport: MLLP Release 1): <VT> message <FS><CR>. Bytes of a TCP stream go in as they come, in any chunks;
+ * whole messages come out. A lone FS is data. Bytes between frames are skipped and counted; an FS without its CR is taken as the
+ * end when the next frame begins. Chunks are kept in a list and joined once: no message costs more than its length.
+ */
+const startBlock = 0x0b;
+const endBlock = 0x1c;
+const carriageReturn = 0x0d;
+
+/** The size of the largest message Google's and most engines take; parsing is linear, so the cap is for memory. */
+export const maximumFrameBytes = 10 * 1024 * 1024;
+
+export class FrameTooLargeError extends Error {
+  /** The first bytes of the frame, for the record of the refusal. */
+  readonly head: Buffer;
+  readonly byteSize: number;
+  constructor(limit: number, head: Buffer, byteSize: number) {
+    super(`The MLLP frame is larger than ${limit} bytes`);
+    this.name = 'FrameTooLargeError'; this.head = head; this.byteSize = byteSize;
+  }
+}
+
+export class MllpDecoder {
+  readonly #limit: number;
+  #parts: Buffer[] = [];
+  #size = 0;
+  #inFrame = false;
+  #endBlockSeen = false;
+  #outside = 0;
+  constructor(limit: number = maximumFrameBytes) { this.#limit = limit; }
+
+  /** A frame has begun and not ended. */
+  get inFrame(): boolean { return this.#inFrame; }
+  get bytesOutsideFrames(): number { return this.#outside; }
+
+  /** Returns the messages that this chunk completes. Throws FrameTooLargeError; the decoder is of no use afterwards. */
+  push(chunk: Buffer): Buffer[] {
+    const messages: Buffer[] = [];
+    let at = 0;
+    while (at < chunk.length) at = this.#inFrame ? this.#inside(chunk, at, messages) : this.#between(chunk, at);
+    return messages;
+  }
+
+  #between(chunk: Buffer, at: number): number {
+    const start = chunk.indexOf(startBlock, at);
+    const end = start < 0 ? chunk.length : start;
+    for (let index = at; index < end; index++) if (chunk[index] !== carriageReturn && chunk[index] !== 0x0a) this.#outside++;
+    if (start < 0) return chunk.length;
+    this.#inFrame = true;
+    return start + 1;
+  }
+
+  #inside(chunk: Buffer, at: number, messages: Buffer[]): number {
+    if (this.#endBlockSeen) {
+      this.#endBlockSeen = false;
+      if (chunk[at] === carriageReturn) { messages.push(this.#finish()); return at + 1; }
+      if (chunk[at] === startBlock) { messages.push(this.#finish()); return at; }
+      this.#add(Buffer.of(endBlock));
+    }
+    const end = chunk.indexOf(endBlock, at);
+    this.#add(chunk.subarray(at, end < 0 ? undefined : end));
+    if (end < 0) return chunk.length;
+    this.#endBlockSeen = true;
+    return end + 1;
+  }
+
+  #add(part: Buffer): void {
+    if (part.length === 0) return;
+    this.#parts.push(part);
+    this.#size += part.length;
+    if (this.#size > this.#limit) throw new FrameTooLargeError(this.#limit, Buffer.concat(this.#parts).subarray(0, 4096), this.#size);
+  }
+
+  #finish(): Buffer {
+    const message = this.#parts.length === 1 && this.#parts[0] ? this.#parts[0] : Buffer.concat(this.#parts, this.#size);
+    this.#parts = []; this.#size = 0; this.#inFrame = false;
+    return message;
+  }
+}
+
+/** A message as a block on the wire. */
+export function frame(message: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(startBlock), message, Buffer.of(endBlock, carriageReturn)]);
+}

@@ -1,0 +1,31 @@
+/** A stored message to rows: reads the bytes again, because a replay has nothing else. The event decides which rows. */
+import { NormalizeError } from '#gateway/adapter.ts';
+import type { StoredMessage } from '#gateway/adapter.ts';
+import type { Mapper, Normalized } from '#gateway/normalized.ts';
+import { Hl7ParseError, parseMessage } from '#standards/hl7v2/parse.ts';
+import type { Hl7Message } from '#standards/hl7v2/parse.ts';
+import type { Hl7v2Config } from './config.ts';
+import { adtInteractions, normalizeAdt } from './receive-adt.ts';
+import { normalizeOrder, orderInteractions } from './receive-orm.ts';
+
+export async function normalize(message: StoredMessage<Hl7v2Config>, map: Mapper): Promise<Normalized> {
+  const parsed = readable(message);
+  if (adtInteractions.includes(message.interaction)) return normalizeAdt(parsed, message, map);
+  if (orderInteractions.includes(message.interaction)) return normalizeOrder(parsed, message, map);
+  if (message.integration.config.unknown_events === 'accept') return keptWithoutEffect(parsed, message.interaction);
+  throw new NormalizeError('unsupported', `${message.interaction} is not used here`, 'MSH-9');
+}
+
+function readable(message: StoredMessage<Hl7v2Config>): Hl7Message {
+  try {
+    return parseMessage(message.head, { characterSet: message.integration.config.character_set });
+  } catch (error) {
+    if (error instanceof Hl7ParseError) throw new NormalizeError('malformed', error.message, error.location);
+    throw error;
+  }
+}
+
+function keptWithoutEffect(parsed: Hl7Message, interaction: string): Normalized {
+  const note = { location: 'MSH-9', text: `${interaction} is kept and has no effect (unknown_events: accept)` };
+  return { authority: 'registration', warnings: [...parsed.warnings, note], trace: [], mapping: 'none' };
+}

@@ -1,0 +1,130 @@
+/**
+ * A frame comes in; the answers to it go out, after the commit:
+ *
+ *   frame -> messages -> header check -> receive(message, refusal?) -> acknowledgment
+ *
+ * Everything is handed to receive, what we refuse too: a message that cannot be read is recorded with its bytes. An order message with several
+ * ORC groups becomes one exchange per group, the second with control id '<MSH-10>#2', and one answer when all are safe.
+ */
+import { createHash } from 'node:crypto';
+import type { InboundMessage, Integration, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
+import { buildAcknowledgment, validControlId } from '#standards/hl7v2/acknowledgment.ts';
+import { splitFrame } from '#standards/hl7v2/batch.ts';
+import { formatDtm } from '#standards/hl7v2/date-time.ts';
+import type { ErrorConditionCode } from '#standards/hl7v2/error-conditions.ts';
+import { Hl7ParseError, parseMessage } from '#standards/hl7v2/parse.ts';
+import type { Hl7Message } from '#standards/hl7v2/parse.ts';
+import { codesDue, failedVerdict, verdictOf, worst } from './acknowledge.ts';
+import type { Verdict } from './acknowledge.ts';
+import { claimingIntegration } from './claim.ts';
+import type { Hl7v2Config } from './config.ts';
+import { answersOurAcknowledgment, nextControlId } from './control-id.ts';
+import { headerProblem, interactionOf } from './header-check.ts';
+import { orderGroupCount, orderInteractions } from './receive-orm.ts';
+
+/** `heard` is to be called once, after the socket took the bytes or failed to. */
+export interface Answer { readonly bytes: Buffer; heard(wasHeard: boolean): void }
+
+export interface FrameReceiver {
+  integrations(): readonly Integration<Hl7v2Config>[];
+  receive: Receive;
+  now(): Date;
+  /** The pipeline promises not to throw; if it does all the same, it is logged and the sender hears AE. */
+  onError(error: unknown): void;
+}
+
+export async function receiveFrame(frame: Buffer, peer: Peer, to: FrameReceiver): Promise<readonly Answer[]> {
+  let content;
+  try {
+    content = splitFrame(frame);
+  } catch (error) {
+    if (!(error instanceof Hl7ParseError)) throw error;
+    return refuseUnreadable(frame, frame, peer, to, error);
+  }
+  const answers: Answer[] = [];
+  for (const message of content.messages) answers.push(...await receiveMessage(message, frame, peer, to)); // in order: a later one may build on an earlier
+  return content.isBatch && answers.length > 0 ? [batchOf(answers, to.now())] : answers;
+}
+
+async function receiveMessage(bytes: Buffer, frame: Buffer, peer: Peer, to: FrameReceiver): Promise<readonly Answer[]> {
+  let message: Hl7Message;
+  try {
+    message = parseMessage(bytes);
+  } catch (error) {
+    if (!(error instanceof Hl7ParseError)) throw error;
+    return refuseUnreadable(bytes, frame, peer, to, error);
+  }
+  if (answersOurAcknowledgment(message)) return [];
+  const [application, facility] = [message.header(3), message.header(4)];
+  const sender: Peer = { ...peer, application: `${application}|${facility}` };
+  const integration = claimingIntegration(to.integrations(), { application, facility, address: peer.address });
+  const problem = headerProblem(message, integration);
+  const inbound = inboundMessages(message, bytes, integration, sender, to.now(), problem === undefined);
+  const { verdict, receipts } = await receiveAll(inbound, problem, to);
+  return answersTo(message, integration?.config.acknowledgment ?? 'one-answer', verdict, receipts, to.now());
+}
+
+async function receiveAll(inbound: readonly InboundMessage<Hl7v2Config>[], problem: (Refusal & { condition: ErrorConditionCode }) | undefined, to: FrameReceiver):
+Promise<{ verdict: Verdict; receipts: readonly Receipt[] }> {
+  const receipts: Receipt[] = [];
+  const refusal = problem && { reason: problem.reason, text: problem.text, ...(problem.location ? { location: problem.location } : {}) };
+  try {
+    for (const message of inbound) receipts.push(await to.receive(message, refusal)); // groups of one message stay in order
+    return { verdict: worst(receipts.map((receipt) => verdictOf(receipt, problem?.condition))), receipts };
+  } catch (error) {
+    to.onError(error);
+    return { verdict: failedVerdict, receipts };
+  }
+}
+
+function inboundMessages(message: Hl7Message, bytes: Buffer, integration: Integration<Hl7v2Config> | undefined, peer: Peer, receivedAt: Date, isTaken: boolean): InboundMessage<Hl7v2Config>[] {
+  const interaction = interactionOf(message);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const controlId = validControlId(message.header(10)) ?? `sha256:${sha256.slice(0, 16)}`;
+  const groups = isTaken && orderInteractions.includes(interaction) ? Math.max(orderGroupCount(message), 1) : 1;
+  const facts = { version: message.header(12), processingId: message.header(11), characterSet: message.header(18) || message.characterSet.encoding };
+  return Array.from({ length: groups }, (_, index) => ({
+    integration, interaction, peer, receivedAt, head: bytes, sha256, byteSize: bytes.length,
+    controlId: index === 0 ? controlId : `${controlId}#${index + 1}`,
+    facts: groups === 1 ? facts : { ...facts, orderGroup: index + 1, orderGroups: groups },
+  }));
+}
+
+/** The bytes are no message: they are recorded as they came, and answered with what can be read of the header, which may be nothing. */
+async function refuseUnreadable(bytes: Buffer, frame: Buffer, peer: Peer, to: FrameReceiver, error: Hl7ParseError): Promise<readonly Answer[]> {
+  const readable = readableHeader(bytes);
+  const [application, facility] = [readable?.header(3) ?? '', readable?.header(4) ?? ''];
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const inbound: InboundMessage<Hl7v2Config> = {
+    integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address }), interaction: 'unreadable',
+    controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: `${application}|${facility}` }, receivedAt: to.now(),
+    facts: { frameBytes: frame.length }, head: bytes, sha256, byteSize: bytes.length,
+  };
+  const { verdict, receipts } = await receiveAll([inbound], { reason: 'malformed', text: error.message, location: error.location, condition: '100' }, to);
+  return answersTo(readable, 'one-answer', verdict, receipts, to.now());
+}
+
+/** The first MSH of the bytes on its own, if there is one that parses. */
+function readableHeader(bytes: Buffer): Hl7Message | undefined {
+  const start = bytes.indexOf('MSH');
+  const line = start < 0 ? '' : bytes.toString('latin1', start, start + 4096).split(/[\r\n]/, 1)[0] ?? '';
+  try { return parseMessage(Buffer.from(line, 'latin1')); } catch { return undefined; }
+}
+
+function answersTo(message: Hl7Message | undefined, mode: Hl7v2Config['acknowledgment'], verdict: Verdict, receipts: readonly Receipt[], sentAt: Date): readonly Answer[] {
+  const codes = codesDue(message, mode, verdict);
+  if (codes.length === 0) for (const receipt of receipts) receipt.answered('none', false);
+  return codes.map((code, index) => ({
+    bytes: buildAcknowledgment(message, { code, controlId: nextControlId(sentAt), sentAt, error: verdict.error }),
+    heard(wasHeard: boolean) { if (index === codes.length - 1) for (const receipt of receipts) receipt.answered(code, wasHeard); },
+  }));
+}
+
+/** HL7 v2.5.1 ch. 2.10.3.2: a batch is answered with a batch of acknowledgments, in one frame. */
+function batchOf(answers: readonly Answer[], sentAt: Date): Answer {
+  const header = `BHS|^~\\&|||||${formatDtm(sentAt)}||||${nextControlId(sentAt)}\r`;
+  return {
+    bytes: Buffer.concat([Buffer.from(header), ...answers.map(({ bytes }) => bytes), Buffer.from(`BTS|${answers.length}\r`)]),
+    heard(wasHeard) { for (const answer of answers) answer.heard(wasHeard); },
+  };
+}

@@ -1,0 +1,30 @@
+/**
+ * Imaging orders: ORM^O01, OMG^O19 and OMI^O23 (HL7 v2.5.1 ch. 4, IHE RAD-2, RAD-3, RAD-4). A message with several ORC groups is taken as one
+ * exchange per group (see receive-frame.ts): `facts.orderGroup` names the group, from 1.
+ */
+import { NormalizeError } from '#gateway/adapter.ts';
+import type { StoredMessage } from '#gateway/adapter.ts';
+import type { Mapper, Normalized } from '#gateway/normalized.ts';
+import { hl7Reader } from '#standards/hl7v2/reader.ts';
+import type { Hl7Message } from '#standards/hl7v2/parse.ts';
+import type { Hl7v2Config } from './config.ts';
+import { historyRows, mapSettings, orderRow, patientRow } from './rows.ts';
+
+export const orderInteractions: readonly string[] = ['ORM^O01', 'OMG^O19', 'OMI^O23'];
+
+export function orderGroupCount(message: Hl7Message): number {
+  return message.segments.filter(({ name }) => name === 'ORC').length;
+}
+
+export function normalizeOrder(parsed: Hl7Message, message: StoredMessage<Hl7v2Config>, map: Mapper): Normalized {
+  if (orderGroupCount(parsed) === 0) throw new NormalizeError('invalid', 'ORC is required: the order message holds no order', 'ORC');
+  const group = Number(message.facts['orderGroup'] ?? 1);
+  const { config } = message.integration;
+  const mapped = map(config.order_mapping, hl7Reader(parsed, { orderGroup: group }), mapSettings(config));
+  const patient = parsed.segment('PID') ? patientRow(mapped) : undefined;
+  return {
+    authority: 'order', order: orderRow(mapped), history: historyRows(mapped), mapping: mapped.mapping,
+    ...(patient ? { patient } : {}),
+    warnings: [...parsed.warnings, ...mapped.warnings], trace: mapped.trace,
+  };
+}

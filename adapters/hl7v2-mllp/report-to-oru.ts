@@ -1,0 +1,99 @@
+/**
+ * A ReportDocument as ORU^R01 v2.5.1 (ch. 7.3.1; shape of IHE RAD results distribution): MSH PID [PV1] ORC OBR, then OBX
+ *
+ *   113014 DICOM Study (ST)          the Study Instance UID
+ *   59776-5 findings, 19005-8 impression (TX; FT when it has lines)
+ *   per finding, one OBX-4 sub-id:   the coded finding (CWE) with OBX-17 method and OBX-18 algorithm,
+ *                                    111012 certainty in % (NM), each measurement in UCUM (NM)
+ *
+ * Every value goes through escapeText in node-hl7.ts: none can start a field or a segment.
+ */
+import type { Coded, ReportDocument, ReportFinding, ReportModel, ReportPatient, ReportScan } from '#domain/report-document.ts';
+import { formatDtm, formatIsoAsDtm } from '#standards/hl7v2/date-time.ts';
+import { buildMessage } from '#standards/hl7v2/node-hl7.ts';
+import type { BuiltSegment, FieldValue } from '#standards/hl7v2/node-hl7.ts';
+import type { Hl7v2Config } from './config.ts';
+import { codingSystemName, observationStatus, resultStatus, severityFlags, sexCodes } from './result-codes.ts';
+
+type SenderSettings = Pick<Hl7v2Config, 'own_application' | 'own_facility' | 'receiving_application' | 'receiving_facility' | 'processing_id' | 'deliver_character_set' | 'request_acknowledgment'>;
+
+/** The text of the message, segments ended by CR. MSH-7 is the time of sending; everything else is the same over attempts. */
+export function reportToOru(document: ReportDocument, controlId: string, settings: SenderSettings, sentAt: Date): string {
+  return buildMessage([
+    header(controlId, settings, sentAt), patientSegment(document.patient), ...visitSegment(document.scan),
+    commonOrder(document), observationRequest(document), ...observations(document),
+  ]);
+}
+
+function header(controlId: string, settings: SenderSettings, sentAt: Date): BuiltSegment {
+  const enhanced = settings.request_acknowledgment === 'enhanced';
+  return { name: 'MSH', fields: {
+    3: settings.own_application, 4: settings.own_facility, 5: settings.receiving_application, 6: settings.receiving_facility,
+    7: formatDtm(sentAt), 9: ['ORU', 'R01', 'ORU_R01'], 10: controlId, 11: settings.processing_id, 12: '2.5.1',
+    ...(enhanced ? { 15: 'AL', 16: 'NE' } : {}), 18: settings.deliver_character_set,
+  } };
+}
+
+function patientSegment(patient: ReportPatient): BuiltSegment {
+  const [first] = patient.identifiers;
+  const identifier: FieldValue = first ? [first.value, undefined, undefined, authority(first.assigningAuthority), first.typeCode] : patient.patientNumber;
+  return { name: 'PID', fields: {
+    1: 1, 3: identifier, 5: [patient.familyName, patient.givenName, patient.middleName, patient.nameSuffix, patient.namePrefix, undefined, 'L'],
+    7: formatIsoAsDtm(patient.birthDate ?? ''), 8: patient.sex ? sexCodes[patient.sex] : undefined,
+  } };
+}
+
+/** HD: a namespace, or an OID when it is one. */
+function authority(name: string): readonly (string | undefined)[] {
+  return /^\d+(\.\d+)+$/.test(name) ? [undefined, name, 'ISO'] : [name];
+}
+
+/** PV1 only to carry the referring physician; the class is not known here, U says so (table 0004). */
+function visitSegment(scan: ReportScan): BuiltSegment[] {
+  return scan.referringPhysician ? [{ name: 'PV1', fields: { 1: 1, 2: 'U', 8: [undefined, ...physician(scan.referringPhysician)] } }] : [];
+}
+function physician(name: string): (string | undefined)[] { return name.split('^').slice(0, 5); }
+
+function commonOrder({ scan }: ReportDocument): BuiltSegment {
+  return { name: 'ORC', fields: { 1: 'RE', 2: scan.placerOrderNumber, 3: scan.fillerOrderNumber } };
+}
+
+function observationRequest(document: ReportDocument): BuiltSegment {
+  const { scan } = document;
+  const procedure: FieldValue = scan.procedureCode ? coded(scan.procedureCode) : ['18748-4', scan.studyDescription ?? 'Diagnostic imaging study', 'LN'];
+  return { name: 'OBR', fields: {
+    1: 1, 2: scan.placerOrderNumber, 3: scan.fillerOrderNumber, 4: procedure, 7: formatIsoAsDtm(scan.studyAt ?? ''), 18: scan.accessionNumber,
+    22: formatIsoAsDtm(document.issuedAt), 24: 'RAD', 25: resultStatus[document.status],
+  } };
+}
+
+function observations(document: ReportDocument): BuiltSegment[] {
+  const observed = formatIsoAsDtm(document.scan.studyAt ?? document.issuedAt);
+  const fixed: ObservationFields[] = [
+    { 2: 'ST', 3: ['113014', 'DICOM Study', 'DCM'], 5: document.scan.studyInstanceUid },
+    { 2: textType(document.sections.findings), 3: ['59776-5', 'Procedure Findings', 'LN'], 5: document.sections.findings },
+    { 2: textType(document.sections.impression), 3: ['19005-8', 'Radiology Imaging study [Impression]', 'LN'], 5: document.sections.impression },
+  ];
+  const findings = document.findings.flatMap((finding, index) => findingObservations(finding, index + 1, document.models));
+  return [...fixed.filter((fields) => fields[5] !== ''), ...findings]
+    .map((fields, index) => ({ name: 'OBX', fields: { 1: index + 1, ...fields, 11: observationStatus[document.status], 14: observed } }));
+}
+
+/** \\.br\\ is a formatting command: only FT has those (ch. 2.7.6). */
+function textType(text: string): 'TX' | 'FT' { return /[\r\n]/.test(text) ? 'FT' : 'TX'; }
+
+type ObservationFields = Readonly<Record<number, FieldValue>>;
+
+function findingObservations(finding: ReportFinding, subId: number, models: readonly ReportModel[]): ObservationFields[] {
+  const model = models.find(({ analysisId }) => analysisId === finding.analysisId);
+  const method: ObservationFields = model ? { 17: [model.name, `${model.name} ${model.version}`, '99AI'], 18: [`${model.name} ${model.version}`, model.manufacturer] } : {};
+  const site: ObservationFields = finding.bodySite ? { 20: coded(finding.bodySite) } : {};
+  return [
+    { 2: 'CWE', 3: coded(finding.type), 4: subId, 5: ['52101004', 'Present', 'SCT', undefined, undefined, undefined, undefined, undefined, finding.description], 8: severityFlags[finding.severity], ...method, ...site },
+    { 2: 'ST', 3: ['112040', 'Tracking Unique Identifier', 'DCM'], 4: subId, 5: finding.trackingUid },
+    { 2: 'NM', 3: ['111012', 'Certainty of Finding', 'DCM'], 4: subId, 5: finding.confidencePercentage, 6: ['%', 'percent', 'UCUM'], ...method },
+    ...finding.measurements.map((measurement) => ({ 2: 'NM', 3: coded(measurement.type), 4: subId, 5: measurement.value, 6: [measurement.unit, measurement.unit, 'UCUM'], ...method })),
+  ];
+}
+
+function coded({ code, display, system }: Coded): readonly string[] { return [code, display, codingSystemName(system)]; }
