@@ -1,0 +1,20 @@
+/** system_alerts: one open row per kind and subject; saying it again counts. */
+import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
+import { ORGANIZATION } from './current-organization.ts';
+import { sql } from './pool.ts';
+
+export type AlertKind = 'analysis_failed' | 'integration_down' | 'delivery_refused' | 'identity_conflict' | 'instance_conflict' | 'sla_breach' | 'disk_low' | 'files_missing' | 'job_dead';
+export interface Alert { kind: AlertKind; severity: 'info' | 'warning' | 'critical'; subject: string; message: string }
+
+export async function raiseAlert(tx: CommonQueryMethods, alert: Alert): Promise<void> {
+  await tx.query(sql.type(z.object({}))`
+    INSERT INTO system_alerts (organization_id, kind, severity, subject, message)
+    VALUES (${ORGANIZATION}, ${alert.kind}, ${alert.severity}, ${alert.subject}, ${alert.message})
+    ON CONFLICT (organization_id, kind, subject) WHERE resolved_at IS NULL DO UPDATE SET occurrences = system_alerts.occurrences + 1, last_seen_at = now(), message = excluded.message, severity = excluded.severity`);
+}
+
+export async function resolveAlert(tx: CommonQueryMethods, kind: AlertKind, subject: string): Promise<void> {
+  await tx.query(sql.type(z.object({}))`
+    UPDATE system_alerts SET resolved_at = now() WHERE organization_id = ${ORGANIZATION} AND kind = ${kind} AND subject = ${subject} AND resolved_at IS NULL`);
+}

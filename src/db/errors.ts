@@ -1,0 +1,28 @@
+/** What PostgreSQL's errors mean to us: weather (try again) or a value that can never be stored. */
+
+/** The message holds something no column takes (a NUL byte, an impossible date): trying again cannot help. */
+export class DataIntegrityError extends Error {
+  constructor(text: string, options?: ErrorOptions) {
+    super(text, options);
+    this.name = 'DataIntegrityError';
+  }
+}
+
+export function sqlState(error: unknown): string | undefined {
+  for (let current = error as { code?: unknown; cause?: unknown } | undefined; current; current = current.cause as typeof current) {
+    if (typeof current.code === 'string' && /^[0-9A-Z]{5}$/.test(current.code)) return current.code;
+  }
+  return undefined;
+}
+
+/** Connection trouble, shutdown, resources, deadlock, serialization. Everything without an SQLSTATE is taken as weather too. */
+export function isTransientError(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === undefined || ['08', '40', '53', '55', '57', '58', 'XX'].includes(state.slice(0, 2));
+}
+
+/** Class 22 (data exception) and 23514 (check): the value itself is refused. */
+export function isRefusedValue(error: unknown): boolean {
+  const state = sqlState(error);
+  return state !== undefined && (state.startsWith('22') || state === '23514' || state === '23502');
+}

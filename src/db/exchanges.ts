@@ -1,0 +1,72 @@
+/** sync_logs and exchange_payloads: one row per message, its bytes when they are not a stored object, and the answer leg. */
+import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
+import { ORGANIZATION } from './current-organization.ts';
+import { sql } from './pool.ts';
+
+const Nothing = z.object({});
+
+export interface ExchangeRow {
+  sync_id: string; integration_id?: string | undefined; adapter: string; direction: 'inbound' | 'outbound'; interaction: string; control_id: string;
+  message_status: 'received' | 'accepted' | 'duplicate' | 'rejected' | 'failed' | 'queued' | 'sending' | 'delivered' | 'refused' | 'unreachable' | 'unconfirmed';
+  started_at: string; finished_at?: string | undefined; duration_ms?: number | undefined; attempt?: number | undefined;
+  byte_size?: number | undefined; sha256?: string | undefined; payload_location?: string | undefined; correlation_id?: string | undefined;
+  peer_address?: string | undefined; peer_application?: string | undefined;
+  error_class?: 'transient' | 'ambiguous' | 'permanent' | undefined; error_text?: string | undefined; error_location?: string | undefined;
+  patient_id?: string | undefined; scan_id?: string | undefined; report_id?: string | undefined; delivery_id?: string | undefined;
+  mapping_version?: string | undefined; warnings?: unknown; facts?: unknown;
+}
+
+export async function insertExchanges(tx: CommonQueryMethods, rows: readonly ExchangeRow[]): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at,
+      duration_ms, attempt, byte_size, sha256, payload_location, correlation_id, peer_address, peer_application, error_class, error_text, error_location,
+      patient_id, scan_id, report_id, delivery_id, mapping_version, warnings, facts)
+    SELECT ${ORGANIZATION}, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at,
+      duration_ms, coalesce(attempt, 1), byte_size, sha256, payload_location, correlation_id, peer_address, peer_application, error_class, error_text, error_location,
+      patient_id, scan_id, report_id, delivery_id, mapping_version, warnings, facts
+    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(sync_id uuid, integration_id uuid, adapter text, direction text, interaction text,
+      control_id text, message_status text, started_at timestamptz, finished_at timestamptz, duration_ms float8, attempt int, byte_size bigint, sha256 text,
+      payload_location text, correlation_id uuid, peer_address text, peer_application text, error_class text, error_text text, error_location text,
+      patient_id uuid, scan_id uuid, report_id uuid, delivery_id uuid, mapping_version text, warnings jsonb, facts jsonb)`);
+}
+
+export interface PayloadRow { sync_id: string; part: 'message' | 'answer'; media_type: string; content: Buffer }
+
+export async function insertPayloads(tx: CommonQueryMethods, rows: readonly PayloadRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content)
+    SELECT ${ORGANIZATION}, * FROM ${sql.unnest(rows.map((row) => [row.sync_id, row.part, row.media_type, row.content]), ['uuid', 'text', 'text', 'bytea'])}
+    ON CONFLICT (organization_id, sync_id, part) DO NOTHING`);
+}
+
+export interface AnswerRow { sync_id: string; started_at: string; answer_status: 'answered' | 'unanswered'; answer_code: string }
+
+/** Writes the answer leg of inbound exchanges, and keeps the code with the message's identity so that a repeat is answered alike. */
+export async function updateAnswers(tx: CommonQueryMethods, rows: readonly AnswerRow[]): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    WITH answers AS (SELECT * FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)),
+    identities AS (
+      UPDATE message_identities m SET answer_code = a.answer_code FROM answers a
+      WHERE m.organization_id = ${ORGANIZATION} AND m.sync_id = a.sync_id AND m.answer_code IS NULL)
+    UPDATE sync_logs s SET answer_status = a.answer_status, answer_code = a.answer_code FROM answers a
+    WHERE s.organization_id = ${ORGANIZATION} AND s.sync_id = a.sync_id AND s.started_at = a.started_at`);
+}
+
+export interface OutcomeRow {
+  message_status: ExchangeRow['message_status']; answer_status: 'answered' | 'unanswered'; answer_code?: string | undefined; answer_text?: string | undefined;
+  interaction: string; peer_address: string; finished_at: Date; duration_ms: number; byte_size?: number | undefined; sha256?: string | undefined;
+  error_class?: ExchangeRow['error_class']; error_text?: string | undefined; payload_location?: string | undefined;
+}
+
+/** Writes what became of one attempt of an outbound delivery. */
+export async function updateOutcome(tx: CommonQueryMethods, syncId: string, startedAt: Date, outcome: OutcomeRow): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE sync_logs SET message_status = ${outcome.message_status}, answer_status = ${outcome.answer_status}, answer_code = ${outcome.answer_code ?? null},
+      answer_text = ${outcome.answer_text ?? null}, interaction = ${outcome.interaction}, peer_address = ${outcome.peer_address},
+      finished_at = ${outcome.finished_at.toISOString()}::timestamptz, duration_ms = ${outcome.duration_ms}, byte_size = ${outcome.byte_size ?? null},
+      sha256 = ${outcome.sha256 ?? null}, error_class = ${outcome.error_class ?? null}, error_text = ${outcome.error_text ?? null},
+      payload_location = ${outcome.payload_location ?? null}
+    WHERE organization_id = ${ORGANIZATION} AND sync_id = ${syncId} AND started_at = ${startedAt.toISOString()}::timestamptz`);
+}

@@ -1,0 +1,42 @@
+/** external_integrations: reading them for the registry, saving them with their version history. */
+import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
+import { ORGANIZATION } from './current-organization.ts';
+import { sql } from './pool.ts';
+
+const Nothing = z.object({});
+const Row = z.object({
+  organization_id: z.string(), integration_id: z.string(), name: z.string(), kind: z.string(), adapter: z.string(), direction: z.enum(['inbound', 'outbound', 'both']),
+  settings: z.record(z.string(), z.unknown()), credentials_sealed: z.string().nullable(), is_enabled: z.boolean(), version: z.number(),
+});
+export type IntegrationRow = z.infer<typeof Row>;
+const COLUMNS = sql.fragment`organization_id, integration_id, name, kind, adapter, direction, settings, credentials_sealed, is_enabled, version`;
+
+/** Every active integration of every organization; for asSystem. */
+export async function allIntegrations(tx: CommonQueryMethods): Promise<readonly IntegrationRow[]> {
+  return tx.any(sql.type(Row)`SELECT ${COLUMNS} FROM external_integrations WHERE state = 'active' ORDER BY organization_id, name`);
+}
+
+export async function lockIntegration(tx: CommonQueryMethods, by: { integrationId: string } | { name: string }): Promise<IntegrationRow | undefined> {
+  const condition = 'name' in by ? sql.fragment`name = ${by.name}` : sql.fragment`integration_id = ${by.integrationId}`;
+  return await tx.maybeOne(sql.type(Row)`SELECT ${COLUMNS} FROM external_integrations WHERE organization_id = ${ORGANIZATION} AND ${condition} FOR UPDATE`) ?? undefined;
+}
+
+export interface IntegrationValues {
+  integrationId: string; name: string; kind: string; adapter: string; direction: string; settings: unknown; credentialsSealed: string | null; isEnabled: boolean;
+  ownerContact: string | null; purpose: string | null; version: number;
+}
+
+export async function upsertIntegration(tx: CommonQueryMethods, values: IntegrationValues, changedBy: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO external_integrations (organization_id, integration_id, name, kind, adapter, direction, settings, credentials_sealed, is_enabled, owner_contact, purpose, version)
+    VALUES (${ORGANIZATION}, ${values.integrationId}, ${values.name}, ${values.kind}, ${values.adapter}, ${values.direction}, ${sql.jsonb(values.settings as never)},
+      ${values.credentialsSealed}, ${values.isEnabled}, ${values.ownerContact}, ${values.purpose}, ${values.version})
+    ON CONFLICT (organization_id, integration_id) DO UPDATE SET name = excluded.name, kind = excluded.kind, adapter = excluded.adapter, direction = excluded.direction,
+      settings = excluded.settings, credentials_sealed = excluded.credentials_sealed, is_enabled = excluded.is_enabled,
+      owner_contact = coalesce(excluded.owner_contact, external_integrations.owner_contact), purpose = coalesce(excluded.purpose, external_integrations.purpose), version = excluded.version`);
+  const { credentialsSealed, ...shown } = values;
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO configuration_versions (organization_id, table_name, row_id, version, value, changed_by)
+    VALUES (${ORGANIZATION}, 'external_integrations', ${values.integrationId}, ${values.version}, ${sql.jsonb({ ...shown, has_credentials: credentialsSealed !== null } as never)}, ${changedBy})`);
+}

@@ -1,0 +1,116 @@
+/** Rows of patients and patient_identifiers; who is who is decided in pipeline/identify.ts. */
+import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
+import type { PatientIdentifier } from '#gateway/normalized.ts';
+import { ORGANIZATION } from './current-organization.ts';
+import { sql } from './pool.ts';
+
+const Nothing = z.object({});
+const Id = z.object({ id: z.string() });
+
+const Candidate = z.object({
+  patient_id: z.string(), value: z.string(), assigning_authority: z.string(),
+  family_name: z.string().nullable(), birth_date: z.string().nullable(), identity_status: z.string(),
+});
+export type PatientCandidate = z.infer<typeof Candidate>;
+
+/** Patients that own an identifier with one of these values, under any assigning authority. */
+export async function findCandidates(tx: CommonQueryMethods, values: readonly string[]): Promise<readonly PatientCandidate[]> {
+  return tx.any(sql.type(Candidate)`
+    SELECT p.patient_id, i.value, i.assigning_authority, p.family_name, p.birth_date, p.identity_status
+    FROM patient_identifiers i JOIN patients p ON p.organization_id = i.organization_id AND p.patient_id = i.patient_id
+    WHERE i.organization_id = ${ORGANIZATION} AND i.value_index = ANY(${sql.array([...values], 'text')})
+    ORDER BY i.created_at`);
+}
+
+export const PATIENT_COLUMNS = ['family_name', 'given_name', 'middle_name', 'name_prefix', 'name_suffix', 'ideographic_name', 'phonetic_name', 'birth_date', 'sex',
+  'address', 'telecom', 'deceased', 'deceased_at'] as const;
+export type PatientColumn = (typeof PATIENT_COLUMNS)[number];
+export type PatientValues = Partial<Record<PatientColumn, unknown>>;
+
+const Stored = z.object({
+  ...Object.fromEntries(PATIENT_COLUMNS.map((column) => [column, z.unknown()])),
+  provenance: z.record(z.string(), z.object({ authority: z.string(), sync_id: z.string().optional(), at: z.string() })),
+});
+export type StoredPatient = Record<PatientColumn, unknown> & { provenance: z.infer<typeof Stored>['provenance'] };
+
+/** Reads and locks one patient for this transaction. */
+export async function lockPatient(tx: CommonQueryMethods, patientId: string): Promise<StoredPatient> {
+  return await tx.one(sql.type(Stored)`
+    SELECT family_name, given_name, middle_name, name_prefix, name_suffix, ideographic_name, phonetic_name, birth_date, sex, address, telecom, deceased, deceased_at, provenance
+    FROM patients WHERE organization_id = ${ORGANIZATION} AND patient_id = ${patientId} FOR UPDATE`) as StoredPatient;
+}
+
+export async function insertPatient(tx: CommonQueryMethods, patient: { patientNumber: string; identityStatus: 'established' | 'quarantined' }): Promise<string> {
+  const { id } = await tx.one(sql.type(Id)`
+    INSERT INTO patients (organization_id, patient_number, identity_status) VALUES (${ORGANIZATION}, ${patient.patientNumber}, ${patient.identityStatus}) RETURNING patient_id AS id`);
+  return id;
+}
+
+export async function updatePatient(tx: CommonQueryMethods, patientId: string, values: PatientValues, provenance: StoredPatient['provenance']): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE patients p SET
+      family_name = r.family_name, given_name = r.given_name, middle_name = r.middle_name, name_prefix = r.name_prefix, name_suffix = r.name_suffix,
+      ideographic_name = r.ideographic_name, phonetic_name = r.phonetic_name, birth_date = r.birth_date,
+      birth_date_precision = CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END,
+      sex = r.sex, address = r.address, telecom = r.telecom, deceased = r.deceased, deceased_at = r.deceased_at, provenance = ${sql.jsonb(provenance as never)}
+    FROM jsonb_to_record(${JSON.stringify(values)}::jsonb) AS r(family_name text, given_name text, middle_name text, name_prefix text, name_suffix text,
+      ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text)
+    WHERE p.organization_id = ${ORGANIZATION} AND p.patient_id = ${patientId}`);
+}
+
+export async function setPatientStatus(tx: CommonQueryMethods, patientId: string, change: { isActive?: boolean | undefined; identityStatus?: 'established' | 'quarantined'; patientNumber?: string }): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE patients SET is_active = coalesce(${change.isActive ?? null}, is_active), identity_status = coalesce(${change.identityStatus ?? null}, identity_status),
+      patient_number = coalesce(${change.patientNumber ?? null}, patient_number)
+    WHERE organization_id = ${ORGANIZATION} AND patient_id = ${patientId}`);
+}
+
+/** Adds identifiers that nobody owns yet; returns those that already belong to another patient. */
+export async function addIdentifiers(tx: CommonQueryMethods, patientId: string, identifiers: readonly PatientIdentifier[], isCurrent = true): Promise<readonly PatientIdentifier[]> {
+  if (identifiers.length === 0) return [];
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index, type_code, is_current)
+    SELECT ${ORGANIZATION}, ${patientId}, assigning_authority, value, value, type_code, ${isCurrent}
+    FROM jsonb_to_recordset(${JSON.stringify(identifiers)}::jsonb) AS r(assigning_authority text, value text, type_code text)
+    ON CONFLICT (organization_id, value_index, assigning_authority) DO NOTHING`);
+  const owners = await findCandidates(tx, identifiers.map((identifier) => identifier.value));
+  return identifiers.filter((identifier) => owners.some((owner) =>
+    owner.value === identifier.value && owner.assigning_authority === identifier.assigning_authority && owner.patient_id !== patientId));
+}
+
+const Moved = z.object({ scans: z.array(z.string()), identifiers: z.array(z.string()), history: z.array(z.string()) });
+
+/** Moves everything of `prior` to `survivor`, retires `prior`, and writes the journal row by which it can be undone. */
+export async function mergePatients(tx: CommonQueryMethods, survivorId: string, priorId: string, syncId: string): Promise<void> {
+  const moved = await tx.one(sql.type(Moved)`
+    WITH scans AS (UPDATE scans SET patient_id = ${survivorId} WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId} RETURNING scan_id),
+    identifiers AS (UPDATE patient_identifiers SET patient_id = ${survivorId}, is_current = false WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId} RETURNING patient_identifier_id),
+    history AS (UPDATE patient_medical_history h SET patient_id = ${survivorId} WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId}
+      AND NOT EXISTS (SELECT 1 FROM patient_medical_history o WHERE o.organization_id = h.organization_id AND o.patient_id = ${survivorId} AND o.statement_key = h.statement_key)
+      RETURNING history_id),
+    retired AS (UPDATE patients SET is_active = false, merged_into_patient_id = ${survivorId} WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId})
+    SELECT coalesce((SELECT jsonb_agg(scan_id) FROM scans), '[]') AS scans, coalesce((SELECT jsonb_agg(patient_identifier_id) FROM identifiers), '[]') AS identifiers,
+      coalesce((SELECT jsonb_agg(history_id) FROM history), '[]') AS history`);
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO patient_merges (organization_id, survivor_patient_id, prior_patient_id, source_sync_id, moved)
+    VALUES (${ORGANIZATION}, ${survivorId}, ${priorId}, ${syncId}, ${sql.jsonb(moved)})`);
+}
+
+export interface HistoryStatement { kind: string; code?: string | null; code_system?: string | null; display: string; onset?: string | null; status?: string | null; severity?: string | null; detail?: unknown; statement_key: string }
+
+export async function upsertHistory(tx: CommonQueryMethods, patientId: string, statements: readonly HistoryStatement[], syncId: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    INSERT INTO patient_medical_history (organization_id, patient_id, kind, code, code_system, display, onset, status, severity, detail, statement_key, source_sync_id)
+    SELECT DISTINCT ON (statement_key) ${ORGANIZATION}, ${patientId}::uuid, kind, code, code_system, display, onset, status, severity, coalesce(detail, '{}'), statement_key, ${syncId}::uuid
+    FROM jsonb_to_recordset(${JSON.stringify(statements)}::jsonb) AS r(kind text, code text, code_system text, display text, onset text, status text, severity text, detail jsonb, statement_key text)
+    ON CONFLICT (organization_id, patient_id, statement_key) DO UPDATE SET display = excluded.display, status = excluded.status, severity = excluded.severity,
+      detail = excluded.detail, source_sync_id = excluded.source_sync_id`);
+}
+
+/** Which of these patients are quarantined: their identity is not established yet. */
+export async function quarantinedPatients(tx: CommonQueryMethods, patientIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await tx.any(sql.type(Id)`
+    SELECT patient_id AS id FROM patients WHERE organization_id = ${ORGANIZATION} AND identity_status = 'quarantined' AND patient_id = ANY(${sql.array([...patientIds], 'uuid')})`);
+  return new Set(rows.map((row) => row.id));
+}

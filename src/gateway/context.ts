@@ -1,0 +1,20 @@
+/** What an adapter gets to work with: a log, the clock, the store, and the answer to "whose token is this". No database, no queue. */
+import { resolveToken } from '../db/user-sessions.ts';
+import type { Database } from '../db/pool.ts';
+import type { Log } from '../log.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { AdapterContext } from './adapter.ts';
+
+export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date }
+
+export function adapterContext(dependencies: ContextDependencies): AdapterContext {
+  const { database, log, signal, store, now } = dependencies;
+  return {
+    log, signal, now: now ?? (() => new Date()),
+    async store(hint) {
+      if (!store) throw new Error('nothing is stored in a connection test');
+      return store.begin(hint.extension);
+    },
+    authenticate: (bearerToken) => resolveToken(database, bearerToken),
+  };
+}

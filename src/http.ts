@@ -1,0 +1,70 @@
+/**
+ * The HTTP port: the API and its pages, and the HTTP adapters under their mounts (/fhir/r4). What the API asks of the rest of the gateway
+ * (src/api/commands.ts) is answered here.
+ */
+import { serve } from '@hono/node-server';
+import { stat } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import type { PgBoss } from 'pg-boss';
+import { createApi } from './api/app.ts';
+import type { ApiCommands } from './api/commands.ts';
+import type { Config } from './config.ts';
+import type { Adapter, AdapterContext, Peer, Receive } from './gateway/adapter.ts';
+import { integrationCommands } from './gateway/integration-commands.ts';
+import type { Integrations } from './gateway/integrations.ts';
+import type { Installation } from './installation.ts';
+import { forceComplete } from './pipeline/index.ts';
+import type { ObjectStore } from './storage/object-store.ts';
+
+export interface HttpDependencies {
+  readonly config: Config; readonly installation: Installation; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Integrations;
+  readonly store: ObjectStore; readonly boss: PgBoss;
+  receiveFor(adapter: Adapter): Receive;
+  contextOf(adapter: Adapter): AdapterContext;
+}
+
+export async function startHttp(dependencies: HttpDependencies): Promise<{ port: number; close(): Promise<void> }> {
+  const { config, installation } = dependencies;
+  const app = createApi({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const server = serve({ fetch: app.fetch, hostname: config.bind, port: config.httpPort, overrideGlobalObjects: false }, (address) => resolve(address.port));
+  server.once('error', reject);
+  const port = await promise;
+  return {
+    port,
+    async close() {
+      const { promise: closed, resolve: done } = Promise.withResolvers<void>();
+      server.close(() => done());
+      if ('closeIdleConnections' in server) server.closeIdleConnections();
+      const cut = setTimeout(() => { if ('closeAllConnections' in server) server.closeAllConnections(); }, config.stopSeconds * 1000);
+      await closed;
+      clearTimeout(cut);
+    },
+  };
+}
+
+async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands> {
+  const { installation, adapters, integrations, store, boss, config } = dependencies;
+  const { database, keys, log } = installation;
+  const mounts = [...adapters.values()].flatMap((adapter) => (adapter.inbound?.transport === 'http' ? [{ adapter, inbound: adapter.inbound, receive: dependencies.receiveFor(adapter), context: dependencies.contextOf(adapter) }] : []));
+  return {
+    ...await integrationCommands({ database, keys, log, adapters }),
+    forceComplete: (organizationId, scanId, actor) => forceComplete({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }, organizationId, scanId, actor),
+    async openStoredObject(location) {
+      const { size } = await stat(store.resolve(location));
+      return { byteSize: size, stream: Readable.toWeb(store.read(location)) as ReadableStream<Uint8Array> };
+    },
+    reloadIntegrations: () => integrations.reload(),
+    async handleAdapterHttp(request: Request, peer: Peer) {
+      const { pathname } = new URL(request.url);
+      const mount = mounts.find(({ inbound }) => pathname === inbound.mount || pathname.startsWith(`${inbound.mount}/`));
+      return mount?.inbound.handle(request, peer, integrations.directory(mount.adapter.name), mount.receive, mount.context);
+    },
+    async notReady() {
+      const problems: string[] = [];
+      await database.ping().catch(() => problems.push('the database does not answer'));
+      await store.freeBytes().catch(() => problems.push('the object store cannot be read'));
+      return problems;
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * Is the scan complete? In: a complete-scan job, or a person's force-complete. Out: images_complete_at with the proof that fired, and one
+ * queued analysis per model that a workflow rule chose.
+ *
+ * C-STORE never says "that was all". The proof here is quiet time: no instance for MEDSCAN_QUIET_SECONDS. The job was queued with the
+ * first instance; when others came since, it queues itself again for the rest of the time. Late images open the scan again, and the
+ * next completion makes exactly one superseding run: the analysis is keyed by the content of the study.
+ */
+import { createHash } from 'node:crypto';
+import type { PgBoss } from 'pg-boss';
+import { z } from 'zod';
+import { auditEvents, type AuditActor } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
+import { raiseAlert } from '../db/alerts.ts';
+import { activeRules, filesInUse, findActiveModel, insertAnalysis, type AnalyzableFile } from '../db/analyses.ts';
+import { bossDb, type Database } from '../db/pool.ts';
+import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
+import { assignScan, moveInQueue, setPriority } from '../db/scan-queue.ts';
+import { inOrganization, type Transaction } from '../db/transaction.ts';
+import { QUEUES, type AnalyzeJob, type CompleteScanJob } from '../queue/queues.ts';
+import { priorityScore } from '#domain/priority.ts';
+import { actionSchema, holds, type Action, type RuleFacts } from './rules.ts';
+
+export interface CompleteDependencies { readonly database: Database; readonly boss: PgBoss; readonly quietSeconds: number; now(): Date }
+
+/** Handles one complete-scan job. */
+export async function completeWhenQuiet(dependencies: CompleteDependencies, job: CompleteScanJob): Promise<'completed' | 'waiting' | 'nothing to do'> {
+  return inOrganization(dependencies.database, job.organizationId, async (tx) => {
+    const scan = await lockScan(tx, job.scanId);
+    if (!scan || scan.images_complete_at || !scan.last_instance_at) return 'nothing to do';
+    const quietAt = scan.last_instance_at.getTime() + dependencies.quietSeconds * 1000;
+    if (quietAt > dependencies.now().getTime()) {
+      await dependencies.boss.send(QUEUES.completeScan.name, job, { singletonKey: job.scanId, startAfter: new Date(quietAt), db: bossDb(tx) as never });
+      return 'waiting';
+    }
+    await complete(dependencies, tx, job.organizationId, scan, 'quiet_time', { kind: 'system', id: 'complete-scan' });
+    return 'completed';
+  });
+}
+
+/** A person says that no more images will come. */
+export async function forceComplete(dependencies: CompleteDependencies, organizationId: string, scanId: string, actor: AuditActor): Promise<{ kind: 'completed'; completionRun: number } | { kind: 'not-found' } | { kind: 'refused'; reason: string }> {
+  return inOrganization(dependencies.database, organizationId, async (tx) => {
+    const scan = await lockScan(tx, scanId);
+    if (!scan) return { kind: 'not-found' as const };
+    if (!scan.last_instance_at) return { kind: 'refused' as const, reason: 'no image has arrived for this scan' };
+    if (scan.images_complete_at) return { kind: 'refused' as const, reason: 'the scan is complete already' };
+    await complete(dependencies, tx, organizationId, scan, 'forced', actor);
+    return { kind: 'completed' as const, completionRun: scan.completion_run + 1 };
+  });
+}
+
+async function complete(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, proof: 'quiet_time' | 'forced', actor: AuditActor): Promise<void> {
+  const now = dependencies.now();
+  const run = scan.completion_run + 1;
+  await markComplete(tx, scan.scan_id, proof, run, now);
+  await recordAudit(tx, { ...auditEvents.procedureRecord, action: 'U', outcome: 'success', actor, object: { type: 'scan', id: scan.scan_id }, patientId: scan.patient_id, detail: { completeness_proof: proof, completion_run: run } });
+  if (scan.order_status === 'cancelled') {
+    await moveInQueue(tx, scan.scan_id, { status: 'cancelled', whyWaiting: 'The order was cancelled; images are kept, nothing is analysed.' }, now);
+    return;
+  }
+  const actions = await chosenActions(tx, scan);
+  const priority = await applyRouting(tx, scan, actions);
+  const queued = await queueAnalyses(dependencies, tx, organizationId, scan, actions, run, priorityScore(priority));
+  const whyWaiting = queued > 0 ? `Waiting for ${queued === 1 ? 'an analysis' : `${queued} analyses`}.` : null;
+  await moveInQueue(tx, scan.scan_id, { status: queued > 0 ? 'pending' : 'completed', whyWaiting }, now);
+}
+
+async function chosenActions(tx: Transaction, scan: LockedScan): Promise<readonly Action[]> {
+  const facts: RuleFacts = scan;
+  const actions: Action[] = [];
+  for (const rule of await activeRules(tx)) {
+    try {
+      if (holds(rule.conditions, facts)) actions.push(...rule.actions.map((action) => actionSchema.parse(action)));
+    } catch {
+      await raiseAlert(tx, { kind: 'analysis_failed', severity: 'warning', subject: `workflow rule ${rule.name}`, message: 'This rule is not written as rules are; it was left out. Correct its conditions or actions.' });
+    }
+  }
+  return actions;
+}
+
+async function applyRouting(tx: Transaction, scan: LockedScan, actions: readonly Action[]): Promise<LockedScan['priority']> {
+  let priority = scan.priority;
+  for (const action of actions) {
+    if (action.action === 'assign') await assignScan(tx, scan.scan_id, action.user_email);
+    if (action.action === 'set_priority') {
+      priority = action.priority;
+      await setScanPriority(tx, scan.scan_id, priority);
+      await setPriority(tx, scan.scan_id, priority);
+    }
+  }
+  return priority;
+}
+
+async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, actions: readonly Action[], run: number, priority: number): Promise<number> {
+  const files = await filesInUse(tx, scan.scan_id);
+  let queued = 0;
+  for (const action of actions) {
+    if (action.action !== 'run_model') continue;
+    const model = await findActiveModel(tx, action.model_name, action.model_version);
+    if (!model) {
+      await raiseAlert(tx, { kind: 'analysis_failed', severity: 'warning', subject: `model ${action.model_name}`, message: 'A workflow rule names this model, but no active version of it is installed.' });
+      continue;
+    }
+    const analysisId = await insertAnalysis(tx, { scanId: scan.scan_id, modelId: model.model_id, inputDigest: contentDigest(files), completionRun: run });
+    if (!analysisId) continue;
+    const data: AnalyzeJob = { organizationId, analysisId };
+    await dependencies.boss.send(QUEUES.analyze.name, data, { priority, db: bossDb(tx) as never });
+    queued += 1;
+  }
+  return queued;
+}
+
+/** What the study consists of, whatever the order of arrival. */
+export function contentDigest(files: readonly Pick<AnalyzableFile, 'sop_instance_uid' | 'sha256'>[]): string {
+  const hash = createHash('sha256');
+  for (const line of files.map((file) => `${file.sop_instance_uid} ${file.sha256}\n`).toSorted()) hash.update(line);
+  return hash.digest('hex');
+}
+
+export const completeScanJobSchema = z.object({ organizationId: z.uuid(), scanId: z.uuid() });

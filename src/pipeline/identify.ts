@@ -1,0 +1,113 @@
+/**
+ * Who is this? One patient over three protocols. In: the identifiers and demographics of one message. Out: the patient it belongs to.
+ *
+ *   same value and assigning authority          -> that patient
+ *   same value, one side names no authority     -> that patient, if name and birth date do not contradict
+ *   nothing matches                             -> a new patient
+ *   no identifier at all, or two owners         -> quarantined / the first identifier's owner, and a person is told
+ *
+ * Identity never refuses care data. Demographics move by authority: registration over order over image; an equal or higher one replaces.
+ */
+import { raiseAlert } from '../db/alerts.ts';
+import {
+  addIdentifiers, findCandidates, insertPatient, lockPatient, mergePatients, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues,
+} from '../db/patients.ts';
+import type { Transaction } from '../db/transaction.ts';
+import type { MappingWarning, PatientIdentifier, PatientMerge, PatientRow, SourceAuthority } from '#gateway/normalized.ts';
+
+const RANK: Record<SourceAuthority, number> = { image: 1, order: 2, registration: 3 };
+
+export interface Identified { patientId: string; isNew: boolean; isQuarantined: boolean }
+export interface Said { authority: SourceAuthority; syncId: string; at: Date; warnings: MappingWarning[] }
+
+/** Finds or creates the patient, writes what the message may say about it. `unknownName` names a patient that has no identifier. */
+export async function identifyPatient(tx: Transaction, row: PatientRow, said: Said, unknownName: string): Promise<Identified> {
+  const found = await findPatient(tx, row, said.warnings);
+  const identified = found ?? await createPatient(tx, row, unknownName);
+  const taken = await addIdentifiers(tx, identified.patientId, row.identifiers);
+  if (taken.length > 0) {
+    said.warnings.push({ location: 'patient_identifiers', text: `${taken.length} identifier(s) of this message belong to another patient` });
+    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'warning', subject: `patient ${identified.patientId}`, message: 'A message carries identifiers of two stored patients; compare them and merge or correct.' });
+  }
+  await writeDemographics(tx, identified.patientId, row, said);
+  return identified;
+}
+
+async function findPatient(tx: Transaction, row: PatientRow, warnings: MappingWarning[]): Promise<Identified | undefined> {
+  if (row.identifiers.length === 0) return undefined;
+  const candidates = await findCandidates(tx, row.identifiers.map((identifier) => identifier.value));
+  for (const identifier of row.identifiers) {
+    const exact = candidates.find((c) => c.value === identifier.value && c.assigning_authority === identifier.assigning_authority);
+    if (exact) return toIdentified(exact);
+  }
+  const first = row.identifiers[0]!;
+  const loose = candidates.filter((c) => c.value === first.value && (c.assigning_authority === '' || first.assigning_authority === ''));
+  const compatible = loose.filter((candidate) => !contradicts(candidate, row));
+  const [only] = compatible;
+  if (only && compatible.every((candidate) => candidate.patient_id === only.patient_id)) {
+    warnings.push({ location: 'patient_identifiers.assigning_authority', text: 'matched by value alone: one side names no assigning authority' });
+    return toIdentified(only);
+  }
+  return undefined;
+}
+
+const toIdentified = (candidate: PatientCandidate): Identified => ({ patientId: candidate.patient_id, isNew: false, isQuarantined: candidate.identity_status === 'quarantined' });
+
+function contradicts(candidate: PatientCandidate, row: PatientRow): boolean {
+  const differ = (a: string | null | undefined, b: string | null | undefined): boolean => Boolean(a && b) && a!.localeCompare(b!, undefined, { sensitivity: 'base' }) !== 0;
+  const dates = candidate.birth_date && row.birth_date && !candidate.birth_date.startsWith(row.birth_date) && !row.birth_date.startsWith(candidate.birth_date);
+  return Boolean(dates) || differ(candidate.family_name, row.family_name);
+}
+
+async function createPatient(tx: Transaction, row: PatientRow, unknownName: string): Promise<Identified> {
+  const first = row.identifiers[0];
+  const isQuarantined = first === undefined;
+  const patientId = await insertPatient(tx, { patientNumber: first?.value ?? unknownName, identityStatus: isQuarantined ? 'quarantined' : 'established' });
+  if (isQuarantined) {
+    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'warning', subject: `patient ${patientId}`, message: 'A message without a patient identifier was stored for a quarantined patient; link it to the right one.' });
+  }
+  return { patientId, isNew: true, isQuarantined };
+}
+
+async function writeDemographics(tx: Transaction, patientId: string, row: PatientRow, said: Said): Promise<void> {
+  const stored = await lockPatient(tx, patientId);
+  const values: PatientValues = {};
+  const provenance = { ...stored.provenance };
+  let changed = false;
+  for (const column of PATIENT_COLUMNS) {
+    values[column] = stored[column];
+    const next = row[column];
+    if (next === undefined || !mayReplace(stored[column], provenance[column]?.authority, next, said.authority)) continue;
+    if (JSON.stringify(next) === JSON.stringify(stored[column])) continue;
+    values[column] = next;
+    provenance[column] = { authority: said.authority, sync_id: said.syncId, at: said.at.toISOString() };
+    changed = true;
+  }
+  if (changed) await updatePatient(tx, patientId, values, provenance);
+  if (row.active !== undefined) await setPatientStatus(tx, patientId, { isActive: row.active });
+}
+
+function mayReplace(stored: unknown, storedBy: string | undefined, next: unknown, by: SourceAuthority): boolean {
+  const outranked = storedBy !== undefined && RANK[storedBy as SourceAuthority] > RANK[by];
+  if (outranked) return stored === null && next !== null;
+  // 'unknown' and an empty list say nothing that is worth losing a value for.
+  return stored === null || !(next === 'unknown' || (Array.isArray(next) && next.length === 0));
+}
+
+/**
+ * ADT^A40 and kin: everything of `prior` becomes the survivor's. Done twice it changes nothing the second time; a prior that was never
+ * seen becomes an old identifier of the survivor, so that its late images still arrive at the right patient.
+ */
+export async function applyMerge(tx: Transaction, merge: PatientMerge, said: Said): Promise<string | undefined> {
+  const survivor = await identifyPatient(tx, { identifiers: merge.survivor }, said, 'UNKNOWN');
+  const prior = await findPatient(tx, { identifiers: merge.prior }, said.warnings);
+  if (prior === undefined) {
+    await addIdentifiers(tx, survivor.patientId, merge.prior, false);
+    return survivor.patientId;
+  }
+  if (prior.patientId === survivor.patientId) return survivor.patientId;
+  await mergePatients(tx, survivor.patientId, prior.patientId, said.syncId);
+  return survivor.patientId;
+}
+
+export const identifierKey = (identifiers: readonly PatientIdentifier[]): string => identifiers.slice(0, 1).map((i) => `${i.assigning_authority}|${i.value}`).join('');

@@ -1,0 +1,68 @@
+/**
+ * What heals by itself. Every few seconds, per organization: destinations with something due get a wake-up, scans whose completion job was
+ * lost get one, results that are late are marked. Every 15 s the sampler writes system_metrics. All of it may run on every node: it only
+ * sends jobs that exist once per key, and updates that change nothing the second time.
+ */
+import { hostname } from 'node:os';
+import type { PgBoss } from 'pg-boss';
+import { dueDestinations } from '../db/deliveries.ts';
+import { organizationIds, markSlaBreaches, writeMetrics, type Metric } from '../db/maintenance.ts';
+import type { Database } from '../db/pool.ts';
+import { findOverdueCompletions } from '../db/scan-completion.ts';
+import { asSystem, inOrganization } from '../db/transaction.ts';
+import type { Log } from '../log.ts';
+import { QUEUES } from '../queue/queues.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
+
+const SWEEP_MILLISECONDS = 5_000;
+const SAMPLE_MILLISECONDS = 15_000;
+/** A completion job that is this late was lost. */
+const LOST_AFTER_MILLISECONDS = 60_000;
+
+export interface MaintainDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly log: Log; readonly quietSeconds: number; now(): Date }
+
+export function startMaintenance(dependencies: MaintainDependencies): { stop(): Promise<void> } {
+  const loops = [every(SWEEP_MILLISECONDS, dependencies.log, () => sweep(dependencies)), every(SAMPLE_MILLISECONDS, dependencies.log, () => sample(dependencies))];
+  return { stop: async () => { await Promise.all(loops.map((loop) => loop.stop())); } };
+}
+
+async function sweep(dependencies: MaintainDependencies): Promise<void> {
+  const { database, boss, quietSeconds, now } = dependencies;
+  const before = new Date(now().getTime() - quietSeconds * 1000 - LOST_AFTER_MILLISECONDS);
+  for (const organizationId of await asSystem(database, 'sweep', organizationIds)) {
+    const { destinations, scans } = await inOrganization(database, organizationId, async (tx) => {
+      await markSlaBreaches(tx);
+      return { destinations: await dueDestinations(tx), scans: await findOverdueCompletions(tx, before) };
+    });
+    for (const integrationId of destinations) await boss.send(QUEUES.deliver.name, { organizationId, integrationId }, { singletonKey: integrationId });
+    for (const scanId of scans) await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId });
+  }
+}
+
+async function sample(dependencies: MaintainDependencies): Promise<void> {
+  const { rss, heapUsed } = process.memoryUsage();
+  const metrics: Metric[] = [
+    { name: 'process_resident_bytes', value: rss }, { name: 'process_heap_used_bytes', value: heapUsed },
+    { name: 'process_cpu_seconds', value: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 },
+    { name: 'store_free_bytes', value: await dependencies.store.freeBytes() },
+  ];
+  for (const queue of Object.values(QUEUES)) {
+    const stats = await dependencies.boss.getQueueStats(queue.name);
+    metrics.push({ name: 'queue_waiting_jobs', labels: { queue: queue.name }, value: Number((stats as { queuedCount?: number }).queuedCount ?? 0) });
+  }
+  await inOrganization(dependencies.database, UNASSIGNED_ORGANIZATION_ID, (tx) => writeMetrics(tx, hostname(), metrics));
+}
+
+function every(milliseconds: number, log: Log, work: () => Promise<void>): { stop(): Promise<void> } {
+  let running: Promise<void> = Promise.resolve();
+  let busy = false;
+  const run = (): void => {
+    if (busy) return;
+    busy = true;
+    running = work().catch((error: unknown) => log.warn({ err: error }, 'a maintenance round failed; the next one tries again')).finally(() => { busy = false; });
+  };
+  run();
+  const timer = setInterval(run, milliseconds);
+  return { stop: () => { clearInterval(timer); return running; } };
+}

@@ -1,0 +1,165 @@
+/**
+ * DICOM instances to rows. The study's first instance finds or makes patient and scan; every further one is a row in one set-based
+ * statement. A SOP Instance UID that is stored already: same bytes = repeat, other bytes = a conflicting version, kept beside the first.
+ */
+import { raiseAlert } from '../db/alerts.ts';
+import { insertExchanges, type ExchangeRow } from '../db/exchanges.ts';
+import { bossDb } from '../db/pool.ts';
+import { enterQueue } from '../db/scan-queue.ts';
+import { fillFromStudy, findFiles, findScansByOrder, findScansByStudy, insertFiles, openStudy, type ExistingFile, type NewFile, type ScanKey } from '../db/scans.ts';
+import { inOrganization, type Transaction } from '../db/transaction.ts';
+import { auditEvents, type AuditEvent } from '../audit/event.ts';
+import { recordAudits } from '../audit/record.ts';
+import { failpoint } from '../failpoint.ts';
+import { QUEUES } from '../queue/queues.ts';
+import { uuidV7 } from '#domain/uuid.ts';
+import type { InstanceRow, MappingWarning, PatientRow } from '#gateway/normalized.ts';
+import { identifierKey, identifyPatient } from './identify.ts';
+import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
+
+interface Outcome { persisted: Persisted; warnings: MappingWarning[] }
+
+export async function persistInstances(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Persisted[]> {
+  failpoint('persist.beforeBegin');
+  const outcomes = await inOrganization(dependencies.database, organizationId, (tx) => writeBatch(dependencies, tx, organizationId, items));
+  failpoint('persist.afterCommit');
+  outcomes.forEach((outcome, index) => {
+    const location = items[index]!.message.object?.location;
+    // The first copy is committed and this one has no row: nothing refers to its bytes.
+    if (outcome.persisted.kind === 'duplicate' && location) void dependencies.store.remove(location).catch(() => {});
+  });
+  return outcomes.map((outcome) => outcome.persisted);
+}
+
+async function writeBatch(dependencies: PersistDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
+  const instances = items.map((item) => item.normalized.instance!);
+  const stored = new Map<string, ExistingFile[]>();
+  for (const file of await findFiles(tx, instances.map((instance) => instance.file.sop_instance_uid))) push(stored, file.sop_instance_uid, file);
+  const scans = new Map((await findScansByStudy(tx, instances.map((instance) => instance.study.study_instance_uid))).map((scan) => [scan.study_instance_uid!, scan]));
+
+  const outcomes: Outcome[] = [];
+  const files: NewFile[] = [];
+  const touched = new Map<string, ScanKey>();
+  for (const item of items) {
+    const outcome = await placeInstance(tx, item, stored, scans, files);
+    outcomes.push(outcome);
+    if (outcome.persisted.kind === 'accepted') {
+      const scan = scans.get(item.normalized.instance!.study.study_instance_uid)!;
+      touched.set(scan.scan_id, scan);
+    }
+  }
+  const now = dependencies.now();
+  if (files.length > 0) {
+    await insertFiles(tx, files);
+    await enterQueue(tx, [...touched.values()].map((scan) => ({ scanId: scan.scan_id, priority: scan.priority, whyWaiting: 'Images are arriving; the scan is complete when none came for the quiet time.' })), now);
+    await dependencies.boss.insert(QUEUES.completeScan.name, [...touched.keys()].map((scanId) => ({
+      data: { organizationId, scanId }, singletonKey: scanId, startAfter: new Date(now.getTime() + dependencies.quietSeconds * 1000),
+    })), { db: bossDb(tx) as never });
+  }
+  await insertExchanges(tx, items.map((item, index): ExchangeRow => inboundExchange(item, outcomes[index]!.persisted.kind, outcomes[index]!.persisted.links, outcomes[index]!.warnings, now)));
+  await recordAudits(tx, items.map((item, index) => transferred(item, outcomes[index]!.persisted)));
+  failpoint('persist.beforeCommit');
+  return outcomes;
+}
+
+async function placeInstance(tx: Transaction, item: PersistItem, stored: Map<string, ExistingFile[]>, scans: Map<string, ScanKey>, files: NewFile[]): Promise<Outcome> {
+  const instance = item.normalized.instance!;
+  const warnings = [...item.normalized.warnings];
+  const versions = stored.get(instance.file.sop_instance_uid) ?? [];
+  const repeat = versions.find((version) => version.sha256 === item.message.sha256);
+  if (repeat) return { persisted: { kind: 'duplicate', answerCode: undefined, links: { scans: repeat.scan_id, scan_files: repeat.scan_file_id, patients: repeat.patient_id } }, warnings };
+
+  const { scan, isForeign } = await placeStudy(tx, item, instance, scans, warnings);
+  const conflictOf = versions[0]?.scan_file_id;
+  if (conflictOf) await reportConflict(tx, instance, warnings);
+  const scanFileId = uuidV7();
+  files.push(newFile(item, instance, { scanFileId, scanId: scan.scan_id, conflictOf, isQuarantined: isForeign || conflictOf !== undefined }));
+  push(stored, instance.file.sop_instance_uid, {
+    scan_file_id: scanFileId, scan_id: scan.scan_id, patient_id: scan.patient_id, sop_instance_uid: instance.file.sop_instance_uid, sha256: item.message.sha256, source_sync_id: item.exchangeId,
+  });
+  return { persisted: { kind: 'accepted', links: { scans: scan.scan_id, scan_files: scanFileId, patients: scan.patient_id } }, warnings };
+}
+
+/** Study -> scan, with the identity check: an instance that names another patient than its study is kept, but out of the analysis. */
+async function placeStudy(tx: Transaction, item: PersistItem, instance: InstanceRow, scans: Map<string, ScanKey>, warnings: MappingWarning[]): Promise<{ scan: ScanKey; isForeign: boolean }> {
+  const patient: PatientRow = item.normalized.patient ?? { identifiers: [] };
+  const known = scans.get(instance.study.study_instance_uid);
+  const verifiedKey = `${item.integration.organizationId} ${instance.study.study_instance_uid} ${identifierKey(patient.identifiers)}`;
+  if (known && (verified.has(verifiedKey) || patient.identifiers.length === 0)) return { scan: known, isForeign: false };
+
+  const said = { authority: item.normalized.authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings };
+  const unknownName = `UNKNOWN-${instance.study.study_instance_uid.slice(-24)}`;
+  if (known) {
+    const identified = await identifyPatient(tx, patient, said, unknownName);
+    if (identified.patientId === known.patient_id) {
+      verified.add(verifiedKey);
+      return { scan: known, isForeign: false };
+    }
+    warnings.push({ location: '(0010,0020)', text: 'this instance names another patient than its study; it is quarantined' });
+    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'critical', subject: `scan ${known.scan_id}`, message: 'An instance names another patient than the study it belongs to. It is stored, and left out of the analysis until a person decides.' });
+    return { scan: known, isForeign: true };
+  }
+  const scan = await openScan(tx, instance, patient, said, unknownName);
+  scans.set(instance.study.study_instance_uid, scan);
+  return { scan, isForeign: false };
+}
+
+async function openScan(tx: Transaction, instance: InstanceRow, patient: PatientRow, said: Parameters<typeof identifyPatient>[2], unknownName: string): Promise<ScanKey> {
+  const accession = instance.study.accession_number;
+  const orders = accession ? (await findScansByOrder(tx, { accession_number: accession })).filter((order) => order.study_instance_uid === null) : [];
+  let order: ScanKey | undefined;
+  let patientId: string;
+  if (patient.identifiers.length === 0 && orders.length === 1) {
+    // No Patient ID, but the accession number is that of one open order: the order says who it is.
+    order = orders[0]!;
+    patientId = order.patient_id;
+  } else {
+    patientId = (await identifyPatient(tx, patient, said, unknownName)).patientId;
+    order = orders.find((candidate) => candidate.patient_id === patientId);
+    if (!order && orders.length > 0) said.warnings.push({ location: '(0008,0050)', text: 'the accession number is that of another patient\'s order; not linked' });
+  }
+  const scanId = await openStudy(tx, patientId, instance.study, order?.scan_id);
+  await fillFromStudy(tx, scanId, instance.study);
+  const [scan] = await findScansByStudy(tx, [instance.study.study_instance_uid]);
+  return scan!;
+}
+
+async function reportConflict(tx: Transaction, instance: InstanceRow, warnings: MappingWarning[]): Promise<void> {
+  warnings.push({ location: '(0008,0018)', text: 'this SOP Instance UID is stored with other bytes; both versions are kept' });
+  await raiseAlert(tx, { kind: 'instance_conflict', severity: 'warning', subject: `study ${instance.study.study_instance_uid}`, message: 'An instance arrived again with other content. The first version stays in use; the new one is kept as a conflict.' });
+}
+
+function newFile(item: PersistItem, instance: InstanceRow, place: { scanFileId: string; scanId: string; conflictOf: string | undefined; isQuarantined: boolean }): NewFile {
+  const { series, file, study } = instance;
+  return {
+    scan_file_id: place.scanFileId, scan_id: place.scanId, ...series, ...file, scan_type: study.scan_type,
+    byte_size: item.message.byteSize, sha256: item.message.sha256, storage_location: item.message.object?.location ?? '',
+    received_at: item.message.receivedAt.toISOString(), source_integration_id: item.integration.integrationId, source_sync_id: item.exchangeId,
+    status: place.isQuarantined ? 'quarantined' : 'stored', conflict_of: place.conflictOf,
+  };
+}
+
+function transferred(item: PersistItem, persisted: Persisted): AuditEvent {
+  return {
+    ...auditEvents.instancesTransferred, action: 'C', outcome: 'success',
+    actor: { kind: 'application', id: item.message.peer.application ?? 'unknown', address: item.message.peer.address },
+    object: { type: 'scan_file', id: persisted.links['scan_files']! }, patientId: persisted.links['patients'], syncId: item.exchangeId,
+    ...(persisted.kind === 'duplicate' ? { detail: { repeat: true } } : {}),
+  };
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+/** Pairs of study and patient identifier that were compared: the check runs once per pair, not once per slice. */
+const verified = new class {
+  readonly #keys = new Set<string>();
+  has(key: string): boolean { return this.#keys.has(key); }
+  add(key: string): void {
+    this.#keys.add(key);
+    if (this.#keys.size > 10_000) this.#keys.delete(this.#keys.values().next().value!);
+  }
+}();

@@ -1,0 +1,78 @@
+/**
+ * The one transaction (T2). In: normalized messages. Out: their rows, their exchange, their audit and their job, committed; or nothing.
+ *
+ *   items of one organization -> [GroupCommit] -> BEGIN, tenant, rows, sync_logs, audit_logs, pg-boss job, COMMIT -> each sender answered
+ *
+ * DICOM instances and other messages go in separate batches: instances are set-based (persist-instances.ts), messages keep their order
+ * (persist-messages.ts).
+ */
+import type { PgBoss } from 'pg-boss';
+import type { Database } from '../db/pool.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { InboundMessage, Integration } from '#gateway/adapter.ts';
+import type { MappingWarning, Normalized } from '#gateway/normalized.ts';
+import type { ExchangeRow } from '../db/exchanges.ts';
+import { DataIntegrityError, isRefusedValue, sqlState } from '../db/errors.ts';
+import { GroupCommit } from './group-commit.ts';
+import { persistInstances } from './persist-instances.ts';
+import { persistMessages } from './persist-messages.ts';
+
+export interface PersistItem {
+  readonly exchangeId: string;
+  readonly adapter: string;
+  readonly integration: Integration;
+  readonly message: InboundMessage;
+  readonly normalized: Normalized;
+}
+export type Persisted =
+  | { readonly kind: 'accepted'; readonly links: Readonly<Record<string, string>> }
+  | { readonly kind: 'duplicate'; readonly answerCode: string | undefined; readonly links: Readonly<Record<string, string>> };
+
+export interface PersistDependencies {
+  readonly database: Database;
+  readonly boss: PgBoss;
+  readonly store: ObjectStore;
+  readonly quietSeconds: number;
+  now(): Date;
+}
+
+export function createPersist(dependencies: PersistDependencies): (item: PersistItem) => Promise<Persisted> {
+  const groups = new Map<string, GroupCommit<PersistItem, Persisted>>();
+  return (item) => {
+    const isInstance = item.normalized.instance !== undefined;
+    const key = `${item.integration.organizationId} ${isInstance ? 'instances' : 'messages'}`;
+    let group = groups.get(key);
+    if (!group) {
+      const run = isInstance ? persistInstances : persistMessages;
+      group = new GroupCommit((items) => run(dependencies, item.integration.organizationId, items), isInstance ? 256 : 64);
+      groups.set(key, group);
+    }
+    return submit(group, item);
+  };
+}
+
+/** Another process may have made the same patient or study first: seen again, it is found. A refused value is the sender's to change. */
+async function submit(group: GroupCommit<PersistItem, Persisted>, item: PersistItem): Promise<Persisted> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await group.submit(item);
+    } catch (error) {
+      if (isRefusedValue(error)) throw new DataIntegrityError('a value in this message cannot be stored (a NUL character, an impossible date or number)', { cause: error });
+      if (sqlState(error) !== '23505' || attempt === 3) throw error;
+    }
+  }
+}
+
+/** The exchange row of an accepted or repeated inbound message. */
+export function inboundExchange(item: PersistItem, outcome: 'accepted' | 'duplicate', links: Readonly<Record<string, string>>, warnings: readonly MappingWarning[], now: Date): ExchangeRow {
+  const { message } = item;
+  return {
+    sync_id: item.exchangeId, integration_id: item.integration.integrationId, adapter: item.adapter, direction: 'inbound',
+    interaction: message.interaction, control_id: message.controlId, message_status: outcome,
+    started_at: message.receivedAt.toISOString(), finished_at: now.toISOString(), duration_ms: now.getTime() - message.receivedAt.getTime(),
+    byte_size: message.byteSize, sha256: message.sha256, payload_location: message.object ? `store:${message.object.location}` : 'database',
+    peer_address: message.peer.address, peer_application: message.peer.application,
+    patient_id: links['patients'], scan_id: links['scans'], mapping_version: item.normalized.mapping,
+    warnings: warnings.length > 0 ? warnings : undefined, facts: message.facts,
+  };
+}
