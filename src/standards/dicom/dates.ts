@@ -46,10 +46,20 @@ export function daOfIsoDate(iso: string | undefined): string {
   const match = /^(\d{4})-(\d\d)-(\d\d)/.exec(iso ?? '');
   return match === null ? '' : `${match[1]}${match[2]}${match[3]}`;
 }
-/** Time of day of an instant in UTC as TM. */
-export function utcDaTm(instant: Date): { readonly da: string; readonly tm: string } {
-  const iso = instant.toISOString();
-  return { da: iso.slice(0, 10).replaceAll('-', ''), tm: iso.slice(11, 19).replaceAll(':', '') };
+/**
+ * An ISO 8601 moment as DA, TM and (0008,0201) of the zone, or of UTC. A date alone has no TM; a local time without offset stays as it
+ * is and has no offset; nothing, or no date, gives empty values.
+ */
+export function localDaTm(iso: string | undefined, zone?: string): { readonly da: string; readonly tm: string; readonly offset: string | undefined } {
+  const da = daOfIsoDate(iso);
+  const match = /T(\d\d):(\d\d)(?::(\d\d))?[^+Z-]*(Z|[+-]\d\d:?\d\d)?$/.exec(iso ?? '');
+  if (da === '' || match === null) return { da, tm: '', offset: undefined };
+  const [, hour = '', minute = '', second = '00', offset] = match;
+  const instant = Date.parse(iso ?? '');
+  if (offset === undefined || Number.isNaN(instant)) return { da, tm: hour + minute + second, offset: undefined };
+  const shift = zone === undefined ? '+00:00' : zoneOffsetAt(instant, zone);
+  const local = new Date(instant + minutesOf(shift) * 60_000).toISOString();
+  return { da: local.slice(0, 10).replaceAll('-', ''), tm: local.slice(11, 19).replaceAll(':', ''), offset: shift.replace(':', '') };
 }
 
 function unpadded(text: string): string {
@@ -77,6 +87,9 @@ function zoneOffset(localIso: string, zone: string): string {
     if (error instanceof RangeError) return '';
     throw error;
   }
+}
+function zoneOffsetAt(milliseconds: number, zone: string): string {
+  return offsetAt(new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'longOffset' }), milliseconds);
 }
 function offsetAt(format: Intl.DateTimeFormat, milliseconds: number): string {
   const name = format.formatToParts(milliseconds).find((part) => part.type === 'timeZoneName')?.value ?? 'GMT';

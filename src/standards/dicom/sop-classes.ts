@@ -212,6 +212,11 @@ export function isImageSopClass(uid: string): boolean {
   return storageSopClasses.get(uid)?.kind === 'image';
 }
 
+/** Classes whose instances may hold several frames, so that a reference to one must say which (PS3.3 table 10-3). */
+export function isMultiframeSopClass(uid: string): boolean {
+  return /Enhanced|Multi-frame|Tomosynthesis|Angiographic|Radiofluoroscopic|Nuclear|Microscopy|Volume|Video|Tomography Image Storage - For|Segmentation|Parametric/.test(storageSopClasses.get(uid)?.name ?? '');
+}
+
 /**
  * How sure one can be that objects of this class are for C-STORE:
  * standard: in the table. standard-unknown: under the standard's storage root, newer than the table. private: a UID outside DICOM's
