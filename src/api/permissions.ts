@@ -1,0 +1,97 @@
+/**
+ * Who may do what. Every route of the API is named here with the one permission it needs; a route that is not listed stops the
+ * start of the gateway (router.ts), and a role has only what its line says.
+ */
+export const roles = ['radiologist', 'physician', 'administrator', 'technician', 'nurse', 'integrator', 'service'] as const;
+export type Role = (typeof roles)[number];
+
+/** 'public': no sign-in. 'signed-in': any account, about itself only. */
+export const routePermissions = {
+  'POST /auth/login': 'public',
+  'POST /auth/logout': 'signed-in',
+  'GET /auth/me': 'signed-in',
+
+  'GET /organizations': 'organizations:read',
+  'GET /organizations/{organization_id}': 'organizations:read',
+  'PATCH /organizations/{organization_id}': 'organizations:write',
+
+  'GET /users': 'users:read',
+  'POST /users': 'users:write',
+  'GET /users/{user_id}': 'users:read',
+  'PATCH /users/{user_id}': 'users:write',
+  'DELETE /users/{user_id}': 'users:write',
+
+  'POST /patients/search': 'patients:read',
+  'GET /patients/{patient_id}': 'patients:read',
+  'GET /patients/{patient_id}/identifiers': 'patients:read',
+  'GET /patients/{patient_id}/history': 'patients:read',
+  'GET /patients/{patient_id}/scans': 'patients:read',
+
+  'GET /scans': 'scans:read',
+  'GET /scans/{scan_id}': 'scans:read',
+  'GET /scans/{scan_id}/files': 'scans:read',
+  'POST /scans/{scan_id}/force-complete': 'scans:complete',
+  'GET /scan-files/{scan_file_id}': 'scans:read',
+  'GET /scan-files/{scan_file_id}/content': 'images:read',
+
+  'GET /analyses': 'analyses:read',
+  'GET /analyses/{analysis_id}': 'analyses:read',
+  'GET /findings': 'analyses:read',
+  'GET /findings/critical-unreviewed': 'analyses:read',
+  'GET /findings/{finding_id}': 'analyses:read',
+  'PATCH /findings/{finding_id}': 'findings:review',
+  'GET /reports': 'reports:read',
+  'GET /reports/{report_id}': 'reports:read',
+
+  'GET /integrations': 'integrations:read',
+  'POST /integrations': 'integrations:write',
+  'GET /integrations/{integration_id}': 'integrations:read',
+  'PUT /integrations/{integration_id}': 'integrations:write',
+  'PATCH /integrations/{integration_id}': 'integrations:write',
+  'POST /integrations/{integration_id}/test': 'integrations:test',
+  'GET /adapters': 'integrations:read',
+
+  'GET /sync-logs': 'exchanges:read',
+  'GET /sync-logs/{sync_id}': 'exchanges:read',
+  'GET /sync-logs/{sync_id}/payload': 'exchanges:payload',
+  'GET /audit-logs': 'audit:read',
+  'POST /audit-logs/verify': 'audit:read',
+
+  'GET /scan-queue': 'queue:read',
+  'GET /scan-queue/mine': 'queue:read',
+  'GET /analytics/model-performance': 'configuration:read',
+  'GET /ai-models': 'configuration:read',
+  'GET /ai-models/{model_id}': 'configuration:read',
+  'GET /workflow-rules': 'configuration:read',
+  'GET /workflow-rules/{rule_id}': 'configuration:read',
+  'GET /report-templates': 'configuration:read',
+  'GET /report-templates/{template_id}': 'configuration:read',
+  'GET /system-alerts': 'alerts:read',
+  'POST /system-alerts/{alert_id}/acknowledge': 'alerts:acknowledge',
+} as const satisfies Record<string, string>;
+
+export type RouteName = keyof typeof routePermissions;
+export type RoutePermission = (typeof routePermissions)[RouteName];
+export type Permission = Exclude<RoutePermission, 'public' | 'signed-in'>;
+
+const clinicalReading = ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'alerts:read', 'configuration:read'] as const;
+
+export const rolePermissions: Readonly<Record<Role, readonly Permission[]>> = {
+  radiologist: [...clinicalReading, 'findings:review', 'alerts:acknowledge'],
+  physician: clinicalReading,
+  nurse: ['organizations:read', 'patients:read', 'scans:read', 'reports:read', 'queue:read', 'alerts:read'],
+  technician: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'scans:complete', 'queue:read', 'exchanges:read', 'integrations:read', 'integrations:test',
+    'alerts:read', 'alerts:acknowledge', 'configuration:read'],
+  integrator: ['organizations:read', 'integrations:read', 'integrations:write', 'integrations:test', 'exchanges:read', 'exchanges:payload', 'queue:read', 'scans:read', 'scans:complete',
+    'alerts:read', 'alerts:acknowledge', 'configuration:read'],
+  service: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'exchanges:read', 'configuration:read'],
+  administrator: [...clinicalReading, 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
+    'integrations:test', 'exchanges:read', 'exchanges:payload', 'audit:read', 'alerts:acknowledge'],
+};
+
+/** `scopes`: an API token's own, narrower list; empty means all that the role may. */
+export function isAllowed(role: string, scopes: readonly string[], permission: Permission): boolean {
+  const granted = rolePermissions[role as Role] as readonly Permission[] | undefined;
+  if (!granted?.includes(permission)) return false;
+  return scopes.length === 0 || scopes.includes(permission);
+}

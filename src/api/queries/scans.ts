@@ -1,0 +1,59 @@
+import { z } from '@hono/zod-openapi';
+import { ORGANIZATION } from '../../db/current-organization.ts';
+import { sql, type Transaction } from '../../db/pool.ts';
+import { id, instant, optionalTimestamp, text, timestamp } from '../fields.ts';
+import { keyAfter, pageQuery, type Page } from '../pagination.ts';
+
+export const scanTypes = ['xray', 'ct', 'mri', 'ultrasound', 'mammogram', 'pet', 'nuclear', 'other'] as const;
+export const scanStatuses = ['scheduled', 'in_progress', 'completed', 'cancelled', 'failed'] as const;
+export const priorities = ['routine', 'urgent', 'emergency', 'stat'] as const;
+
+export const Scan = z.object({
+  scan_id: id, scan_number: z.string(), patient_id: id, patient_number: z.string(), scan_type: z.enum(scanTypes), status: z.enum(scanStatuses), priority: z.enum(priorities),
+  study_instance_uid: text, study_id: text, accession_number: text, placer_order_number: text, filler_order_number: text, order_status: text,
+  procedure_code: text, procedure_system: text, procedure_description: text, study_description: text, reason: text,
+  requesting_physician: text, referring_physician: text, modalities: z.array(z.string()), body_part: text, laterality: text,
+  scheduled_at: optionalTimestamp, study_at: optionalTimestamp, institution_name: text, station_name: text,
+  instance_count: z.int(), series_count: z.int(), total_bytes: z.int(), expected_instances: z.int().nullable(),
+  first_instance_at: optionalTimestamp, last_instance_at: optionalTimestamp, images_complete_at: optionalTimestamp, completeness_proof: text, completion_run: z.int(),
+  created_at: timestamp, updated_at: timestamp,
+}).openapi('Scan');
+
+export const scanQuery = pageQuery.extend({
+  status: z.enum(scanStatuses).optional(), scan_type: z.enum(scanTypes).optional(), priority: z.enum(priorities).optional(), patient_id: id.optional(),
+  created_from: instant.optional(), created_before: instant.optional(),
+  study_from: instant.optional(), study_before: instant.optional(),
+});
+
+const columns = sql.fragment`s.scan_id, s.scan_number, s.patient_id, p.patient_number, s.scan_type, s.status, s.priority, s.study_instance_uid, s.study_id, s.accession_number,
+  s.placer_order_number, s.filler_order_number, s.order_status, s.procedure_code, s.procedure_system, s.procedure_description, s.study_description, s.reason,
+  s.requesting_physician, s.referring_physician, s.modalities, s.body_part, s.laterality, s.scheduled_at, s.study_at, s.institution_name, s.station_name,
+  s.instance_count, s.series_count, s.total_bytes, s.expected_instances, s.first_instance_at, s.last_instance_at, s.images_complete_at, s.completeness_proof,
+  s.completion_run, s.created_at, s.updated_at`;
+const source = sql.fragment`scans s JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id`;
+
+export function listScans(tx: Transaction, query: z.output<typeof scanQuery>) {
+  return tx.any(sql.type(Scan)`
+    SELECT ${columns} FROM ${source}
+    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id < coalesce(${keyAfter(query)}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+      AND (${query.status ?? null}::text IS NULL OR s.status = ${query.status ?? null})
+      AND (${query.scan_type ?? null}::text IS NULL OR s.scan_type = ${query.scan_type ?? null})
+      AND (${query.priority ?? null}::text IS NULL OR s.priority = ${query.priority ?? null})
+      AND (${query.patient_id ?? null}::uuid IS NULL OR s.patient_id = ${query.patient_id ?? null}::uuid)
+      AND (${query.created_from ?? null}::timestamptz IS NULL OR s.created_at >= ${query.created_from ?? null}::timestamptz)
+      AND (${query.created_before ?? null}::timestamptz IS NULL OR s.created_at < ${query.created_before ?? null}::timestamptz)
+      AND (${query.study_from ?? null}::timestamptz IS NULL OR s.study_at >= ${query.study_from ?? null}::timestamptz)
+      AND (${query.study_before ?? null}::timestamptz IS NULL OR s.study_at < ${query.study_before ?? null}::timestamptz)
+    ORDER BY s.scan_id DESC LIMIT ${query.limit + 1}`);
+}
+
+export function listScansOfPatient(tx: Transaction, patientId: string, page: Page) {
+  return tx.any(sql.type(Scan)`
+    SELECT ${columns} FROM ${source}
+    WHERE s.organization_id = ${ORGANIZATION} AND s.patient_id = ${patientId} AND s.scan_id < coalesce(${keyAfter(page)}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    ORDER BY s.scan_id DESC LIMIT ${page.limit + 1}`);
+}
+
+export function readScan(tx: Transaction, scanId: string) {
+  return tx.maybeOne(sql.type(Scan)`SELECT ${columns} FROM ${source} WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`);
+}

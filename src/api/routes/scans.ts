@@ -1,0 +1,85 @@
+import { z } from '@hono/zod-openapi';
+import { auditEvents } from '../../audit/event.ts';
+import type { Transaction } from '../../db/transaction.ts';
+import type { ApiDependencies } from '../context.ts';
+import { pathId } from '../fields.ts';
+import { listOf, pageQuery, toPage } from '../pagination.ts';
+import { notFound, Problem } from '../problem.ts';
+import { listScanFiles, locateScanFile, readScanFile, ScanFile } from '../queries/scan-files.ts';
+import { listScans, readScan, Scan, scanQuery } from '../queries/scans.ts';
+import type { ApiRouter, RequestAudit } from '../router.ts';
+
+const Completion = z.object({ scan_id: z.uuid(), completion_run: z.int() }).openapi('Completion');
+
+export function scanRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
+  router.route('GET /scans', { summary: 'Scans, newest first', tag: 'scans', query: scanQuery, returns: listOf(Scan) }, ({ transact, query }) => transact(async (tx, audit) => {
+    const page = toPage(await listScans(tx, query), query, (scan) => scan.scan_id);
+    await audit({ ...auditEvents.query, action: 'R', object: { type: 'scan', id: '*' }, patientId: query.patient_id, detail: { scan_ids: page.items.map((scan) => scan.scan_id) } });
+    return page;
+  }));
+
+  router.route('GET /scans/{scan_id}', { summary: 'One scan', tag: 'scans', params: pathId('scan_id'), returns: Scan }, ({ transact, params }) =>
+    transact((tx, audit) => openScan(tx, audit, params.scan_id, 'scan')));
+
+  router.route('GET /scans/{scan_id}/files', {
+    summary: 'The scan\'s files', tag: 'scans', params: pathId('scan_id'), query: pageQuery, returns: listOf(ScanFile),
+  }, ({ transact, params, query }) => transact(async (tx, audit) => {
+    await openScan(tx, audit, params.scan_id, 'files');
+    return toPage(await listScanFiles(tx, params.scan_id, query), query, (file) => file.scan_file_id);
+  }));
+
+  router.route('POST /scans/{scan_id}/force-complete', {
+    summary: 'Declare the images complete', tag: 'scans', params: pathId('scan_id'), returns: Completion, status: 202,
+    description: 'Analysis starts with what has arrived. Images that come later start one further run.',
+  }, async ({ params, caller, actor, auditedElsewhere }) => {
+    const done = await commands.forceComplete(caller.organizationId, params.scan_id, actor);
+    if (done.kind === 'not-found') throw notFound('scan');
+    if (done.kind === 'refused') throw new Problem(409, done.reason);
+    auditedElsewhere();
+    return { scan_id: params.scan_id, completion_run: done.completionRun };
+  });
+}
+
+export function scanFileRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
+  router.route('GET /scan-files/{scan_file_id}', { summary: 'One file\'s facts', tag: 'scans', params: pathId('scan_file_id'), returns: ScanFile }, ({ transact, params }) =>
+    transact(async (tx, audit) => {
+      const file = await readScanFile(tx, params.scan_file_id);
+      if (!file) throw notFound('file');
+      await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: file.scan_file_id }, patientId: file.patient_id, detail: { part: 'facts' } });
+      return file;
+    }));
+
+  router.route('GET /scan-files/{scan_file_id}/content', {
+    summary: 'The DICOM file as it was received', tag: 'scans', params: pathId('scan_file_id'), produces: 'application/dicom',
+  }, async ({ transact, params }) => {
+    const file = await transact((tx) => locateScanFile(tx, params.scan_file_id));
+    if (!file) throw notFound('file');
+    if (file.status === 'deleted') throw new Problem(409, 'The file was deleted; its facts are kept.');
+    const content = await commands.openStoredObject(file.storage_location);
+    try {
+      // Committed before the first byte leaves.
+      await transact((_tx, audit) => audit({
+        ...auditEvents.dataExport, action: 'R', object: { type: 'scan_file', id: file.scan_file_id }, patientId: file.patient_id, detail: { scan_id: file.scan_id, sop_instance_uid: file.sop_instance_uid },
+      }));
+    } catch (error) {
+      await content.stream.cancel();
+      throw error;
+    }
+    return new Response(content.stream, { headers: attachment('application/dicom', `${file.sop_instance_uid}.dcm`, content.byteSize) });
+  });
+}
+
+/** Headers of a download: saved, never shown or sniffed by the browser. */
+export function attachment(mediaType: string, fileName: string, byteSize: number): Record<string, string> {
+  return {
+    'content-type': mediaType, 'content-length': String(byteSize), 'x-content-type-options': 'nosniff', 'cache-control': 'no-store',
+    'content-disposition': `attachment; filename="${fileName.replaceAll(/[^\w.-]/g, '_')}"`, 'content-security-policy': 'sandbox; default-src \'none\'',
+  };
+}
+
+async function openScan(tx: Transaction, audit: RequestAudit, scanId: string, part: string) {
+  const scan = await readScan(tx, scanId);
+  if (!scan) throw notFound('scan');
+  await audit({ ...auditEvents.orderRecord, action: 'R', object: { type: 'scan', id: scanId }, patientId: scan.patient_id, detail: { part } });
+  return scan;
+}

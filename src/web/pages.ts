@@ -1,0 +1,60 @@
+/** The server-rendered pages: sign in, sign out, and the state of the gateway. The console of a later version takes their place. */
+import type { Hono } from 'hono';
+import { auditEvents } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
+import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
+import { identify, requireOwnOrigin } from '../api/middleware/identify.ts';
+import { isAllowed } from '../api/permissions.ts';
+import { Problem } from '../api/problem.ts';
+import { signIn, signOut } from '../api/sign-in.ts';
+import { inOrganization } from '../db/transaction.ts';
+import type { Caller } from '../db/user-sessions.ts';
+import { loginPage } from './login.ts';
+import { readStatusRows } from './status-rows.ts';
+import { statusPage } from './status.ts';
+import { styles } from './styles.ts';
+
+export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
+  app.get('/assets/medscan.css', (c) => c.body(styles, 200, { 'content-type': 'text/css; charset=utf-8', 'cache-control': 'public, max-age=300' }));
+
+  app.get('/login', (c) => c.html(loginPage()));
+
+  app.post('/login', async (c) => {
+    requireOwnOrigin(c);
+    const form = await c.req.parseBody();
+    const field = (name: string): string => (typeof form[name] === 'string' ? form[name].slice(0, 300) : '');
+    try {
+      await signIn(c, dependencies, { email: field('email').trim(), password: field('password'), organization: field('organization').trim() || undefined });
+    } catch (error) {
+      if (error instanceof Problem) return c.html(loginPage(error.message), error.status);
+      throw error;
+    }
+    return c.redirect('/', 303);
+  });
+
+  app.post('/logout', async (c) => {
+    const caller = await signedIn(c, dependencies);
+    if (caller) await signOut(c, dependencies, caller);
+    return c.redirect('/login', 303);
+  });
+
+  app.get('/', async (c) => {
+    // The page's own reload neither keeps the session alive nor fills the audit log: only the opening of the page is an event.
+    const reload = c.req.query('auto') === '1';
+    const caller = await signedIn(c, dependencies, { keepAlive: !reload });
+    if (!caller) return c.redirect('/login', 303);
+    if (!isAllowed(caller.role, caller.scopes, 'queue:read')) throw new Problem(403, `The role ${caller.role} may not see the status page.`);
+    const rows = await inOrganization(dependencies.database, caller.organizationId, async (tx) => {
+      if (!reload) await recordAudit(tx, { ...auditEvents.query, action: 'R', outcome: 'success', actor: actorOf(c, caller), requestId: c.get('requestId'), object: { type: 'status_page', id: '*' } });
+      return readStatusRows(tx);
+    });
+    return c.html(statusPage({ rows, userName: caller.name, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), now: new Date() }));
+  });
+}
+
+async function signedIn(c: ApiContext, dependencies: ApiDependencies, options?: { readonly keepAlive: boolean }): Promise<Caller | undefined> {
+  return identify(c, dependencies, options).catch((error: unknown) => {
+    if (error instanceof Problem && error.status === 401) return undefined;
+    throw error;
+  });
+}

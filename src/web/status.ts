@@ -1,0 +1,85 @@
+import { html } from 'hono/html';
+import { page, type Html } from './layout.ts';
+import type { StatusRows } from './status-rows.ts';
+
+/** Green, amber, red or grey; the word beside it says the same, so colour is never the only sign. */
+const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad'>> = {
+  ok: 'ok', degraded: 'warn', down: 'bad',
+  accepted: 'ok', delivered: 'ok', duplicate: 'ok', rejected: 'bad', failed: 'bad', refused: 'bad', unreachable: 'warn', unconfirmed: 'warn',
+  paused: 'warn', info: 'ok', warning: 'warn', critical: 'bad',
+};
+
+export interface StatusPageOptions { readonly rows: StatusRows; readonly userName: string; readonly seesExchanges: boolean; readonly now: Date }
+
+export function statusPage({ rows, userName, seesExchanges, now }: StatusPageOptions): Html {
+  const { counts } = rows;
+  return page({ title: `${rows.organizationName} · MedScan Gateway`, refreshSeconds: 10, body: html`
+<header class="bar"><div class="name">MedScan Gateway <span>· ${rows.organizationName}</span></div><div class="who">${userName}</div>
+<form method="post" action="/logout"><button>Sign out</button></form></header>
+<main>
+<div class="tiles">${tile(counts.waiting, 'scans waiting')}${tile(counts.in_progress, 'scans in progress')}${tile(counts.undelivered, 'reports to deliver')}${tile(counts.exchanges_today, 'exchanges in 24 hours')}${tile(counts.open_alerts, 'open alerts')}</div>
+${rows.alerts.length === 0 ? '' : alerts(rows, now)}
+${integrations(rows, now)}
+${queue(rows, now)}
+${seesExchanges ? exchanges(rows, now) : ''}
+<footer>As of <time datetime="${now.toISOString()}">${now.toISOString().replace('T', ' ').slice(0, 19)} UTC</time>; the page reloads every 10 seconds. · <a href="/api/docs">API reference</a></footer>
+</main>` });
+}
+
+function tile(figure: number, label: string): Html {
+  return html`<div class="tile"><div class="figure">${figure.toLocaleString('en')}</div><div class="label">${label}</div></div>`;
+}
+
+function alerts({ alerts: rows }: StatusRows, now: Date): Html {
+  return section('Alerts', ['Severity', 'What', 'Last seen'], rows.map((alert) => html`<tr><td>${state(alert.severity)}</td>
+<td>${alert.message}<div class="sub">${alert.subject}${alert.occurrences > 1 ? `, ${alert.occurrences} times` : ''}${alert.acknowledged_at ? ', acknowledged' : ''}</div></td><td>${ago(alert.last_seen_at, now)}</td></tr>`), '');
+}
+
+function integrations({ integrations: rows }: StatusRows, now: Date): Html {
+  return section('Connected systems', ['System', 'State', 'Last success', 'Last problem'], rows.map((integration) => html`<tr>
+<td>${integration.name}<div class="sub">${integration.adapter}, ${integration.direction}</div></td><td>${integration.is_enabled ? state(integration.health_status) : state('switched off')}</td>
+<td>${ago(integration.last_ok_at, now)}</td><td>${ago(integration.last_error_at, now)}<div class="sub">${integration.last_error ?? ''}</div></td></tr>`),
+  'No system is connected yet. Add one with: medscan integration apply FILE.yaml');
+}
+
+function queue({ queue: rows }: StatusRows, now: Date): Html {
+  return section('Scans in the queue', ['Scan', 'State', 'Priority', 'Waiting for', 'Since', 'Due'], rows.map((entry) => html`<tr>
+<td class="nowrap">${entry.scan_number}<div class="sub">${entry.scan_type}</div></td><td>${state(entry.status)}</td><td>${entry.priority}</td><td>${entry.why_waiting ?? ''}</td>
+<td>${ago(entry.queue_entered_at, now)}</td><td>${due(entry.sla_due_at, now)}</td></tr>`), 'Nothing waits.');
+}
+
+function exchanges({ exchanges: rows }: StatusRows, now: Date): Html {
+  return section('Last exchanges', ['When', 'System', 'Message', 'Outcome', 'Answer', 'Took'], rows.map((exchange) => html`<tr>
+<td>${ago(exchange.started_at, now)}</td><td>${exchange.integration ?? 'unknown sender'}</td><td class="nowrap">${exchange.direction === 'inbound' ? '←' : '→'} ${exchange.interaction}</td>
+<td>${state(exchange.message_status)}<div class="sub">${exchange.error_text ?? ''}</div></td><td>${exchange.answer_code ?? ''}</td>
+<td class="number nowrap">${exchange.duration_ms === null ? '' : `${exchange.duration_ms < 10 ? exchange.duration_ms.toFixed(1) : Math.round(exchange.duration_ms)} ms`}</td></tr>`), 'No message has been exchanged yet.');
+}
+
+function section(title: string, columns: readonly string[], rows: readonly Html[], none: string): Html {
+  const table = html`<div class="scroll"><table><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  return html`<section><h2>${title}</h2>${rows.length === 0 ? html`<p class="none">${none}</p>` : table}</section>`;
+}
+
+function state(word: string): Html {
+  return html`<span class="state ${tones[word] ?? ''}">${word.replaceAll('_', ' ')}</span>`;
+}
+
+function ago(at: Date | null, now: Date): Html {
+  if (!at) return html`<span class="sub">never</span>`;
+  return html`<time datetime="${at.toISOString()}">${span(now.getTime() - at.getTime())} ago</time>`;
+}
+
+function due(at: Date | null, now: Date): Html | string {
+  if (!at) return '';
+  const milliseconds = at.getTime() - now.getTime();
+  const words = milliseconds < 0 ? html`<span class="state bad">${span(-milliseconds)} late</span>` : `in ${span(milliseconds)}`;
+  return html`<time datetime="${at.toISOString()}">${words}</time>`;
+}
+
+function span(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
+}

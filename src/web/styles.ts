@@ -1,0 +1,49 @@
+/** The one style sheet of the server-rendered pages, light and dark by the system's choice. */
+export const styles = `
+:root { color-scheme: light dark; --page: #f4f6f8; --card: #ffffff; --text: #17212b; --muted: #5a6875; --line: #dbe1e7; --accent: #0b62a8; --on-accent: #ffffff;
+  --ok: #17713b; --ok-soft: #dff3e6; --warn: #8a5300; --warn-soft: #fcefd6; --bad: #ab1f2c; --bad-soft: #fbe1e3; --idle: #4a5763; --idle-soft: #e8ecf0; }
+@media (prefers-color-scheme: dark) { :root { --page: #10161c; --card: #19212a; --text: #e4eaf0; --muted: #9aa8b5; --line: #2c3844; --accent: #6fb5f2; --on-accent: #0b1620;
+  --ok: #7fdba0; --ok-soft: #17382a; --warn: #f2c069; --warn-soft: #3d2f14; --bad: #ff9ba4; --bad-soft: #45202a; --idle: #aab7c3; --idle-soft: #2a343e; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+header.bar { display: flex; align-items: center; gap: 1rem; padding: .75rem 1.5rem; background: var(--card); border-bottom: 1px solid var(--line); }
+header.bar .name { font-weight: 650; letter-spacing: -.01em; }
+header.bar .name span { color: var(--muted); font-weight: 400; }
+header.bar .who { margin-left: auto; color: var(--muted); }
+header.bar form { margin: 0; }
+main { max-width: 76rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; gap: 1.25rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem; }
+.tile, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+.tile { padding: .9rem 1.1rem; }
+.tile .figure { font-size: 1.75rem; font-weight: 650; font-variant-numeric: tabular-nums; line-height: 1.2; }
+.tile .label { color: var(--muted); }
+section { overflow: hidden; }
+section h2 { font-size: 1rem; margin: 0; padding: .8rem 1.1rem; border-bottom: 1px solid var(--line); }
+section .none { margin: 0; padding: 1rem 1.1rem; color: var(--muted); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .5rem 1.1rem; vertical-align: top; }
+th { color: var(--muted); font-weight: 500; font-size: .86rem; white-space: nowrap; }
+tbody tr { border-top: 1px solid var(--line); }
+td.number { font-variant-numeric: tabular-nums; }
+td .sub { color: var(--muted); font-size: .88rem; overflow-wrap: anywhere; }
+td time, td.nowrap { white-space: nowrap; }
+.state { display: inline-block; padding: .05rem .55rem; border-radius: 999px; font-size: .86rem; font-weight: 550; white-space: nowrap; color: var(--idle); background: var(--idle-soft); }
+.state.ok { color: var(--ok); background: var(--ok-soft); }
+.state.warn { color: var(--warn); background: var(--warn-soft); }
+.state.bad { color: var(--bad); background: var(--bad-soft); }
+footer { color: var(--muted); font-size: .88rem; padding-bottom: 2rem; }
+a { color: var(--accent); }
+button, input { font: inherit; }
+button { padding: .4rem .9rem; border-radius: 7px; border: 1px solid var(--line); background: var(--card); color: var(--text); cursor: pointer; }
+button.primary { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; width: 100%; padding: .6rem; }
+button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.sign-in { max-width: 23rem; margin: 12vh auto 0; padding: 0 1rem; }
+.sign-in .panel { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.75rem; }
+.sign-in h1 { font-size: 1.3rem; margin: 0 0 .2rem; }
+.sign-in p.hint { color: var(--muted); margin: 0 0 1.25rem; }
+.sign-in label { display: block; font-weight: 550; margin-bottom: 1rem; }
+.sign-in label small { color: var(--muted); font-weight: 400; }
+.sign-in input { display: block; width: 100%; margin-top: .25rem; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); }
+.sign-in .error { color: var(--bad); background: var(--bad-soft); border-radius: 7px; padding: .6rem .8rem; margin: 0 0 1rem; }
+`;
