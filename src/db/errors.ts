@@ -1,5 +1,7 @@
 /** What PostgreSQL's errors mean to us: weather (try again) or a value that can never be stored. */
 
+import { InvalidInputError } from 'slonik';
+
 /** The message holds something no column takes (a NUL byte, an impossible date): trying again cannot help. */
 export class DataIntegrityError extends Error {
   constructor(text: string, options?: ErrorOptions) {
@@ -23,6 +25,8 @@ export function isTransientError(error: unknown): boolean {
 
 /** Class 22 (data exception) and 23514 (check): the value itself is refused. */
 export function isRefusedValue(error: unknown): boolean {
+  // slonik keeps no SQLSTATE with 22P02 (invalid text representation).
+  if (error instanceof InvalidInputError) return true;
   const state = sqlState(error);
   return state !== undefined && (state.startsWith('22') || state === '23514' || state === '23502');
 }

@@ -1,6 +1,7 @@
 /** sync_logs and exchange_payloads: one row per message, its bytes when they are not a stored object, and the answer leg. */
 import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
+import { jsonText } from './json-text.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
@@ -25,7 +26,7 @@ export async function insertExchanges(tx: CommonQueryMethods, rows: readonly Exc
     SELECT ${ORGANIZATION}, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at,
       duration_ms, coalesce(attempt, 1), byte_size, sha256, payload_location, correlation_id, peer_address, peer_application, error_class, error_text, error_location,
       patient_id, scan_id, report_id, delivery_id, mapping_version, warnings, facts
-    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(sync_id uuid, integration_id uuid, adapter text, direction text, interaction text,
+    FROM jsonb_to_recordset(${jsonText(rows)}::jsonb) AS r(sync_id uuid, integration_id uuid, adapter text, direction text, interaction text,
       control_id text, message_status text, started_at timestamptz, finished_at timestamptz, duration_ms float8, attempt int, byte_size bigint, sha256 text,
       payload_location text, correlation_id uuid, peer_address text, peer_application text, error_class text, error_text text, error_location text,
       patient_id uuid, scan_id uuid, report_id uuid, delivery_id uuid, mapping_version text, warnings jsonb, facts jsonb)`);
@@ -46,7 +47,7 @@ export interface AnswerRow { sync_id: string; started_at: string; answer_status:
 /** Writes the answer leg of inbound exchanges, and keeps the code with the message's identity so that a repeat is answered alike. */
 export async function updateAnswers(tx: CommonQueryMethods, rows: readonly AnswerRow[]): Promise<void> {
   await tx.query(sql.type(Nothing)`
-    WITH answers AS (SELECT * FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)),
+    WITH answers AS (SELECT * FROM jsonb_to_recordset(${jsonText(rows)}::jsonb) AS r(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)),
     identities AS (
       UPDATE message_identities m SET answer_code = a.answer_code FROM answers a
       WHERE m.organization_id = ${ORGANIZATION} AND m.sync_id = a.sync_id AND m.answer_code IS NULL)
