@@ -1,27 +1,28 @@
 /**
  * A report leaves here as a DICOM Structured Report (TID 1500) by C-STORE. Its SOP Instance UID comes from the delivery's control
- * id, so every attempt sends the same object: a receiver that has it already keeps one.
+ * id, so every attempt sends the same object: a receiver that has it already keeps one. It is offered in Explicit VR and, for
+ * receivers that know nothing else, in the default transfer syntax (PS3.5 10.1).
  */
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
 import { buildPart10Header } from '#standards/dicom/part10.ts';
 import { buildMeasurementReport } from '#standards/dicom/sr-tid1500.ts';
-import { deriveUid } from '#standards/dicom/uids.ts';
+import { implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { explain } from './advice.ts';
 import type { Config } from './config.ts';
+import { toImplicitVr } from './implicit-vr.ts';
 import { statusCode, storeOutcome } from './status.ts';
 import type { ScuOutcome } from './upper-layer/dimse-scu.ts';
 import { ask } from './upper-layer/dimse-scu.ts';
-
-export const sopInstanceUidOf = (controlId: string): string => deriveUid(`dicom-dimse C-STORE ${controlId}`);
 
 export async function deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome> {
   const { destination } = config;
   const interaction = 'C-STORE';
   if (!destination) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no destination; add one or stop sending reports to it' };
   const peer = `${destination.called_ae_title}@${destination.host}:${destination.port}`;
-  const report = buildMeasurementReport(delivery.document, { sopInstanceUid: sopInstanceUidOf(delivery.controlId) });
+  const report = buildMeasurementReport(delivery.document, { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}) });
   const sent = Buffer.concat([buildPart10Header(report), report.dataset]);
-  const { outcome } = await ask(destination, { ...report, encodings: new Map([[report.transferSyntaxUid, report.dataset]]) }, context.signal);
+  const encodings = new Map([[report.transferSyntaxUid, report.dataset], [implicitVrLittleEndian, toImplicitVr(report.dataset)]]);
+  const { outcome } = await ask(destination, { ...report, encodings }, context.signal);
   return { ...judge(outcome), interaction, peer, sent, sentType: 'application/dicom' };
 }
 

@@ -21,7 +21,7 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
 
 const uids = [
   { tag: '(0008,0016)', name: 'SOP Class UID' }, { tag: '(0008,0018)', name: 'SOP Instance UID' },
-  { tag: '(0020,000D)', name: 'Study Instance UID' }, { tag: '(0020,000E)', name: 'Series Instance UID' },
+  { tag: '(0020,000d)', name: 'Study Instance UID' }, { tag: '(0020,000e)', name: 'Series Instance UID' },
 ];
 
 /** PS3.5 9.1: digits and dots, at most 64. Components with leading zeros are wrong too, but identify all the same. */

@@ -1,0 +1,128 @@
+import { afterEach, expect, test } from 'vitest';
+import type { Delivery } from '#gateway/adapter.ts';
+import { parsePart10Head } from '#standards/dicom/part10.ts';
+import { readHeader } from '#standards/dicom/header.ts';
+import { sampleReport } from '#standards/dicom/test/sample-report.ts';
+import adapter from './adapter.ts';
+import type { Config } from './config.ts';
+import { configSchema } from './config.ts';
+import type { AcceptorScript, ScriptedAcceptor } from './test-support/acceptor.ts';
+import { startAcceptor } from './test-support/acceptor.ts';
+import { testContext } from './test-support/gateway.ts';
+import { explicitLittleEndian, implicitLittleEndian, pdu } from './test-support/peer.ts';
+
+let acceptor: ScriptedAcceptor | undefined;
+afterEach(async () => { await acceptor?.close(); acceptor = undefined; });
+const context = testContext('/nonexistent');
+const delivery: Delivery = { deliveryId: 'delivery-1', organizationId: 'organization-1', controlId: 'control-1', attempt: 1, document: sampleReport() };
+const start = async (script?: AcceptorScript): Promise<Config> => {
+  acceptor = await startAcceptor(script);
+  return { ...configSchema.parse({}), destination: acceptor.destination };
+};
+const deliver = (config: Config) => adapter.outbound!.deliver(delivery, config, context);
+
+test('delivers a structured report and tells what was sent', async () => {
+  const outcome = await deliver(await start());
+  expect(outcome).toMatchObject({ kind: 'delivered', answerCode: '0000', interaction: 'C-STORE', sentType: 'application/dicom' });
+  const head = parsePart10Head(outcome.sent!);
+  expect(outcome.sent!.subarray(head.datasetOffset).equals(acceptor!.datasets[0]!)).toBe(true);
+  expect(acceptor!.sopInstanceUids).toEqual([head.sopInstanceUid]);
+  expect(acceptor!.proposed[0]).toMatchObject({ calledAeTitle: 'PACS', callingAeTitle: 'MEDSCAN' });
+});
+
+test('sends the same object again for the same control id', async () => {
+  const config = await start();
+  await deliver(config);
+  await deliver(config);
+  expect(acceptor!.sopInstanceUids[0]).toBe(acceptor!.sopInstanceUids[1]);
+  expect(acceptor!.datasets[0]!.equals(acceptor!.datasets[1]!)).toBe(true);
+});
+
+test('sends Implicit VR to a receiver that accepts nothing else, with the same elements', async () => {
+  const outcome = await deliver(await start({ accepts: (uid) => uid === implicitLittleEndian }));
+  expect(outcome.kind).toBe('delivered');
+  const sent = readHeader(acceptor!.datasets[0]!, implicitLittleEndian), built = readHeader(outcome.sent!);
+  expect(sent.complete).toBe(true);
+  expect([...sent.dataset.keys()]).toEqual([...built.dataset.keys()]);
+  expect(sent.dataset.get(0x0020000d)?.bytes.equals(built.dataset.get(0x0020000d)!.bytes)).toBe(true);
+});
+
+test('splits the object into PDUs that the receiver takes', async () => {
+  const outcome = await deliver(await start({ maximumLength: 1024 }));
+  expect(outcome.kind).toBe('delivered');
+  expect(outcome.sent!.subarray(parsePart10Head(outcome.sent!).datasetOffset).equals(acceptor!.datasets[0]!)).toBe(true);
+});
+
+test.each([
+  [0x0000, 'delivered'], [0xb000, 'delivered'], [0xb007, 'delivered'], [0xa700, 'unreachable'], [0xa701, 'unreachable'],
+  [0xa900, 'refused'], [0xc000, 'refused'], [0x0122, 'refused'], [0x0124, 'refused'], [0x0111, 'refused'],
+])('takes status %i as %s', async (status, kind) => {
+  expect(await deliver(await start({ onMessage: () => ({ status, errorComment: 'because' }) }))).toMatchObject({ kind });
+});
+
+const reject = (result: number, source: number, reason: number) => (): Buffer => pdu(3, Buffer.from([0, result, source, reason]));
+test('is refused by a permanent rejection and unreachable by a transient one, with advice', async () => {
+  expect(await deliver(await start({ onAssociate: reject(1, 1, 3) }))).toMatchObject({ kind: 'refused', answerCode: 'A-ASSOCIATE-RJ 1/1/3', text: expect.stringContaining('AE list of the receiver') });
+  await acceptor!.close();
+  expect(await deliver(await start({ onAssociate: reject(2, 3, 1) }))).toMatchObject({ kind: 'unreachable' });
+});
+
+test('is refused when the receiver accepts the association but no context: nothing is sent silently', async () => {
+  expect(await deliver(await start({ accepts: () => false }))).toMatchObject({ kind: 'refused', answerCode: 'A-ASSOCIATE-AC result 3' });
+  expect(acceptor!.datasets).toEqual([]);
+});
+
+test('is unconfirmed when the receiver takes the object and does not answer, aborts, or closes', async () => {
+  expect(await deliver(await start({ onMessage: () => undefined }))).toMatchObject({ kind: 'unconfirmed', text: expect.stringContaining('no response within') });
+  await acceptor!.close();
+  expect(await deliver(await start({ onMessage: (socket) => { socket.write(pdu(7, Buffer.from([0, 0, 2, 0]))); return undefined; } }))).toMatchObject({ kind: 'unconfirmed', text: expect.stringContaining('A-ABORT') });
+  await acceptor!.close();
+  expect(await deliver(await start({ onMessage: (socket) => { socket.destroy(); return undefined; } }))).toMatchObject({ kind: 'unconfirmed' });
+});
+
+test('is unreachable when the receiver says nothing to the association request, or hangs up', async () => {
+  expect(await deliver(await start({ onAssociate: () => undefined }))).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('Nothing answers') });
+  await acceptor!.close();
+  expect(await deliver(await start({ onAssociate: (_request, socket) => { socket.destroy(); return undefined; } }))).toMatchObject({ kind: 'unreachable' });
+});
+
+test('does not loop for a receiver that takes PDUs of 6 bytes, nor grow for one that sends without end', async () => {
+  expect(await deliver(await start({ maximumLength: 6 }))).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('at most 6 bytes') });
+  await acceptor!.close();
+  expect(await deliver(await start({ onAssociate: (_request, socket) => {
+    const header = Buffer.from([2, 0, 0x7f, 0xff, 0xff, 0xff]);
+    socket.write(Buffer.concat([header, Buffer.alloc(4 * 1024 * 1024)]));
+    return undefined;
+  } }))).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('without end') });
+});
+
+test('is unreachable where nothing listens, and refused without a destination', async () => {
+  const config = await start();
+  await acceptor!.close();
+  expect(await deliver(config)).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('Nothing listens there') });
+  expect(await deliver(configSchema.parse({}))).toMatchObject({ kind: 'refused' });
+});
+
+test('stops at once when the gateway stops', async () => {
+  const config = await start({ onMessage: () => undefined });
+  config.destination!.response_timeout_seconds = 60;
+  const stop = new AbortController();
+  const outcome = adapter.outbound!.deliver(delivery, config, { ...context, signal: stop.signal });
+  while (acceptor!.datasets.length === 0) await new Promise((resolve) => { setTimeout(resolve, 5); });
+  stop.abort();
+  expect(await outcome).toMatchObject({ kind: 'unconfirmed' });
+});
+
+test('the connection test names each step and what to do about the one that failed', async () => {
+  const ok = await adapter.testConnection(await start(), context);
+  expect(ok).toMatchObject({ ok: true, steps: [{ step: 'TCP', ok: true }, { step: 'A-ASSOCIATE', ok: true, detail: `PACS accepts: offered Verification in Explicit and Implicit VR Little Endian, accepted in ${explicitLittleEndian}` }, { step: 'C-ECHO', ok: true, detail: '0000 Success' }] });
+  await acceptor!.close();
+  const rejected = await adapter.testConnection(await start({ onAssociate: reject(1, 1, 7) }), context);
+  expect(rejected).toMatchObject({ ok: false, steps: [{ step: 'TCP', ok: true }, { step: 'A-ASSOCIATE', ok: false, advice: expect.stringContaining('called_ae_title') }] });
+  await acceptor!.close();
+  const refused = await adapter.testConnection(await start({ accepts: () => false }), context);
+  expect(refused).toMatchObject({ ok: false, steps: [{ ok: true }, { step: 'A-ASSOCIATE', ok: false, advice: expect.stringContaining('SOP class') }] });
+  const dead = await start();
+  await acceptor!.close();
+  expect(await adapter.testConnection(dead, context)).toMatchObject({ ok: false, steps: [{ step: 'TCP', ok: false, advice: expect.stringContaining('Nothing listens') }] });
+});
