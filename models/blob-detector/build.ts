@@ -5,4 +5,4 @@ import { buildBlobDetector } from './graph.ts';
 
 const model = buildBlobDetector();
 writeFileSync(new URL('./model.onnx', import.meta.url), model);
-console.log(`model.onnx  ${model.length} bytes  sha256 ${createHash('sha256').update(model).digest('hex')}`);
+process.stdout.write(`model.onnx  ${model.length} bytes  sha256 ${createHash('sha256').update(model).digest('hex')}\n`);

@@ -27,3 +27,16 @@ export const abortedError = (): AiError => new AiError('aborted', 'The analysis 
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortedError();
 }
+
+/** Settles as `work` does, or rejects when the signal fires first. */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  throwIfAborted(signal);
+  const { promise, reject } = Promise.withResolvers<never>();
+  const listener = (): void => reject(abortedError());
+  signal.addEventListener('abort', listener, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', listener);
+  }
+}

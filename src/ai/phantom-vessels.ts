@@ -11,9 +11,9 @@ export function phantomVessels(height: number, random: Random, depth: (point: Po
   const capsules: Capsule[] = [];
   for (const side of [-1, 1]) {
     for (let tree = 0; tree < TREES_PER_LUNG; tree += 1) {
-      const start: Point = [side * random.between(30, 38), random.between(-25, 30), random.between(0, height)];
-      const heading: Point = [side * random.between(0.3, 1), random.between(-1, 1), random.between(-1, 1)];
-      grow(capsules, start, heading, random.between(2.2, 3.6), random, depth);
+      const start: Point = [side * random.between(8, 14), random.between(-25, 30), random.between(0, height)];
+      const heading: Point = [side, random.between(-0.8, 0.8), random.between(-0.8, 0.8)];
+      grow(capsules, start, heading, random.between(2.4, 4), random, depth);
     }
   }
   return capsules;
@@ -27,7 +27,7 @@ function grow(capsules: Capsule[], start: Point, heading: Point, startRadius: nu
     direction = unit([direction[0] + random.between(-0.25, 0.25), direction[1] + random.between(-0.25, 0.25), direction[2] + random.between(-0.25, 0.25)]);
     const length = random.between(7, 13);
     const to: Point = [from[0] + direction[0] * length, from[1] + direction[1] * length, from[2] + direction[2] * length];
-    if (depth(to) < radius + 1 && depth(from) > 0) return;
+    if (depth(to) < radius + 1 && depth(from) > 4) return;
     capsules.push({ from, to, radius, hounsfield: VESSEL_HOUNSFIELD });
     if (random.next() < 0.35) grow(capsules, to, turned(direction, random), radius * 0.7, random, depth);
     from = to;

@@ -48,7 +48,7 @@ const SUB_SLICES = [-1 / 3, 0, 1 / 3];
 /** 24 slices of 256 x 256 with a 6 mm, a 12 mm and a 26 mm lesion (the last of critical size). */
 export function demoPhantom(): Phantom {
   return generatePhantom({
-    seed: 20, slices: 24, rows: 256, columns: 256, pixelSpacingMillimetres: 1.3, sliceSpacingMillimetres: 2.5,
+    seed: 24, slices: 24, rows: 256, columns: 256, pixelSpacingMillimetres: 1.3, sliceSpacingMillimetres: 2.5,
     lesions: [{ diameterMillimetres: 26, contrastHounsfield: 880 }, { diameterMillimetres: 12, contrastHounsfield: 860 }, { diameterMillimetres: 6, contrastHounsfield: 840 }],
   });
 }

@@ -44,7 +44,10 @@ export class DecoderPool {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#all].map((worker) => worker.terminate()));
+    await Promise.all([...this.#all].map((worker) => {
+      worker.ref();
+      return worker.terminate();
+    }));
   }
 
   async #slot(signal: AbortSignal | undefined): Promise<void> {
@@ -88,7 +91,7 @@ export class DecoderPool {
     signal?.addEventListener('abort', aborted, { once: true });
     worker.once('exit', exited);
     // Out of memory and the like: this file's fault as far as anyone can tell, and it would happen again.
-    worker.once('error', (error) => settle(false, () => reject(new AiError('input', `The decoding thread broke on this file (${(error as NodeJS.ErrnoException).code ?? error.name}).`))));
+    worker.once('error', (error: Error) => settle(false, () => reject(new AiError('input', `The decoding thread broke on this file (${(error as NodeJS.ErrnoException).code ?? error.name}).`))));
     worker.once('message', (answer: DecodeAnswer) => settle(answer.ok || !answer.broken, () => resolve(answer)));
     worker.postMessage(request);
     return promise;

@@ -11,6 +11,9 @@ export const BIG_ENDIAN = '1.2.840.10008.1.2.2';
 export const DEFLATED = '1.2.840.10008.1.2.1.99';
 export const IMPLICIT = '1.2.840.10008.1.2';
 
+/** The library exports the class; its type declarations know only the interface. */
+const DataSetOf = (dicomParser as unknown as { DataSet: new (parser: unknown, bytes: Uint8Array, elements: object) => DataSet }).DataSet;
+
 export interface ImageHeader {
   readonly dataset: DataSet;
   readonly bigEndian: boolean;
@@ -59,7 +62,7 @@ function check(header: ImageHeader, limits: DecodeLimits): void {
 function parseDataset(bytes: Uint8Array, transferSyntaxUid: string): DataSet {
   const parser = transferSyntaxUid === BIG_ENDIAN ? dicomParser.bigEndianByteArrayParser : dicomParser.littleEndianByteArrayParser;
   const stream = new dicomParser.ByteStream(parser, bytes, 0);
-  const dataset = new dicomParser.DataSet(parser, bytes as never, {});
+  const dataset = new DataSetOf(parser, bytes, {});
   try {
     if (transferSyntaxUid === IMPLICIT) dicomParser.parseDicomDataSetImplicit(dataset, stream, bytes.length);
     else dicomParser.parseDicomDataSetExplicit(dataset, stream, bytes.length);
