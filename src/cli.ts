@@ -1,0 +1,60 @@
+/** The `medscan` command. Each command is one file of src/cli/, loaded when it runs. */
+import { readFileSync } from 'node:fs';
+import { Command, InvalidArgumentError } from 'commander';
+import { explain } from './cli/explain.ts';
+import { describeSettings } from './config.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+
+const program = new Command('medscan').version(version).description('Integration gateway between PACS, RIS, EMR and an AI platform.')
+  .showHelpAfterError().addHelpText('after', () => `\nSettings (environment variables, all optional):\n${settingsHelp()}`);
+
+program.command('start').description('run the gateway until it is interrupted').action(async () => (await import('./cli/start.ts')).start());
+program.command('demo').description('run the whole line with a simulated hospital')
+  .option('--exit', 'end when the report has been accepted by the EMR').option('--input <directory>', 'send the DICOM files of this directory instead of a synthetic study')
+  .action(async (options: { exit?: true; input?: string }) => (await import('./cli/demo.ts')).demo(options));
+program.command('migrate').description('bring the database to this version').option('--check', 'only say what is due; exit 1 when something is')
+  .action(async (options: { check?: true }) => (await import('./cli/migrate.ts')).migrateCommand(options));
+program.command('seed').description('add reference data and the sample hospital').action(async () => (await import('./cli/seed.ts')).seedCommand());
+program.command('doctor').description('check database, keys, storage, ports and queues, and say what to do').option('--json', 'print the checks as JSON')
+  .action(async (options: { json?: true }) => (await import('./cli/doctor.ts')).doctor(options));
+
+program.command('user').description('people who sign in').command('create').description('create a user; the password is asked for, or read from standard input')
+  .requiredOption('--email <address>').option('--name <name>', 'shown in reports and the audit log').option('--role <role>', 'what the user may do', 'administrator')
+  .option('--organization <name>', 'created when it does not exist; may be left out when there is only one')
+  .action(async (options: { email: string; name?: string; role: string; organization?: string }) => (await import('./cli/user.ts')).createUserCommand(options));
+program.command('token').description('credentials for programs').command('create').description('print a new API token; it is shown only once')
+  .requiredOption('--role <role>').option('--organization <name>', 'may be left out when there is only one').option('--name <name>', 'shown in the audit log', 'command line')
+  .option('--days <number>', 'days until it expires; never when left out', positiveNumber)
+  .action(async (options: { role: string; organization?: string; name: string; days?: number }) => (await import('./cli/token.ts')).createTokenCommand(options));
+
+const integration = program.command('integration').description('connections to remote systems');
+integration.command('list').option('--organization <name>').description('list integrations and their health')
+  .action(async (options: { organization?: string }) => (await import('./cli/integration.ts')).listIntegrationsCommand(options));
+integration.command('apply <file.yaml>').description('create or change the integrations that the file describes')
+  .action(async (file: string) => (await import('./cli/integration.ts')).applyIntegrationsCommand(file));
+integration.command('test <name>').option('--organization <name>').description('try the connection; changes nothing on either side')
+  .action(async (name: string, options: { organization?: string }) => (await import('./cli/integration.ts')).testIntegrationCommand(name, options));
+
+const exchange = program.command('exchange').description('messages received and sent');
+exchange.command('list').option('--organization <name>').option('--limit <number>', 'how many', positiveNumber, 20).description('list the newest exchanges')
+  .action(async (options: { organization?: string; limit: number }) => (await import('./cli/exchange.ts')).listExchangesCommand(options));
+exchange.command('show <id>').option('--organization <name>').description('show one exchange, without its payload')
+  .action(async (id: string, options: { organization?: string }) => (await import('./cli/exchange.ts')).showExchangeCommand(id, options));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`${explain(error)}\n`);
+  process.exitCode = 1;
+}
+
+function settingsHelp(): string {
+  return describeSettings().map(({ variable, wanted, fallback }) => `  ${variable.padEnd(28)} ${wanted}${fallback === undefined ? '' : ` (default ${fallback})`}`).join('\n');
+}
+
+function positiveNumber(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1) throw new InvalidArgumentError('Wanted: a whole number above 0.');
+  return number;
+}

@@ -1,0 +1,46 @@
+/** Lists for the operator at the command line: one organization, or all of them one after the other. Never values of patients. */
+import { z } from 'zod';
+import { findOrganization, listOrganizations, UNASSIGNED_ORGANIZATION } from './organizations.ts';
+import { sql, type Database, type Transaction } from './pool.ts';
+import { inOrganization } from './transaction.ts';
+
+const Integration = z.object({
+  integration_id: z.string(), name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), state: z.string(), is_enabled: z.boolean(),
+  health_status: z.string(), last_ok_at: z.date().nullable(), last_error: z.string().nullable(),
+});
+const Exchange = z.object({
+  sync_id: z.string(), started_at: z.date(), adapter: z.string(), direction: z.string(), interaction: z.string(), message_status: z.string(),
+  answer_code: z.string().nullable(), duration_ms: z.number().nullable(), error_text: z.string().nullable(),
+});
+
+export type WithOrganization<Row> = Row & { readonly organization: string };
+
+export function readIntegrations(database: Database, organization: string | undefined): Promise<WithOrganization<z.infer<typeof Integration>>[]> {
+  return inEach(database, organization, (tx) => tx.any(sql.type(Integration)`
+    SELECT integration_id, name, kind, adapter, direction, state, is_enabled, health_status, last_ok_at, last_error FROM external_integrations ORDER BY name`));
+}
+
+/** The newest first. Refused messages of unknown senders are under 'Unassigned'. */
+export async function readExchanges(database: Database, organization: string | undefined, limit: number): Promise<WithOrganization<z.infer<typeof Exchange>>[]> {
+  const rows = await inEach(database, organization, (tx) => tx.any(sql.type(Exchange)`
+    SELECT sync_id, started_at, adapter, direction, interaction, message_status, answer_code, duration_ms, error_text FROM sync_logs ORDER BY started_at DESC LIMIT ${limit}`));
+  return rows.toSorted((a, b) => b.started_at.getTime() - a.started_at.getTime()).slice(0, limit);
+}
+
+export async function readExchange(database: Database, organization: string | undefined, syncId: string): Promise<WithOrganization<Record<string, unknown>> | undefined> {
+  const row = z.object({ exchange: z.record(z.string(), z.unknown()) });
+  const [found] = await inEach(database, organization, (tx) => tx.any(sql.type(row)`
+    SELECT jsonb_strip_nulls(to_jsonb(s) - 'facts' - 'organization_id') AS exchange FROM sync_logs s WHERE sync_id = ${syncId}`));
+  return found && { organization: found.organization, ...found.exchange };
+}
+
+async function inEach<Row extends object>(database: Database, name: string | undefined, read: (tx: Transaction) => Promise<readonly Row[]>): Promise<WithOrganization<Row>[]> {
+  const organizations = name === undefined
+    ? [...await listOrganizations(database), { organization_id: UNASSIGNED_ORGANIZATION, name: 'Unassigned' }]
+    : [await findOrganization(database, name)];
+  const all: WithOrganization<Row>[] = [];
+  for (const { organization_id, name: organization } of organizations) {
+    all.push(...(await inOrganization(database, organization_id, read)).map((row) => ({ organization, ...row })));
+  }
+  return all;
+}
