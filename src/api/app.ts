@@ -4,15 +4,13 @@
  *   /fhir/r4/...            an HTTP adapter's mount: handed over whole, it has its own authentication and errors
  *   /api/v1/...             the REST API (routes/, one permission each), described at /api/v1/openapi.json, readable at /api/docs
  *   /healthz /readyz /metrics
- *   / /login /logout        the status page (src/web)
+ *   / /login /logout        the pages of src/web, which site.ts adds
  *   anything else           a JSON problem, 404
  */
-import { bodyLimit } from 'hono/body-limit';
 import { Hono } from 'hono';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
 import { httpRequestSeconds } from '../metrics.ts';
-import { webPages } from '../web/pages.ts';
 import { peerAddress, type ApiContext, type ApiDependencies, type ApiEnv } from './context.ts';
 import { describeApi, documentationPages } from './documentation.ts';
 import { healthRoutes } from './health.ts';
@@ -52,12 +50,10 @@ export function buildApi(dependencies: ApiDependencies): Api {
   app.use(requestId({ limitLength: 100 }));
   app.use((c, next) => handOverToAdapter(c, next, dependencies));
   app.use(headers, measure);
-  app.use('/login', bodyLimit({ maxSize: 16 * 1024, onError: () => { throw new Problem(413, 'The form is too large.'); } }));
-  describeApi(router, dependencies);
+  describeApi(router);
   app.route('/api/v1', router.app);
   documentationPages(app);
   healthRoutes(app, dependencies);
-  webPages(app, dependencies);
   return { app, routes: router.routes };
 }
 

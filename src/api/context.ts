@@ -2,6 +2,7 @@
 import type { Context } from 'hono';
 import type { AuditActor } from '../audit/event.ts';
 import type { Keys } from '../db/secrets.ts';
+import type { Config } from '../config.ts';
 import type { Database } from '../db/pool.ts';
 import type { Caller } from '../db/user-sessions.ts';
 import type { Log } from '../log.ts';
@@ -9,17 +10,10 @@ import type { ApiCommands } from './commands.ts';
 
 export interface ApiDependencies {
   readonly database: Database;
-  readonly config: ApiConfig;
+  readonly config: Pick<Config, 'roles'>;
   readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
-  readonly secrets: Keys;
+  readonly keys: Keys;
   readonly commands: ApiCommands;
-}
-
-export interface ApiConfig {
-  /** True when clients reach the gateway by https (its own or a proxy's): cookies are then marked Secure. */
-  readonly secureCookies?: boolean | undefined;
-  /** Version of the product, for the OpenAPI document. */
-  readonly version?: string | undefined;
 }
 
 export interface ApiVariables {
@@ -40,6 +34,7 @@ export function actorOf(c: ApiContext, caller: Caller): AuditActor {
   return { kind: caller.kind, id: caller.userId, role: caller.role, address: peerAddress(c) };
 }
 
-export function isHttps(c: ApiContext, config: ApiConfig): boolean {
-  return config.secureCookies ?? (c.env?.incoming?.socket?.encrypted === true || new URL(c.req.url).protocol === 'https:');
+/** Whether the browser came by https, here or up to a proxy. A client that lies about it only spoils its own cookie. */
+export function isHttps(c: ApiContext): boolean {
+  return c.env?.incoming?.socket?.encrypted === true || new URL(c.req.url).protocol === 'https:' || c.req.header('x-forwarded-proto') === 'https';
 }

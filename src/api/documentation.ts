@@ -5,17 +5,19 @@ import path from 'node:path';
 import type { Hono } from 'hono';
 import { html } from 'hono/html';
 import { secureHeaders } from 'hono/secure-headers';
-import type { ApiDependencies, ApiEnv } from './context.ts';
+import type { ApiEnv } from './context.ts';
 import { notFound } from './problem.ts';
 import type { ApiRouter } from './router.ts';
 
-export function describeApi({ app }: ApiRouter, { config }: ApiDependencies): void {
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+export function describeApi({ app }: ApiRouter): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer', description: 'An API token: msk_...' });
   app.openAPIRegistry.registerComponent('securitySchemes', 'session', { type: 'apiKey', in: 'cookie', name: 'medscan_session', description: 'Set by POST /auth/login; changes also need this server\'s Origin' });
   app.doc31('/openapi.json', {
     openapi: '3.1.0',
     info: {
-      title: 'MedScan Gateway', version: config.version ?? '0.1.0',
+      title: 'MedScan Gateway', version,
       description: 'Patients, scans, AI findings, reports and the exchanges with PACS, RIS and EMR of one organization. Lists are newest first: pass `next_cursor` back as `cursor`. '
         + 'Errors are RFC 9457 problem details. What belongs to another organization is answered as if it did not exist.',
     },

@@ -3,9 +3,9 @@ import type { Hono } from 'hono';
 import { metrics } from '../metrics.ts';
 import type { ApiDependencies, ApiEnv } from './context.ts';
 
-export function healthRoutes(app: Hono<ApiEnv>, { database, commands }: ApiDependencies): void {
-  /** The process runs and answers. */
-  app.get('/healthz', (c) => c.json({ status: 'ok' }));
+export function healthRoutes(app: Hono<ApiEnv>, { database, commands, config }: ApiDependencies): void {
+  /** The process runs and answers, in these roles. */
+  app.get('/healthz', (c) => c.json({ status: 'ok', roles: config.roles }));
 
   /** Messages can be accepted: the database answers and the listeners are up. */
   app.get('/readyz', async (c) => {

@@ -2,11 +2,11 @@
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { auditEvents, eventTypes } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { UNASSIGNED_ORGANIZATION } from '../db/organizations.ts';
 import { TooManyLoginsError } from '../db/passwords.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { callerOfSession, revokeSession, startSession, type Caller } from '../db/user-sessions.ts';
 import { checkPassword, noteLogin, type Account, type PasswordCheck } from '../db/users.ts';
+import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 import { actorOf, isHttps, peerAddress, type ApiContext, type ApiDependencies } from './context.ts';
 import { sessionCookie } from './middleware/identify.ts';
 import { Problem } from './problem.ts';
@@ -32,7 +32,7 @@ export async function signIn(c: ApiContext, dependencies: ApiDependencies, crede
     return session;
   });
   dependencies.log.info({ requestId: c.get('requestId'), userId: account.user_id, sessionId }, 'signed in');
-  setCookie(c, sessionCookie, token, { httpOnly: true, sameSite: 'Strict', secure: isHttps(c, dependencies.config), path: '/' });
+  setCookie(c, sessionCookie, token, { httpOnly: true, sameSite: 'Strict', secure: isHttps(c), path: '/' });
   return account;
 }
 
@@ -45,7 +45,7 @@ export async function signOut(c: ApiContext, dependencies: ApiDependencies, call
       detail: { event_type: eventTypes.logout, session_id: caller.sessionId },
     });
   });
-  deleteCookie(c, sessionCookie, { path: '/', secure: isHttps(c, dependencies.config) });
+  deleteCookie(c, sessionCookie, { path: '/', secure: isHttps(c) });
   c.header('clear-site-data', '"cache", "cookies", "storage"');
 }
 
@@ -59,7 +59,7 @@ async function endSessionOfCookie(c: ApiContext, dependencies: ApiDependencies):
 async function refuse(c: ApiContext, dependencies: ApiDependencies, check: Exclude<PasswordCheck, { kind: 'correct' }>): Promise<Problem> {
   const account = check.kind === 'unknown' ? undefined : check.account;
   const lockedNow = check.kind === 'wrong' && check.lockedNow;
-  await inOrganization(dependencies.database, account?.organization_id ?? UNASSIGNED_ORGANIZATION, (tx) => recordAudit(tx, {
+  await inOrganization(dependencies.database, account?.organization_id ?? UNASSIGNED_ORGANIZATION_ID, (tx) => recordAudit(tx, {
     ...auditEvents.userAuthentication, action: 'E', outcome: lockedNow ? 'serious_failure' : 'minor_failure', requestId: c.get('requestId'),
     actor: { kind: 'user', id: account?.user_id ?? 'unknown', role: account?.role, address: peerAddress(c) },
     detail: { event_type: eventTypes.login, reason: lockedNow ? 'locked now' : check.kind },

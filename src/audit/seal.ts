@@ -9,7 +9,8 @@
  */
 import { z } from 'zod';
 import { ORGANIZATION } from '../db/current-organization.ts';
-import { listOrganizations, UNASSIGNED_ORGANIZATION } from '../db/organizations.ts';
+import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
+import { listOrganizations } from '../db/organizations.ts';
 import { sql, type Database, type Transaction } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
 import { inOrganization } from '../db/transaction.ts';
@@ -108,7 +109,7 @@ export function startAuditSealer(database: Database, keys: Keys, log: Pick<Log, 
 }
 
 async function organizationIds(database: Database): Promise<readonly string[]> {
-  return [UNASSIGNED_ORGANIZATION, ...(await listOrganizations(database)).map((organization) => organization.organization_id)];
+  return [UNASSIGNED_ORGANIZATION_ID, ...(await listOrganizations(database)).map((organization) => organization.organization_id)];
 }
 
 async function sealAll(database: Database, organizationId: string, everything: boolean): Promise<number> {

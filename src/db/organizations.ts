@@ -1,10 +1,8 @@
 import { z } from 'zod';
+import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql, type Database } from './pool.ts';
 import { asSystem, inOrganization, type Transaction } from './transaction.ts';
-
-/** Holds what no organization claims: refused traffic of unknown senders, settings of the installation. Nobody signs in to it. */
-export const UNASSIGNED_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
 
 export const organizationTypes = ['hospital', 'clinic', 'imaging_center', 'research'] as const;
 
@@ -14,7 +12,7 @@ export type OrganizationName = z.infer<typeof Organization>;
 /** All organizations except 'Unassigned', oldest first. */
 export function listOrganizations(database: Database): Promise<readonly OrganizationName[]> {
   return asSystem(database, 'list organizations', (tx) => tx.any(sql.type(Organization)`
-    SELECT organization_id, name, is_active FROM organizations WHERE organization_id <> ${UNASSIGNED_ORGANIZATION} ORDER BY created_at, organization_id`));
+    SELECT organization_id, name, is_active FROM organizations WHERE organization_id <> ${UNASSIGNED_ORGANIZATION_ID} ORDER BY created_at, organization_id`));
 }
 
 /** The named organization (any case); without a name the only one there is. Throws with the choice when the answer is not one. */

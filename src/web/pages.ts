@@ -1,5 +1,6 @@
 /** The server-rendered pages: sign in, sign out, and the state of the gateway. The console of a later version takes their place. */
 import type { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
@@ -19,7 +20,7 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
 
   app.get('/login', (c) => c.html(loginPage()));
 
-  app.post('/login', async (c) => {
+  app.post('/login', bodyLimit({ maxSize: 16 * 1024, onError: () => { throw new Problem(413, 'The form is too large.'); } }), async (c) => {
     requireOwnOrigin(c);
     const form = await c.req.parseBody();
     const field = (name: string): string => (typeof form[name] === 'string' ? form[name].slice(0, 300) : '');

@@ -1,0 +1,11 @@
+import type { Hono } from 'hono';
+import { createApi } from '../api/app.ts';
+import type { ApiDependencies, ApiEnv } from '../api/context.ts';
+import { webPages } from './pages.ts';
+
+/** The API with the server-rendered pages: everything the HTTP port answers. */
+export function createSite(dependencies: ApiDependencies): Hono<ApiEnv> {
+  const app = createApi(dependencies);
+  webPages(app, dependencies);
+  return app;
+}
