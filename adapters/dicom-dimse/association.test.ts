@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { decideAssociation, isStorage, resolveIntegration } from './association.ts';
-import { integration } from './test-support/gateway.ts';
-import { associateRequest } from './test-support/peer.ts';
+import { integration } from './testing/gateway.ts';
+import { associateRequest } from './testing/peer.ts';
 import { decodeAssociateRequest } from './upper-layer/pdu.ts';
 
 const caller = { calledAeTitle: 'MEDSCAN', callingAeTitle: 'CT1' };

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DatasetHead, mostDatasetBytes } from './dataset-head.ts';
-import { ctDataset, explicitLittleEndian, implicitLittleEndian } from './test-support/peer.ts';
+import { ctDataset, explicitLittleEndian, implicitLittleEndian } from './testing/peer.ts';
 
 const prefix = Buffer.from('prefix');
 const headOf = (transferSyntaxUid: string, ...fragments: Buffer[]): Buffer => {

@@ -9,9 +9,9 @@ import { afterEach, expect, test } from 'vitest';
 import { buildPart10Header, parsePart10Head } from '#standards/dicom/part10.ts';
 import { configSchema } from './config.ts';
 import { testConnection } from './test-connection.ts';
-import type { TestGateway, TestGatewayOptions } from './test-support/gateway.ts';
-import { startGateway, testContext } from './test-support/gateway.ts';
-import { ctDataset, ctImageStorage, explicitLittleEndian } from './test-support/peer.ts';
+import type { TestGateway, TestGatewayOptions } from './testing/gateway.ts';
+import { startGateway, testContext } from './testing/gateway.ts';
+import { ctDataset, ctImageStorage, explicitLittleEndian } from './testing/peer.ts';
 import { ask } from './upper-layer/dimse-scu.ts';
 
 const run = promisify(execFile);

@@ -6,10 +6,10 @@ import { sampleReport } from '#standards/dicom/test/sample-report.ts';
 import adapter from './adapter.ts';
 import type { Config } from './config.ts';
 import { configSchema } from './config.ts';
-import type { AcceptorScript, ScriptedAcceptor } from './test-support/acceptor.ts';
-import { startAcceptor } from './test-support/acceptor.ts';
-import { testContext } from './test-support/gateway.ts';
-import { explicitLittleEndian, implicitLittleEndian, pdu } from './test-support/peer.ts';
+import type { AcceptorScript, ScriptedAcceptor } from './testing/acceptor.ts';
+import { startAcceptor } from './testing/acceptor.ts';
+import { testContext } from './testing/gateway.ts';
+import { explicitLittleEndian, implicitLittleEndian, pdu } from './testing/peer.ts';
 
 let acceptor: ScriptedAcceptor | undefined;
 afterEach(async () => { await acceptor?.close(); acceptor = undefined; });

@@ -59,7 +59,7 @@ class GatewayUser implements UpperLayerUser {
     }
     this.#association = { acceptor: this.#acceptor, request, integration: decision.integration, peer: this.#peer(request) };
     if (!decision.contexts.some(({ result }) => result === ContextResult.acceptance)) {
-      const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.map(({ abstractSyntax }) => abstractSyntax).join(', ')}` };
+      const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.slice(0, 10).map(({ abstractSyntax }) => abstractSyntax).join(', ')}` };
       await this.#recordRefusal(decision.integration, refusal, 'A-ASSOCIATE-AC', request.bytes, request);
     }
     this.#context.log.debug({ ...about, integrationId: decision.integration.integrationId }, 'association accepted');

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { ReceiptBody } from '#gateway/adapter.ts';
 import { parsePart10Head } from '#standards/dicom/part10.ts';
-import type { TestGateway, TestGatewayOptions } from './test-support/gateway.ts';
-import { integration, startGateway } from './test-support/gateway.ts';
-import { BytePeer, command, ctContext, ctDataset, ctImageStorage, explicitLittleEndian, pData, pdv, releaseRequest, storeCommand, storePdus } from './test-support/peer.ts';
+import type { TestGateway, TestGatewayOptions } from './testing/gateway.ts';
+import { integration, startGateway } from './testing/gateway.ts';
+import { BytePeer, command, ctContext, ctDataset, ctImageStorage, explicitLittleEndian, pData, pdv, releaseRequest, storeCommand, storePdus } from './testing/peer.ts';
 
 let gateway: TestGateway;
 afterEach(async () => { await gateway.close(); });

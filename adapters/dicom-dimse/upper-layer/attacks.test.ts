@@ -1,9 +1,9 @@
 /** What a hostile or broken peer may send. Each case once brought down, filled or fooled an upper layer that was not prepared. */
 import { readdirSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
-import type { TestGateway, TestGatewayOptions } from '../test-support/gateway.ts';
-import { integration, startGateway } from '../test-support/gateway.ts';
-import { associateRequest, BytePeer, command, ctContext, ctDataset, echoCommand, pData, pdu, pdv, releaseRequest, storeCommand, storePdus, verificationContext } from '../test-support/peer.ts';
+import type { TestGateway, TestGatewayOptions } from '../testing/gateway.ts';
+import { integration, startGateway } from '../testing/gateway.ts';
+import { associateRequest, BytePeer, command, ctContext, ctDataset, echoCommand, pData, pdu, pdv, releaseRequest, storeCommand, storePdus, verificationContext } from '../testing/peer.ts';
 
 let gateway: TestGateway;
 afterEach(async () => { await gateway.close(); });

@@ -2,6 +2,8 @@
  * The command set of a DIMSE message (PS3.7 section 6.3, annex E): group 0000 in Implicit VR Little Endian, sorted, each element once.
  * Only what an SCP of C-ECHO and C-STORE needs is named; other elements are skipped.
  */
+import { plainText } from './pdu.ts';
+
 export const CommandField = { cStoreRq: 0x0001, cStoreRsp: 0x8001, cEchoRq: 0x0030, cEchoRsp: 0x8030, cCancelRq: 0x0fff } as const;
 /** Set in the Command Field of every response. */
 export const responseBit = 0x8000;
@@ -50,7 +52,7 @@ function uint16(elements: Map<number, Buffer>, element: number, name: string): n
   if (value?.length !== 2) throw new InvalidCommandSet(`${name} is missing or not two bytes`);
   return value.readUInt16LE(0);
 }
-const text = (elements: Map<number, Buffer>, element: number): string => (elements.get(element)?.toString('latin1') ?? '').replace(/[\0 ]+$/, '').trimStart();
+const text = (elements: Map<number, Buffer>, element: number): string => plainText(elements.get(element) ?? Buffer.alloc(0));
 
 export interface ResponseFields {
   readonly status: number;

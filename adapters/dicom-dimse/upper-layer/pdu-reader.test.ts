@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { pData, pdu, pdv, releaseRequest } from '../test-support/peer.ts';
+import { pData, pdu, pdv, releaseRequest } from '../testing/peer.ts';
 import type { PduConsumer } from './pdu-reader.ts';
 import { PduReader } from './pdu-reader.ts';
 

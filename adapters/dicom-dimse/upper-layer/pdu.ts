@@ -48,8 +48,8 @@ function* items(bytes: Buffer, where: string): Generator<Item> {
   }
 }
 const hex = (type: number): string => `${type.toString(16).padStart(2, '0').toUpperCase()}H`;
-const uid = (body: Buffer): string => body.toString('latin1').replace(/[\0 ]+$/, '');
-const title = (body: Buffer): string => body.toString('latin1').replace(/[\0 ]+$/, '').trimStart();
+/** Without padding; what no UID or AE title may hold is made visible and harmless, and nothing is longer than a record of it needs to be. */
+export const plainText = (bytes: Buffer): string => bytes.toString('latin1').replace(/[\0 ]+$/, '').trimStart().slice(0, 80).replace(/[^\x20-\x7e]/g, '?');
 
 const fixedPartLength = 68;
 const maximumContexts = 128;
@@ -62,14 +62,14 @@ export function decodeAssociateRequest(bytes: Buffer): AssociateRequest {
   let applicationContext = '';
   let user = { maximumLength: 0, implementationClassUid: '', implementationVersionName: '' };
   for (const item of items(body.subarray(fixedPartLength), 'A-ASSOCIATE-RQ')) {
-    if (item.type === 0x10) applicationContext = uid(item.body);
+    if (item.type === 0x10) applicationContext = plainText(item.body);
     else if (item.type === 0x20) presentationContexts.push(decodeProposedContext(item.body));
     else if (item.type === 0x50) user = decodeUserInformation(item.body);
     // PS3.8 9.3.1: items of other types are ignored.
   }
   checkContexts(presentationContexts);
   return {
-    protocolVersion: body.readUInt16BE(0), calledAeTitle: title(body.subarray(4, 20)), callingAeTitle: title(body.subarray(20, 36)),
+    protocolVersion: body.readUInt16BE(0), calledAeTitle: plainText(body.subarray(4, 20)), callingAeTitle: plainText(body.subarray(20, 36)),
     applicationContextName: applicationContext, presentationContexts, ...user, bytes,
   };
 }
@@ -90,8 +90,8 @@ function decodeProposedContext(body: Buffer): ProposedContext {
   let abstractSyntax = '';
   const transferSyntaxes: string[] = [];
   for (const item of items(body.subarray(4), 'presentation context')) {
-    if (item.type === 0x30) abstractSyntax = uid(item.body);
-    else if (item.type === 0x40) transferSyntaxes.push(uid(item.body));
+    if (item.type === 0x30) abstractSyntax = plainText(item.body);
+    else if (item.type === 0x40) transferSyntaxes.push(plainText(item.body));
   }
   return { id: body[0] ?? 0, abstractSyntax, transferSyntaxes };
 }
@@ -102,8 +102,8 @@ function decodeUserInformation(body: Buffer): { maximumLength: number; implement
     if (item.type === 0x51) {
       if (item.body.length !== 4) throw new InvalidPdu('maximum length sub-item is not 4 bytes');
       maximumLength = item.body.readUInt32BE(0);
-    } else if (item.type === 0x52) implementationClassUid = uid(item.body);
-    else if (item.type === 0x55) implementationVersionName = title(item.body);
+    } else if (item.type === 0x52) implementationClassUid = plainText(item.body);
+    else if (item.type === 0x55) implementationVersionName = plainText(item.body);
   }
   return { maximumLength, implementationClassUid, implementationVersionName };
 }
