@@ -26,7 +26,7 @@ test('a target that is no column, a table that does not exist and an unknown key
   expect(problemsOf('  patients: [{ target: surname, from: a }]')).toEqual(['rows.patients: surname: patients has no column surname']);
   expect(problemsOf('  people: [{ target: value, from: a }]')).toEqual(['rows.people: there is no table people']);
   expect(problemsOf('  patients.address: [{ each: PID-11, fields: [{ target: town, from: "3" }] }]')).toEqual(['rows.patients.address: town: patients.address has no key town']);
-  expect(problemsOf('  patient_identifiers: [{ each: PID-3, set: { kind: x }, fields: [{ target: value, from: "1" }] }]')).toEqual(['rows.patient_identifiers: kind: patient_identifiers has no column kind']);
+  expect(problemsOf('  patient_identifiers: [{ each: PID-3, set: { nature: x }, fields: [{ target: value, from: "1" }] }]')).toEqual(['rows.patient_identifiers: nature: patient_identifiers has no column nature']);
 });
 
 test('the words of normalized rows are accepted where the schema has another', () => {

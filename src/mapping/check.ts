@@ -4,6 +4,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { rowGroups } from './format.ts';
 import type { MappingFile } from './format.ts';
 import { loadMappings } from './load.ts';
 import type { MappingProblem } from './load.ts';
@@ -11,6 +12,8 @@ import type { MappingProblem } from './load.ts';
 /** Words of the normalized rows that persist turns into other columns. */
 const rowWords: ReadonlyMap<string, readonly string[]> = new Map([
   ['patients', ['active']],
+  // ranks identifiers: the one to match and show first, old ones last
+  ['patient_identifiers', ['use']],
   ['scans', ['control', 'modality']],
   ['patient_merges', ['survivor', 'prior']],
 ]);
@@ -31,7 +34,7 @@ export function checkMappings(directory: string, migrations: string): readonly M
 function* targetProblems(file: MappingFile, columns: ReadonlyMap<string, ReadonlySet<string>>): Generator<MappingProblem> {
   const at = { file: `${file.name}.yaml` };
   for (const [name, rule] of file.rows) {
-    const [table = '', column] = name.split('.');
+    const [table = '', column] = (rowGroups.get(name) ?? name).split('.');
     const isKnown = (key: string): boolean => columns.get(table)?.has(key) === true || rowWords.get(table)?.includes(key) === true;
     if (!columns.has(table)) yield { ...at, path: `rows.${name}`, text: `there is no table ${table}` };
     else if (column !== undefined && !isKnown(column)) yield { ...at, path: `rows.${name}`, text: `${table} has no column ${column}` };

@@ -5,6 +5,9 @@
 import { z } from 'zod';
 import { transforms } from './transforms/index.ts';
 
+/** Names of row groups that normalized rows have beside the tables, and the table each goes to: a study, its series and its file are three of two. */
+export const rowGroups: ReadonlyMap<string, string> = new Map([['series', 'scan_files'], ['order', 'scans']]);
+
 const reservedNames = new Set(['constructor', 'prototype', 'hasownproperty', 'tostring', 'valueof']);
 const columnName = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'must be a column name: lower case letters, digits and _')
   .refine((name) => !reservedNames.has(name), 'is a reserved name');

@@ -9,6 +9,7 @@ import type { MapSettings, MappedRows, Mapper, SourceReader } from '#gateway/nor
 import { compileConditions } from './condition.ts';
 import { compileField, resolveSetting } from './field.ts';
 import type { Row, Run } from './field.ts';
+import { rowGroups } from './format.ts';
 import type { BlockSpec, CodeTable, FieldSpec, MappingFile, SourceKind } from './format.ts';
 import { loadMappings } from './load.ts';
 import { placeOf } from './source.ts';
@@ -33,14 +34,16 @@ type RunMapping = (source: SourceReader, settings: MapSettings) => MappedRows;
 type RunTable = (place: Place, run: Run) => Row | Row[];
 
 function compileMapping(file: MappingFile, codes: ReadonlyMap<string, CodeTable>): RunMapping {
-  const tables: readonly (readonly [string, RunTable])[] = [...file.rows].map(([table, rule]) =>
-    [table, 'fields' in rule ? compileFields(table, rule.fields, codes) : compileBlocks(table, rule.blocks, file.source, codes)]);
+  const tables: readonly (readonly [string, RunTable])[] = [...file.rows].map(([name, rule]) => {
+    const table = rowGroups.get(name) ?? name;
+    return [name, 'fields' in rule ? compileFields(table, rule.fields, codes) : compileBlocks(table, rule.blocks, file.source, codes)];
+  });
   const mapping = `${file.name}@${file.version}`;
   return (source, settings) => {
     const run: Run = { root: source, settings, trace: [], warnings: [] };
     const place: Place = { reader: source, text: '', separator: '' };
     const rows: Record<string, Row | Row[]> = {};
-    for (const [table, runTable] of tables) rows[table] = runTable(place, run);
+    for (const [name, runTable] of tables) rows[name] = runTable(place, run);
     for (const path of source.unread()) run.trace.push({ source: path, rule: '', target: '', outcome: 'unmapped' });
     return { rows, warnings: run.warnings, trace: run.trace, mapping };
   };
