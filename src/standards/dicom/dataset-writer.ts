@@ -91,6 +91,7 @@ const binaryForms: Readonly<Record<string, { readonly byteLength: number; write(
 function writeNumber({ byteLength, write }: { readonly byteLength: number; write(bytes: Buffer, value: Single): void }, value: Single, name: string): Buffer {
   const bytes = Buffer.alloc(byteLength);
   try {
+    if (typeof value === 'string' && !Number.isFinite(Number(value)) && parseTag(value) === undefined) throw new RangeError('not a number');
     write(bytes, value);
   } catch {
     throw new RangeError(`${name} has a value that its VR cannot hold`);
@@ -108,8 +109,8 @@ function writeTag(bytes: Buffer, value: Single): void {
 export function decimalString(value: number, name = 'value'): string {
   if (!Number.isFinite(value)) throw new RangeError(`${name} is not a finite number`);
   for (let digits = 17; digits > 1; digits -= 1) {
-    const text = digits === 17 ? String(value) : String(Number(value.toPrecision(digits)));
-    if (text.length <= 16) return text;
+    const text = [String(Number(value.toPrecision(digits))), value.toExponential(digits - 1)].find((form) => form.length <= 16);
+    if (text !== undefined) return text;
   }
-  return value.toExponential(6);
+  return value.toExponential(0);
 }

@@ -115,7 +115,8 @@ function transferSyntaxUidOf({ explicitVr, littleEndian }: Encoding): string {
 export function detectEncoding(buffer: Buffer, offset: number, namedUid: string | undefined, warnings: string[]): Encoding {
   const named = transferSyntaxOf(namedUid ?? explicitVrLittleEndian);
   if (named.deflated || buffer.length < offset + 8) return { explicitVr: named.explicitVr, littleEndian: named.littleEndian };
-  const explicitVr = isVr(buffer.toString('latin1', offset + 4, offset + 6));
+  const vr = buffer.toString('latin1', offset + 4, offset + 6);
+  const explicitVr = isVr(vr) || (named.explicitVr && namedUid !== undefined && /^[A-Z]{2}$/.test(vr));
   const littleEndian = isFirstGroup(buffer, offset, named.littleEndian) || !isFirstGroup(buffer, offset, !named.littleEndian) ? named.littleEndian : !named.littleEndian;
   const isImplicitBigEndian = !explicitVr && !littleEndian;
   if (namedUid !== undefined && (explicitVr !== named.explicitVr || littleEndian !== named.littleEndian))

@@ -27,7 +27,7 @@ export function sampleReport(changes: Partial<ReportDocument> = {}): ReportDocum
     ],
     findings: [
       {
-        findingId: 'f1', analysisId: 'a1', trackingUid: '2.25.1234567', type: { system: 'http://snomed.info/sct', code: '27925004', display: 'Nodule' }, severity: 'medium', confidencePercentage: 87.123456789012345,
+        findingId: 'f1', analysisId: 'a1', trackingUid: '2.25.1234567', type: { system: 'http://snomed.info/sct', code: '27925004', display: 'Nodule' }, severity: 'medium', confidencePercentage: 610 / 7,
         description: 'Solid nodule.\nRight upper lobe.', bodySite: { system: 'http://snomed.info/sct', code: '39607008', display: 'Lung' }, laterality: 'right',
         location: { ...location, frameOfReferenceUid: '1.2.3.4', centre3d: [-12.5, 33.25, 1000 / 3] },
         measurements: [
