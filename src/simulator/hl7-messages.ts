@@ -3,6 +3,8 @@
 export interface SimulatedPatient {
   readonly patientId: string; readonly assigningAuthority: string;
   readonly familyName: string; readonly givenName: string; readonly middleName?: string;
+  /** 'family^given', for DICOM (PS3.5 H). */
+  readonly ideographicName?: string; readonly phoneticName?: string;
   /** YYYYMMDD */
   readonly birthDate: string;
   readonly sex: 'M' | 'F' | 'O' | 'U';
