@@ -11,6 +11,7 @@ export function explain(error: unknown): string {
   if (code === 'EACCES' || code === 'EROFS' || code === 'ENOSPC') return `${error.message}. MEDSCAN_HOME must be a directory that this account may write to, with free space.`;
   const own = /^(ConfigError|EmbeddedPostgresError|MigrationError|ProvisionError|SecretError|CommandError)$/.test(error.name);
   if (own || error.constructor === Error) return error.message;
+  if (error instanceof SyntaxError) return `${error.message} (is this installation complete? Run npm ci.)`;
   const { message, stack, type } = describeError(error);
   return [`${String(type)}: ${String(message ?? `a value was refused${code ? ` (${code})` : ''}`)}`, ...(stack as string[] | undefined ?? []).slice(0, 4).map((line) => `  ${line}`)].join('\n');
 }

@@ -9,7 +9,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, readlink, realpath, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readFile, readlink, realpath, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -60,6 +60,7 @@ export async function startEmbeddedPostgres({ home, log, durable = true }: Embed
   await mkdir(home, { recursive: true });
   const directory = await serverDirectory(home, account);
   await mkdir(directory, { recursive: true });
+  if (account) await chmod(directory, 0o755); // passable for the account under any umask; `data` itself is 0700
   if (!directory.startsWith(path.resolve(home))) log.warn({ directory, account: account?.name }, 'the account that runs PostgreSQL may not enter MEDSCAN_HOME; the database lives in another directory');
   const password = await readOrCreateSecretFile(path.join(home, 'secrets', 'postgres.password'), () => randomBytes(24).toString('base64url'));
   const cluster: Cluster = { directory, data: path.join(directory, 'data'), binaries: await findBinaries(directory, account), account, password, durable, log };

@@ -1,8 +1,9 @@
 /** Lists for the operator at the command line: one organization, or all of them one after the other. Never values of patients. */
 import { z } from 'zod';
-import { findOrganization, listOrganizations, UNASSIGNED_ORGANIZATION } from './organizations.ts';
+import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
+import { findOrganization, listOrganizations } from './organizations.ts';
 import { sql, type Database, type Transaction } from './pool.ts';
-import { inOrganization } from './transaction.ts';
+import { asSystem, inOrganization } from './transaction.ts';
 
 const Integration = z.object({
   integration_id: z.string(), name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), state: z.string(), is_enabled: z.boolean(),
@@ -34,9 +35,14 @@ export async function readExchange(database: Database, organization: string | un
   return found && { organization: found.organization, ...found.exchange };
 }
 
+/** Whether anybody can sign in with a password; false on a new installation. */
+export function someoneCanSignIn(database: Database): Promise<boolean> {
+  return asSystem(database, 'first start', (tx) => tx.exists(sql.unsafe`SELECT FROM users WHERE password_hash IS NOT NULL AND is_active`));
+}
+
 async function inEach<Row extends object>(database: Database, name: string | undefined, read: (tx: Transaction) => Promise<readonly Row[]>): Promise<WithOrganization<Row>[]> {
   const organizations = name === undefined
-    ? [...await listOrganizations(database), { organization_id: UNASSIGNED_ORGANIZATION, name: 'Unassigned' }]
+    ? [...await listOrganizations(database), { organization_id: UNASSIGNED_ORGANIZATION_ID, name: 'Unassigned' }]
     : [await findOrganization(database, name)];
   const all: WithOrganization<Row>[] = [];
   for (const { organization_id, name: organization } of organizations) {

@@ -41,3 +41,10 @@ test('generates one key file for processes that start at once, readable by its o
   expect(await readdir(path.join(home, 'secrets'))).toEqual(['encryption.key']);
   expect(await readOrCreateSecretFile(path.join(home, 'secrets/encryption.key'), () => 'new')).toMatch(/^[0-9a-f]{64}$/);
 });
+
+test('leaves the mode of the home directory to the system and closes the directory of secrets', async () => {
+  const home = path.join(await mkdtemp(path.join(tmpdir(), 'medscan-keys-')), 'home');
+  await loadKeys({ home, encryptionKey: undefined });
+  expect((await stat(path.join(home, 'secrets'))).mode & 0o777).toBe(0o700);
+  expect((await stat(home)).mode & 0o777).toBe(0o777 & ~process.umask());
+});

@@ -56,6 +56,7 @@ export async function loadKeys(settings: { readonly home: string; readonly encry
 export async function readOrCreateSecretFile(file: string, make: () => string): Promise<string> {
   const existing = await readFile(file, 'utf8').catch(unlessMissing);
   if (existing !== undefined) return existing.trim();
+  await mkdir(path.dirname(path.dirname(file)), { recursive: true }); // its mode is not ours to choose
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   const temporary = `${file}.${randomBytes(6).toString('hex')}`;
   const handle = await open(temporary, 'wx', 0o600);

@@ -3,8 +3,10 @@
  * already exists, and its files live where that account can reach them.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chown, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { EmbeddedPostgresError } from './embedded-binaries.ts';
 
 export interface ServerAccount { readonly name: string; readonly uid: number; readonly gid: number }
 
@@ -16,14 +18,25 @@ export async function serverAccount(): Promise<ServerAccount | undefined> {
     const entry = entries.find((fields) => fields[0] === name);
     if (entry) return { name, uid: Number(entry[2]), gid: Number(entry[3]) };
   }
-  throw new Error('PostgreSQL does not run as root and this system has neither an account postgres nor nobody. Start as a normal user, or set DATABASE_URL.');
+  throw new EmbeddedPostgresError('PostgreSQL does not run as root and this system has neither an account postgres nor nobody. Start as a normal user, or set DATABASE_URL.');
 }
 
-/** Where the server's files go: under `home`, or in /var/lib/medscan when the server's account may not pass a directory above `home`. */
+/**
+ * Where the server's files are: under `home`, or in /var/lib/medscan when the server's account may not pass a directory above `home`.
+ * Once a database is in one of the two places it stays there, whatever becomes of the directories' modes.
+ */
 export async function serverDirectory(home: string, account: ServerAccount | undefined): Promise<string> {
   const wanted = path.join(path.resolve(home), 'postgres');
-  if (!account || await canPass(path.dirname(wanted), account)) return wanted;
-  return path.join('/var/lib/medscan', createHash('sha256').update(wanted).digest('hex').slice(0, 12));
+  const elsewhere = path.join('/var/lib/medscan', createHash('sha256').update(wanted).digest('hex').slice(0, 12));
+  if (existsSync(path.join(wanted, 'data'))) {
+    if (account && !await canPass(wanted, account)) throw new EmbeddedPostgresError(`The database is in ${wanted}, but the account ${account.name}, which runs PostgreSQL for root, may not enter a directory above it. Allow that (chmod o+x), or start as the user who started it before.`);
+    return wanted;
+  }
+  if (existsSync(elsewhere)) {
+    if (!account) throw new EmbeddedPostgresError(`The database of ${home} was made by root and is in ${elsewhere}. Start as root again, or choose another MEDSCAN_HOME.`);
+    return elsewhere;
+  }
+  return !account || await canPass(path.dirname(wanted), account) ? wanted : elsewhere;
 }
 
 export async function giveTo(account: ServerAccount | undefined, file: string): Promise<void> {

@@ -152,3 +152,18 @@ test('a lost password file is reported in words', async () => {
   writeFileSync(file, password);
   await server.stop();
 });
+
+test.runIf(process.getuid?.() === 0)('started by root under a directory that others may not enter, it lives elsewhere and stays there', async () => {
+  const closed = mkdtempSync(path.join(tmpdir(), 'medscan-embedded-'));
+  const first = await startEmbeddedPostgres({ home: closed, log, durable: false });
+  await query(first.ownerUrl, 'CREATE TABLE kept (n int)');
+  await first.stop();
+  expect(existsSync(path.join(closed, 'postgres'))).toBe(false);
+  chmodSync(closed, 0o755);
+  const second = await startEmbeddedPostgres({ home: closed, log, durable: false });
+  const [{ directory }] = await query(second.ownerUrl, "SELECT current_setting('data_directory') AS directory, n FROM kept RIGHT JOIN (VALUES (1)) one (x) ON true") as [{ directory: string }];
+  expect(directory).toMatch(/^\/var\/lib\/medscan\/[0-9a-f]{12}\/data$/);
+  await second.stop();
+  rmSync(path.dirname(directory), { recursive: true });
+  rmSync(closed, { recursive: true });
+});
