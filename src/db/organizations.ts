@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
+import { uuidV7 } from '#domain/uuid.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql, type Database } from './pool.ts';
-import { asSystem, inOrganization, type Transaction } from './transaction.ts';
+import { insertReferenceData } from './reference-data.ts';
+import { asSystem, inOrganization } from './transaction.ts';
 
 export const organizationTypes = ['hospital', 'clinic', 'imaging_center', 'research'] as const;
 
@@ -27,16 +29,16 @@ export async function findOrganization(database: Database, name?: string): Promi
 
 export interface NewOrganization { readonly name: string; readonly organizationType?: (typeof organizationTypes)[number]; readonly timeZone?: string }
 
-/** Creates the organization, or returns the one that has the name already (`created` false). `also` runs in the same transaction when it was created. */
-export async function ensureOrganization(database: Database, wanted: NewOrganization, also?: (tx: Transaction, organizationId: string) => Promise<void>): Promise<{ organizationId: string; created: boolean }> {
+/** Creates the organization with its reference data (reference-data.ts), or returns the one that has the name already (`created` false). */
+export async function ensureOrganization(database: Database, wanted: NewOrganization): Promise<{ organizationId: string; created: boolean }> {
   const existing = (await listOrganizations(database)).find((organization) => organization.name.toLowerCase() === wanted.name.toLowerCase());
   if (existing) return { organizationId: existing.organization_id, created: false };
-  const organizationId = await asSystem(database, 'new organization id', (tx) => tx.oneFirst(sql.type(z.object({ id: z.string() }))`SELECT medscan_uuid_v7() AS id`));
+  const organizationId = uuidV7();
   await inOrganization(database, organizationId, async (tx) => {
     await tx.query(sql.typeAlias('void')`
       INSERT INTO organizations (organization_id, name, organization_type, time_zone)
       VALUES (${ORGANIZATION}, ${wanted.name}, ${wanted.organizationType ?? 'hospital'}, ${wanted.timeZone ?? 'UTC'})`);
-    await also?.(tx, organizationId);
+    await insertReferenceData(tx);
   });
   return { organizationId, created: true };
 }
