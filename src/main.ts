@@ -17,10 +17,9 @@ import { adapterContext } from './gateway/context.ts';
 import type { Adapter, Listener, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
-import { startHttp } from './http.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createPersist, createReceive, startMaintenance, startWorkers } from './pipeline/index.ts';
+import { createAnswerRecorder, createPersist, createReceive, recoverObjects, startMaintenance, startWorkers } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
@@ -85,6 +84,7 @@ async function startParts(config: Config, installation: Installation, closing: (
     };
     const workers = await startWorkers(boss, { database, boss, store, ai, log, quietSeconds: config.quietSeconds, destination, now }, log, { analyses: 1 });
     closing.push(() => workers.stop());
+    await recoverObjects({ database, store, log });
     const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, now });
     closing.push(() => maintenance.stop());
     const sealing = startAuditSealer(database, keys, log);
@@ -103,6 +103,7 @@ async function startParts(config: Config, installation: Installation, closing: (
   }
   let httpPort: number | undefined;
   if (has('api')) {
+    const { startHttp } = await import('./http.ts');
     const http = await startHttp({ config, installation, adapters, integrations, store, boss, receiveFor, contextOf });
     httpPort = http.port;
     closing.push(() => http.close());

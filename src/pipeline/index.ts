@@ -22,11 +22,12 @@
  *                                     v
  *                               deliver.ts (T5)  --> adapters/x delivers: C-STORE SR, ORU^R01, DiagnosticReport
  *
- * maintain.ts heals what a crash left between two boxes.
+ * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
 export { forceComplete } from './complete.ts';
 export { startMaintenance } from './maintain.ts';
 export { createPersist } from './persist.ts';
 export { createReceive } from './receive.ts';
+export { recoverObjects } from './recover.ts';
 export { startWorkers, type Workers } from './workers.ts';

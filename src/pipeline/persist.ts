@@ -70,9 +70,15 @@ export function inboundExchange(item: PersistItem, outcome: 'accepted' | 'duplic
     sync_id: item.exchangeId, integration_id: item.integration.integrationId, adapter: item.adapter, direction: 'inbound',
     interaction: message.interaction, control_id: message.controlId, message_status: outcome,
     started_at: message.receivedAt.toISOString(), finished_at: now.toISOString(), duration_ms: now.getTime() - message.receivedAt.getTime(),
-    byte_size: message.byteSize, sha256: message.sha256, payload_location: message.object ? `store:${message.object.location}` : 'database',
+    byte_size: message.byteSize, sha256: message.sha256, payload_location: payloadLocation(item, outcome),
     peer_address: message.peer.address, peer_application: message.peer.application,
     patient_id: links['patients'], scan_id: links['scans'], mapping_version: item.normalized.mapping,
     warnings: warnings.length > 0 ? warnings : undefined, facts: message.facts,
   };
+}
+
+/** The bytes of a repeated instance are those of the first, and go. */
+function payloadLocation({ message }: PersistItem, outcome: 'accepted' | 'duplicate'): string | undefined {
+  if (!message.object) return 'database';
+  return outcome === 'accepted' ? `store:${message.object.location}` : undefined;
 }

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { createReadStream, type ReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { failpoint } from '../failpoint.ts';
@@ -42,6 +42,10 @@ export interface ObjectStore {
   readHead(location: string, byteLength: number): Promise<Buffer>;
   remove(location: string): Promise<void>;
   freeBytes(): Promise<number>;
+  /** Locations of the objects in the newest `count` hours that have any, oldest hour first. */
+  newestHours(count: number): Promise<readonly { from: Date; locations: readonly string[] }[]>;
+  /** Takes an object that nothing refers to out of use: it moves to orphans/, for a person to look at. False when it is younger than `milliseconds`. */
+  setAside(location: string, milliseconds: number): Promise<boolean>;
   /** Removes the unfinished files of processes of this host that no longer run; returns how many. */
   removeUnfinished(): Promise<number>;
 }
@@ -90,6 +94,14 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
       }
     },
     remove: (location) => rm(resolve(location), { force: true }),
+    newestHours: (count) => newestHours(absoluteRoot, count),
+    async setAside(location, milliseconds) {
+      const file = resolve(location);
+      if (Date.now() - (await stat(file)).mtimeMs < milliseconds) return false;
+      await mkdir(path.join(absoluteRoot, 'orphans'), { recursive: true });
+      await rename(file, path.join(absoluteRoot, 'orphans', path.basename(file)));
+      return true;
+    },
     removeUnfinished: () => removeUnfinished(path.join(absoluteRoot, 'incoming')),
   };
 }
@@ -268,4 +280,16 @@ function isRunning(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+async function newestHours(root: string, count: number): Promise<{ from: Date; locations: string[] }[]> {
+  let hours = ['objects'];
+  for (let level = 0; level < 4; level++) {
+    const below = await Promise.all(hours.map(async (directory) => (await readdir(path.join(root, directory)).catch(() => [])).map((name) => path.join(directory, name))));
+    hours = below.flat().toSorted().slice(-count);
+  }
+  return Promise.all(hours.map(async (directory) => {
+    const [year, month, day, hour] = directory.split(path.sep).slice(1);
+    return { from: new Date(`${year}-${month}-${day}T${hour}:00:00Z`), locations: (await readdir(path.join(root, directory))).map((name) => path.join(directory, name)) };
+  }));
 }
