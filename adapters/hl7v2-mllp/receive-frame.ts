@@ -116,8 +116,13 @@ function answersTo(message: Hl7Message | undefined, mode: Hl7v2Config['acknowled
   if (codes.length === 0) for (const receipt of receipts) receipt.answered('none', false);
   return codes.map((code, index) => ({
     bytes: buildAcknowledgment(message, { code, controlId: nextControlId(sentAt), sentAt, error: verdict.error }),
-    heard(wasHeard: boolean) { if (index === codes.length - 1) for (const receipt of receipts) receipt.answered(code, wasHeard); },
+    heard(wasHeard: boolean) { if (index === codes.length - 1) for (const receipt of receipts) receipt.answered(ownCode(receipt, code), wasHeard); },
   }));
+}
+
+/** Each exchange keeps the code it deserved: an order group that was stored must not answer a resend with the error of its neighbour. */
+function ownCode(receipt: Receipt, answered: string): string {
+  return `${answered[0]}${verdictOf(receipt).code[1]}`;
 }
 
 /** HL7 v2.5.1 ch. 2.10.3.2: a batch is answered with a batch of acknowledgments, in one frame. */

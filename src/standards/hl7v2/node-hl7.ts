@@ -2,6 +2,7 @@
  * node-hl7-client builds what we send; every trap of it is handled here and nowhere else:
  *   - set() does not escape: values are escaped by escapeText before they reach it;
  *   - set() with a component path rewrites delimiters inside a value: whole fields are set, components joined here;
+ *   - on an MSH segment set() counts fields one too few (MSH-1 is the separator): MSH is set through the message;
  *   - toString() joins segments with a line feed: the standard's carriage return is put in;
  *   - its Client and codec (frames lost, process hangs) are not used: see adapters/hl7v2-mllp.
  * Reading does not go through it: parse.ts is a tenth of its time and memory, and a test holds the two to the same values.
@@ -18,10 +19,11 @@ export interface BuiltSegment { readonly name: string; readonly fields: Readonly
 export function buildMessage(segments: readonly BuiltSegment[]): string {
   const message = new Message({ text: `MSH${standardDelimiters.field}${standardDelimiters.encodingCharacters}` });
   segments.forEach((segment, index) => {
-    const target = index === 0 ? message.getFirstSegment() : message.addSegment(segment.name);
+    const added = index === 0 ? undefined : message.addSegment(segment.name);
     for (const [field, value] of Object.entries(segment.fields)) {
       const text = fieldText(value);
-      if (text !== '') target.set(Number(field), text);
+      if (text === '') continue;
+      if (added) added.set(Number(field), text); else message.set(`MSH.${field}`, text);
     }
   });
   return `${message.toString().replaceAll('\n', '\r')}\r`;

@@ -1,0 +1,171 @@
+/** Deliveries against a scripted receiver: what the report looks like on the wire, and what each behaviour of the receiver makes of it. */
+import { once } from 'node:events';
+import net from 'node:net';
+import fc from 'fast-check';
+import { afterEach, expect, test } from 'vitest';
+import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
+import type { ReportDocument } from '#domain/report-document.ts';
+import { hl7Reader } from '#standards/hl7v2/reader.ts';
+import { parseMessage, parseText } from '#standards/hl7v2/parse.ts';
+import adapter from './adapter.ts';
+import { hl7v2Config } from './config.ts';
+import { deliverOru } from './deliver-oru.ts';
+import { fakeGateway } from './fake-gateway.ts';
+import { MllpClient } from './mllp-client.ts';
+import { MllpDecoder, frame } from './mllp.ts';
+import { reportToOru } from './report-to-oru.ts';
+
+const report: ReportDocument = {
+  reportId: 'r1', version: 1, status: 'preliminary', issuedAt: '2026-01-05T10:00:05Z', organization: { organizationId: 'o', name: 'Hospital' },
+  patient: { patientId: 'p', patientNumber: 'PID-1', identifiers: [{ value: 'PID-1', assigningAuthority: 'ADT1', typeCode: 'MR' }], familyName: 'Smith', givenName: 'Lucy', birthDate: '2014-10', sex: 'female' },
+  scan: {
+    scanId: 's', scanNumber: 'S1', studyInstanceUid: '1.2.392.1', accessionNumber: 'ACC1', placerOrderNumber: 'PLC-1', fillerOrderNumber: 'FIL-1',
+    procedureCode: { system: 'http://loinc.org', code: '36643-5', display: 'XR Chest 2 Views' }, studyAt: '2026-01-05T09:50:00Z', referringPhysician: 'Patel^Vikram', modalities: ['DX'], series: [],
+  },
+  models: [{ analysisId: 'a', modelId: 'm', name: 'CXR-AI', version: '2.3.1', manufacturer: 'AI Ltd', notForClinicalUse: false }],
+  findings: [{
+    findingId: 'f', analysisId: 'a', trackingUid: '2.25.1', type: { system: 'http://snomed.info/sct', code: '36118008', display: 'Pneumothorax' }, severity: 'critical', confidencePercentage: 93.5,
+    description: 'Right apical pneumothorax', bodySite: { system: 'http://snomed.info/sct', code: '3341006', display: 'Right lung' },
+    measurements: [{ type: { system: 'DCM', code: '121207', display: 'Height' }, value: 12.5, unit: 'mm' }],
+  }],
+  sections: { findings: 'Line one.\nLine two.', impression: 'Pneumothorax suspected (93 %)' }, conclusionCodes: [],
+};
+const delivery: Delivery = { deliveryId: 'd', organizationId: 'o', controlId: 'REPORT-77', attempt: 1, document: report };
+
+type Behaviour = (message: string, socket: net.Socket) => void;
+const cleanUp: (() => Promise<void> | void)[] = [];
+afterEach(async () => { for (const step of cleanUp.splice(0).toReversed()) await step(); });
+
+async function receiver(behave: Behaviour): Promise<{ port: number; messages: string[]; connections: () => number }> {
+  const messages: string[] = [];
+  let connections = 0;
+  const server = net.createServer((socket) => {
+    connections++;
+    const decoder = new MllpDecoder();
+    socket.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => { for (const message of decoder.push(chunk)) { messages.push(message.toString()); behave(message.toString(), socket); } });
+    cleanUp.push(() => { socket.destroy(); });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanUp.push(() => new Promise<void>((resolve) => { server.close(() => resolve()); }));
+  return { port: (server.address() as net.AddressInfo).port, messages, connections: () => connections };
+}
+const answerWith = (code: string, id?: string, more = ''): Behaviour => (message, socket) => {
+  socket.write(frame(Buffer.from(`MSH|^~\\&|EMR|HOSP|MEDSCAN||20260105||ACK^R01^ACK|A1|P|2.5.1\rMSA|${code}|${id ?? message.split('|')[9]}\r${more}`)));
+};
+function context(): AdapterContext {
+  const stop = new AbortController();
+  cleanUp.push(() => stop.abort());
+  return { ...fakeGateway().context, signal: stop.signal };
+}
+const configFor = (port: number, settings: Record<string, unknown> = {}): ReturnType<typeof hl7v2Config.parse> =>
+  hl7v2Config.parse({ host: '127.0.0.1', port, acknowledgment_timeout_milliseconds: 200, connect_timeout_milliseconds: 1000, ...settings });
+
+test('a report is an ORU^R01 with study, findings, impression, coded finding, certainty and measurement', () => {
+  const text = reportToOru(report, 'REPORT-77', configFor(1, { own_facility: 'AI', receiving_application: 'EMR', receiving_facility: 'HOSP', request_acknowledgment: 'enhanced' }), new Date('2026-01-05T10:00:06Z'));
+  expect(text.split('\r')).toEqual([
+    'MSH|^~\\&|MEDSCAN|AI|EMR|HOSP|20260105100006+0000||ORU^R01^ORU_R01|REPORT-77|P|2.5.1|||AL|NE||UNICODE UTF-8',
+    'PID|1||PID-1^^^ADT1^MR||Smith^Lucy^^^^^L||201410|F',
+    'PV1|1|U||||||^Patel^Vikram',
+    'ORC|RE|PLC-1|FIL-1',
+    'OBR|1|PLC-1|FIL-1|36643-5^XR Chest 2 Views^LN|||20260105095000+0000|||||||||||ACC1||||20260105100005+0000||RAD|P',
+    'OBX|1|ST|113014^DICOM Study^DCM||1.2.392.1||||||P|||20260105095000+0000',
+    'OBX|2|FT|59776-5^Procedure Findings^LN||Line one.\\.br\\Line two.||||||P|||20260105095000+0000',
+    'OBX|3|TX|19005-8^Radiology Imaging study [Impression]^LN||Pneumothorax suspected (93 %)||||||P|||20260105095000+0000',
+    'OBX|4|CWE|36118008^Pneumothorax^SCT|1|52101004^Present^SCT^^^^^^Right apical pneumothorax|||AA|||P|||20260105095000+0000|||CXR-AI^CXR-AI 2.3.1^99AI|CXR-AI 2.3.1^AI Ltd||3341006^Right lung^SCT',
+    'OBX|5|ST|112040^Tracking Unique Identifier^DCM|1|2.25.1||||||P|||20260105095000+0000',
+    'OBX|6|NM|111012^Certainty of Finding^DCM|1|93.5|%^percent^UCUM|||||P|||20260105095000+0000|||CXR-AI^CXR-AI 2.3.1^99AI|CXR-AI 2.3.1^AI Ltd',
+    'OBX|7|NM|121207^Height^DCM|1|12.5|mm^mm^UCUM|||||P|||20260105095000+0000|||CXR-AI^CXR-AI 2.3.1^99AI|CXR-AI 2.3.1^AI Ltd',
+    '',
+  ]);
+});
+
+test.each([['final', 'F', 'F'], ['amended', 'C', 'C'], ['corrected', 'C', 'C'], ['cancelled', 'X', 'X'], ['entered-in-error', 'X', 'W']] as const)('a report that is %s has OBR-25 %s and OBX-11 %s', (status, obr, obx) => {
+  const reader = hl7Reader(parseText(reportToOru({ ...report, status }, 'X', configFor(1), new Date(0))));
+  expect([reader.first('OBR-25'), ...new Set(reader.all('OBX-11'))]).toEqual([obr, obx]);
+});
+
+test('property: no value can start a segment, a field or a component; every value comes back (H6)', () => {
+  const nasty = fc.string({ unit: fc.constantFrom('|', '^', '~', '\\', '&', '\r', '\n', '\x0b', '\x1c', '\\F\\', 'PID|', 'é', '漢', 'x', ' ', '\\X0D\\', '\0') });
+  const readBack = (value: string): string => value.replaceAll(/\r\n|\r/g, '\n').replaceAll('\0', '');
+  const lines = reportToOru(report, 'X', configFor(1), new Date(0)).split('\r').map((line) => [line.slice(0, 3), line.split('|').length]);
+  fc.assert(fc.property(nasty, nasty, nasty, nasty, (family, impression, display, description) => {
+    const full = (value: string): string => `x${value}x`;
+    const text = reportToOru({
+      ...report, patient: { ...report.patient, familyName: full(family) }, sections: { findings: 'f', impression: full(impression) },
+      findings: report.findings.map((finding) => ({ ...finding, type: { ...finding.type, display: full(display) }, description: full(description) })),
+    }, 'X', configFor(1), new Date(0));
+    for (const byte of ['\n', '\x0b', '\x1c', '\0']) expect(text).not.toContain(byte);
+    expect(text.split('\r').map((line) => [line.slice(0, 3), line.split('|').length])).toEqual(lines);
+    const reader = hl7Reader(parseText(text));
+    expect(['PID-5.1', 'OBX[3]-5', 'OBX[4]-3.2', 'OBX[4]-5.9'].map((path) => reader.first(path))).toEqual([family, impression, display, description].map((value) => readBack(full(value))));
+  }), { numRuns: 300 });
+});
+
+test.each([
+  ['AA', answerWith('AA'), 'delivered'], ['CA', answerWith('CA'), 'delivered'],
+  ['AR', answerWith('AR'), 'refused'], ['CR', answerWith('CR'), 'refused'], ['AE', answerWith('AE', undefined, 'ERR||PID^1^3|204^Unknown key identifier^HL70357|E\r'), 'refused'],
+  ['AE 207, its own trouble,', answerWith('AE', undefined, 'ERR|||207^Application internal error^HL70357|E\r'), 'unreachable'],
+  ['AE 206, locked, in the form before v2.5', answerWith('AE', undefined, 'ERR|^^^206&Application record locked&HL70357\r'), 'unreachable'],
+  ['AA for another message (H8)', answerWith('AA', 'OTHER'), 'unconfirmed'], ['something that is no acknowledgment', answerWith('??'), 'unconfirmed'],
+  ['no HL7 at all', (_message: string, socket: net.Socket) => { socket.write(frame(Buffer.from('hello'))); }, 'unconfirmed'],
+  ['nothing', () => {}, 'unconfirmed'], ['by closing the connection', (_message: string, socket: net.Socket) => { socket.destroy(); }, 'unconfirmed'],
+] as [string, Behaviour, DeliveryOutcome['kind']][])('a receiver that answers %s', async (_name, behave, kind) => {
+  const { port, messages } = await receiver(behave);
+  const outcome = await deliverOru(delivery, configFor(port), context());
+  expect(outcome.kind).toBe(kind);
+  expect(outcome.interaction).toBe('ORU^R01');
+  expect(outcome.sent?.toString()).toBe(messages[0]);
+});
+
+test('a resend has the same MSH-10, and a long control id is cut to 20 characters the same way each time', async () => {
+  const { port, messages } = await receiver(() => {});
+  const long = { ...delivery, controlId: 'urn:uuid:0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b#ORU' };
+  for (const attempt of [1, 2]) await deliverOru({ ...long, attempt }, configFor(port, { acknowledgment_timeout_milliseconds: 100 }), context());
+  const ids = messages.map((message) => parseMessage(Buffer.from(message)).header(10));
+  expect(ids[0]).toMatch(/^[0-9A-F]{20}$/);
+  expect(ids[1]).toBe(ids[0]);
+});
+
+test('nobody listening is unreachable; no host is refused; a character the set has not is refused', async () => {
+  const { port } = await receiver(() => {});
+  await cleanUp.splice(0, 1)[0]?.();
+  expect(await deliverOru(delivery, configFor(port), context())).toMatchObject({ kind: 'unreachable' });
+  expect(await deliverOru(delivery, hl7v2Config.parse({}), context())).toMatchObject({ kind: 'refused' });
+  const umlaut = { ...delivery, document: { ...report, patient: { ...report.patient, familyName: '山田' } } };
+  expect(await deliverOru(umlaut, configFor(port, { deliver_character_set: '8859/1' }), context())).toMatchObject({ kind: 'refused', text: expect.stringContaining('8859/1') as string });
+});
+
+test('deliveries at once share one connection, one message in flight at a time (H1)', async () => {
+  let inFlight = 0;
+  let most = 0;
+  const { port, messages, connections } = await receiver((message, socket) => {
+    most = Math.max(most, ++inFlight);
+    setImmediate(() => { inFlight--; answerWith('AA')(message, socket); });
+  });
+  const shared = context();
+  const outcomes = await Promise.all(Array.from({ length: 20 }, (_, index) => deliverOru({ ...delivery, controlId: `R-${index}` }, configFor(port), shared)));
+  expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['delivered']));
+  expect(messages.map((message) => message.split('|')[9])).toEqual(Array.from({ length: 20 }, (_, index) => `R-${index}`));
+  expect([most, connections()]).toEqual([1, 1]);
+});
+
+test('after the receiver closed an idle connection the next delivery opens a new one', async () => {
+  const { port, connections } = await receiver((message, socket) => { answerWith('AA')(message, socket); socket.end(); });
+  const client = new MllpClient({ host: '127.0.0.1', port, connectTimeoutMilliseconds: 1000 });
+  cleanUp.push(() => client.close());
+  for (const id of ['1', '2']) {
+    expect((await client.send(Buffer.from(`MSH|^~\\&|||||||ORU^R01|${id}|P|2.5.1\r`), 500)).kind).toBe('answered');
+    await new Promise((resolve) => { setTimeout(resolve, 30); }); // the receiver's FIN has no event on this side that a test can see
+  }
+  expect(connections()).toBe(2);
+});
+
+test('the connection test connects, sends nothing, and gives advice when nobody listens', async () => {
+  const { port, messages } = await receiver(() => {});
+  expect(await adapter.testConnection(configFor(port), context())).toMatchObject({ ok: true, steps: [{ step: 'TCP connection', ok: true }] });
+  expect(messages).toEqual([]);
+  await cleanUp.splice(0, 1)[0]?.();
+  expect(await adapter.testConnection(configFor(port), context())).toMatchObject({ ok: false, steps: [{ ok: false, advice: expect.stringContaining('Nothing listens') as string }] });
+  expect(await adapter.testConnection(hl7v2Config.parse({}), context())).toMatchObject({ ok: true, steps: [{ advice: expect.stringContaining('sending_application') as string }] });
+});
