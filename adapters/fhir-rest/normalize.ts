@@ -102,7 +102,7 @@ function containedPatient(request: ServiceRequest): Patient | undefined {
 
 /** Patient.link replaced-by / replaces (R4 patient.html#links) with the other patient by identifier or by a logical id. */
 function mergesOf(patient: Patient, own: readonly PatientIdentifier[], integration: Integration<Config>): PatientMerge[] {
-  return (patient.link ?? []).flatMap((link) => {
+  return (patient.link ?? []).flatMap((link): PatientMerge[] => {
     const other = [...identifierOf(link.other.identifier, integration), ...referenced(link.other, integration)];
     if (other.length === 0 || own.length === 0) return [];
     if (link.type === 'replaced-by') return [{ survivor: other, prior: own }];

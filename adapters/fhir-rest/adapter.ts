@@ -1,0 +1,22 @@
+/** FHIR R4 over REST, both ways: patients and orders in, DiagnosticReports out. */
+import type { Adapter } from '#gateway/adapter.ts';
+import { configSchema } from './config.ts';
+import type { Config } from './config.ts';
+import { deliver, interaction } from './deliver-diagnostic-report.ts';
+import { normalize } from './normalize.ts';
+import { handle, mount } from './receive-resource.ts';
+import { testConnection } from './test-connection.ts';
+
+const adapter: Adapter<Config> = {
+  name: 'fhir-rest',
+  title: 'FHIR R4',
+  summary: 'Takes Patient and ServiceRequest from an EMR and sends results to it as a transaction with DiagnosticReport and Observations (FHIR R4 REST).',
+  configSchema,
+  inbound: {
+    transport: 'http', mount, handle, normalize,
+    interactions: ['create Patient', 'update Patient', 'create ServiceRequest', 'update ServiceRequest'],
+  },
+  outbound: { interactions: [interaction], deliver },
+  testConnection,
+};
+export default adapter;

@@ -1,0 +1,38 @@
+/** The code tables of mappings/codes that the way out needs, read once. The way in gets them through mapping files. */
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import type { Coded } from '#domain/report-document.ts';
+import type { CodeableConcept, Coding } from '#standards/fhir/types.ts';
+
+function codeTable(name: string): ReadonlyMap<string, string> {
+  const { codes } = parse(readFileSync(new URL(`../../mappings/codes/${name}.yaml`, import.meta.url), 'utf8'), { mapAsMap: false }) as { codes: Record<string, string> };
+  return new Map(Object.entries(codes));
+}
+const codeSystems = codeTable('fhir-code-system'), radlex = codeTable('fhir-finding-radlex');
+export const interpretations = codeTable('fhir-finding-interpretation'), lateralities = codeTable('fhir-laterality');
+
+export const systems = {
+  sct: 'http://snomed.info/sct', loinc: 'http://loinc.org', dcm: 'http://dicom.nema.org/resources/ontology/DCM', radlex: 'http://radlex.org', ucum: 'http://unitsofmeasure.org',
+  identifierType: 'http://terminology.hl7.org/CodeSystem/v2-0203', section: 'http://terminology.hl7.org/CodeSystem/v2-0074',
+  observationCategory: 'http://terminology.hl7.org/CodeSystem/observation-category', interpretation: 'http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation',
+  participation: 'http://terminology.hl7.org/CodeSystem/provenance-participant-type', operation: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', dicomUid: 'urn:dicom:uid',
+} as const;
+
+export function concept(system: string, code: string, display?: string): CodeableConcept {
+  return { coding: [{ system, code, ...(display === undefined ? {} : { display }) }] };
+}
+
+/** A scheme that is neither a URI nor known gets one in our own namespace, so that its codes cannot be taken for another's. */
+export function codingOf(coded: Coded, resourceSystem: string): Coding {
+  const scheme = coded.system.trim();
+  const system = codeSystems.get(scheme.toUpperCase()) ?? (/^[a-z][a-z0-9+.-]*:\S+$/i.test(scheme) ? scheme : `${resourceSystem}:scheme:${encodeURIComponent(scheme)}`);
+  return { system, code: coded.code, ...(coded.display.trim() === '' ? {} : { display: coded.display }) };
+}
+
+/** With the RadLex term of the same meaning, where there is one. */
+export function findingConcept(coded: Coded, resourceSystem: string): CodeableConcept {
+  const coding = codingOf(coded, resourceSystem);
+  const [code, display] = coding.system === systems.sct ? (radlex.get(coded.code) ?? '').split('|') : [];
+  const other = code ? [{ system: systems.radlex, code, ...(display === undefined ? {} : { display }) }] : [];
+  return { coding: [coding, ...other], ...(coded.display.trim() === '' ? {} : { text: coded.display }) };
+}
