@@ -1,33 +1,44 @@
+/** Settings of one remote DICOM system: how its associations are recognised, how its images are read, and where reports are sent. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 const aeTitle = z.string().trim().min(1).max(16).regex(/^[\x20-\x5b\x5d-\x7e]+$/, 'an AE title has 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2, AE)');
-const optional = <T extends z.ZodType>(schema: T) => schema.optional();
+const address = z.string().refine((text) => {
+  const [ip = '', bits, rest] = text.split('/');
+  return isIP(ip) > 0 && rest === undefined && (bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= (isIP(ip) === 4 ? 32 : 128)));
+}, 'must be an IP address or a network such as 10.20.0.0/16');
+const timeZone = z.string().refine((name) => {
+  try { return Boolean(new Intl.DateTimeFormat('en', { timeZone: name })); } catch { return false; }
+}, 'must be an IANA time zone such as Europe/Berlin');
 
-/** Where reports are sent; absent for a system that only sends to us. */
-const destination = z.object({
-  host: z.string().min(1).describe('Host name or address of the receiving AE'),
-  port: z.number().int().min(1).max(65535).default(104).describe('TCP port of the receiving AE'),
-  called_ae_title: aeTitle.describe('AE title of the receiver: what the gateway calls'),
-  calling_ae_title: aeTitle.default('MEDSCAN').describe('AE title that the gateway gives as its own; the receiver must know it'),
-  connect_timeout_seconds: z.number().positive().max(300).default(10).describe('How long to wait for the TCP connection and the answer to A-ASSOCIATE-RQ'),
-  response_timeout_seconds: z.number().positive().max(3600).default(60).describe('How long to wait for the answer to a C-STORE or C-ECHO'),
-  tls: optional(z.object({
-    ca: optional(z.string()).describe('PEM of the authority that signed the receiver\'s certificate; the system\'s authorities when absent'),
-    certificate: optional(z.string()).describe('PEM of the gateway\'s own certificate, for receivers that ask for one'),
-    private_key: optional(z.string()).meta({ secret: true }).describe('PEM of the private key of that certificate'),
-  })).describe('Send over TLS (PS3.15 B.12)'),
+const destination = z.strictObject({
+  host: z.string().min(1).max(253).describe('Host name or address of the receiver.'),
+  port: z.int().min(1).max(65535).default(104).describe('TCP port of the receiver.'),
+  called_ae_title: aeTitle.describe('AE title of the receiver: what the gateway calls.'),
+  calling_ae_title: aeTitle.default('MEDSCAN').describe('AE title that the gateway gives as its own; the receiver must know it.'),
+  connect_timeout_milliseconds: z.int().min(100).max(300_000).default(10_000).describe('How long to wait for the connection and for the answer to the association request.'),
+  response_timeout_milliseconds: z.int().min(100).max(3_600_000).default(60_000).describe('How long to wait for the answer to a C-STORE or C-ECHO. Afterwards the same object is sent again.'),
+  tls: z.boolean().default(false).describe('Send over TLS 1.2 or later (PS3.15 B.12); the certificate of the receiver is checked.'),
+  tls_ca: z.string().optional().describe('CA certificates (PEM) that sign the receiver. Empty: the well-known ones.'),
+  tls_certificate: z.string().optional().describe('Our client certificate (PEM), when the receiver asks for one.'),
 });
 
-export const configSchema = z.object({
-  called_ae_title: aeTitle.default('MEDSCAN').describe('AE title under which this sender calls the gateway'),
-  calling_ae_titles: z.array(aeTitle).default([]).describe('AE titles of the sender that may associate; empty allows every one'),
-  addresses: z.array(z.string().min(1)).default([]).describe('IP addresses or networks (10.1.2.0/24) of the sender that may associate; empty allows every one'),
-  accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too'),
-  maximum_object_megabytes: z.number().int().min(1).max(65_536).default(4096).describe('Objects larger than this (MiB) are refused and the association is aborted'),
-  assigning_authority: z.string().default('').describe('Issuer of Patient ID when the image names none (0010,0021)'),
-  time_zone: z.string().default('').describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), e.g. Europe/Berlin'),
-  destination: optional(destination).describe('Where to send reports; leave out for a system that only sends'),
+export const configSchema = z.strictObject({
+  called_ae_title: aeTitle.default('MEDSCAN').describe('AE title under which this sender calls the gateway.'),
+  calling_ae_titles: z.array(aeTitle).default([]).describe('AE titles of the sender that may associate. Empty: any.'),
+  addresses: z.array(address).default([]).describe('IP addresses or networks (10.20.0.0/16) of the sender that may associate. Empty: any. DIMSE has no login, so name them.'),
+  accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too.'),
+  maximum_object_megabytes: z.int().min(1).max(65_536).default(4096).describe('An object larger than this (MiB) is refused: the association is aborted.'),
+  assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
+  time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), e.g. Europe/Berlin.'),
+  destination: destination.optional().describe('Where reports are sent. Empty: this system gets no reports.'),
+  tls_private_key: z.string().optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
 });
 
 export type Config = z.infer<typeof configSchema>;
 export type Destination = z.infer<typeof destination>;
+/** The destination with what is kept apart from it because it is secret. */
+export type Receiver = Destination & { readonly tls_private_key?: string };
+
+export const receiverOf = ({ destination: receiver, tls_private_key: key }: Config): Receiver | undefined =>
+  receiver && { ...receiver, ...(key === undefined ? {} : { tls_private_key: key }) };

@@ -105,7 +105,7 @@ test('is unreachable where nothing listens, and refused without a destination', 
 
 test('stops at once when the gateway stops', async () => {
   const config = await start({ onMessage: () => undefined });
-  config.destination!.response_timeout_seconds = 60;
+  config.destination!.response_timeout_milliseconds = 60_000;
   const stop = new AbortController();
   const outcome = adapter.outbound!.deliver(delivery, config, { ...context, signal: stop.signal });
   while (acceptor!.datasets.length === 0) await new Promise((resolve) => { setTimeout(resolve, 5); });

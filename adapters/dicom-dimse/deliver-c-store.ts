@@ -9,20 +9,21 @@ import { buildMeasurementReport } from '#standards/dicom/sr-tid1500.ts';
 import { implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { explain } from './advice.ts';
 import type { Config } from './config.ts';
+import { receiverOf } from './config.ts';
 import { toImplicitVr } from './implicit-vr.ts';
 import { statusCode, storeOutcome } from './status.ts';
 import type { ScuOutcome } from './upper-layer/dimse-scu.ts';
 import { ask } from './upper-layer/dimse-scu.ts';
 
 export async function deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome> {
-  const { destination } = config;
+  const receiver = receiverOf(config);
   const interaction = 'C-STORE';
-  if (!destination) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no destination; add one or stop sending reports to it' };
-  const peer = `${destination.called_ae_title}@${destination.host}:${destination.port}`;
+  if (!receiver) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no destination; add one or stop sending reports to it' };
+  const peer = `${receiver.called_ae_title}@${receiver.host}:${receiver.port}`;
   const report = buildMeasurementReport(delivery.document, { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}) });
   const sent = Buffer.concat([buildPart10Header(report), report.dataset]);
   const encodings = new Map([[report.transferSyntaxUid, report.dataset], [implicitVrLittleEndian, toImplicitVr(report.dataset)]]);
-  const { outcome } = await ask(destination, { ...report, encodings }, context.signal);
+  const { outcome } = await ask(receiver, { ...report, encodings }, context.signal);
   return { ...judge(outcome), interaction, peer, sent, sentType: 'application/dicom' };
 }
 

@@ -12,7 +12,7 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
   const { config } = message.integration;
   const reader = dicomReader(message.head, message.facts);
   const warnings = checkIdentifiers(reader, message.facts);
-  const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone || undefined });
+  const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone });
   return {
     authority: 'image', patient: patientOf(mapped), instance: instanceOf(mapped, message.facts),
     warnings: [...warnings, ...mapped.warnings], trace: mapped.trace, mapping: mapped.mapping,

@@ -1,18 +1,19 @@
 import type { AdapterContext, ConnectionStep, ConnectionTest } from '#gateway/adapter.ts';
 import { explain } from './advice.ts';
 import type { Config } from './config.ts';
+import { receiverOf } from './config.ts';
 import { Status } from './status.ts';
 import type { ScuExchange } from './upper-layer/dimse-scu.ts';
 import { ask } from './upper-layer/dimse-scu.ts';
 
 /** TCP, A-ASSOCIATE, C-ECHO: what a delivery does before it stores. Never throws; changes nothing at the receiver. */
 export async function testConnection(config: Config, context: AdapterContext): Promise<ConnectionTest> {
-  const { destination } = config;
-  if (!destination) {
+  const receiver = receiverOf(config);
+  if (!receiver) {
     return { ok: true, steps: [{ step: 'configuration', ok: true, milliseconds: 0, detail: 'this system only sends to the gateway; there is nothing to call', advice: 'Send a C-ECHO from it to the gateway instead.' }] };
   }
-  const exchange = await ask(destination, 'C-ECHO', context.signal);
-  const steps = stepsOf(exchange, `${destination.host}:${destination.port}`, destination.called_ae_title);
+  const exchange = await ask(receiver, 'C-ECHO', context.signal);
+  const steps = stepsOf(exchange, `${receiver.host}:${receiver.port}`, receiver.called_ae_title);
   return { ok: steps.every(({ ok }) => ok), steps };
 }
 

@@ -62,7 +62,7 @@ export async function startAcceptor(script: AcceptorScript = {}): Promise<Script
   });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address() as { port: number };
-  const { destination } = configSchema.parse({ destination: { host: '127.0.0.1', port, called_ae_title: 'PACS', connect_timeout_seconds: 0.5, response_timeout_seconds: 0.5 } });
+  const { destination } = configSchema.parse({ destination: { host: '127.0.0.1', port, called_ae_title: 'PACS', connect_timeout_milliseconds: 500, response_timeout_milliseconds: 500 } });
   return {
     destination: destination!, proposed, datasets, sopInstanceUids,
     close: () => new Promise((resolve) => { server.close(() => { resolve(); }); for (const socket of sockets) socket.destroy(); }),

@@ -16,7 +16,7 @@ import type dimseLibrary from 'dcmjs-dimse';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
 import { implicitVrLittleEndian, explicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { verification } from '../association.ts';
-import type { Destination } from '../config.ts';
+import type { Receiver } from '../config.ts';
 
 export interface StoreObject {
   readonly sopClassUid: string;
@@ -58,11 +58,11 @@ type Association = InstanceType<Library['association']['Association']>;
 type Request = InstanceType<Library['requests']['CEchoRequest']> | InstanceType<Library['requests']['CStoreRequest']>;
 
 /** Resolves when the connection is closed; never rejects. */
-export async function ask(destination: Destination, object: StoreObject | 'C-ECHO', signal: AbortSignal): Promise<ScuExchange> {
+export async function ask(receiver: Receiver, object: StoreObject | 'C-ECHO', signal: AbortSignal): Promise<ScuExchange> {
   const dimse = await load();
   const request = object === 'C-ECHO' ? new dimse.requests.CEchoRequest() : storeRequest(dimse, object);
   const transferSyntaxes = object === 'C-ECHO' ? [explicitVrLittleEndian, implicitVrLittleEndian] : [...object.encodings.keys()];
-  return new Exchange(dimse, request, object, transferSyntaxes, destination).run(signal);
+  return new Exchange(dimse, request, object, transferSyntaxes, receiver).run(signal);
 }
 
 function rawDataset(dimse: Library, object: StoreObject, transferSyntaxUid: string): InstanceType<Library['Dataset']> {
@@ -75,6 +75,10 @@ function rawDataset(dimse: Library, object: StoreObject, transferSyntaxUid: stri
 const storeRequest = (dimse: Library, object: StoreObject): InstanceType<Library['requests']['CStoreRequest']> =>
   new dimse.requests.CStoreRequest(rawDataset(dimse, object, [...object.encodings.keys()][0] ?? explicitVrLittleEndian));
 
+function tlsOptions({ tls_ca: ca, tls_certificate: cert, tls_private_key: key }: Receiver) {
+  return { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) };
+}
+
 /** What the Client has inside and we must reach. */
 interface ClientNetwork { socket: Socket; sendAssociationRequest(association: Association): void; on(event: string, listener: (detail: never) => void): void }
 
@@ -84,7 +88,7 @@ class Exchange {
   readonly #request: Request;
   readonly #object: StoreObject | 'C-ECHO';
   readonly #transferSyntaxes: readonly string[];
-  readonly #destination: Destination;
+  readonly #receiver: Receiver;
   readonly #started = performance.now();
   #socket: Socket | undefined;
   #outcome: ScuOutcome | undefined;
@@ -94,13 +98,13 @@ class Exchange {
   #deadline: NodeJS.Timeout | undefined;
   readonly #times: { connectedAfter?: number; associatedAfter?: number; answeredAfter?: number } = {};
 
-  constructor(dimse: Library, request: Request, object: StoreObject | 'C-ECHO', transferSyntaxes: readonly string[], destination: Destination) {
+  constructor(dimse: Library, request: Request, object: StoreObject | 'C-ECHO', transferSyntaxes: readonly string[], receiver: Receiver) {
     this.#dimse = dimse;
     this.#client = new dimse.Client();
     this.#request = request;
     this.#object = object;
     this.#transferSyntaxes = transferSyntaxes;
-    this.#destination = destination;
+    this.#receiver = receiver;
   }
 
   run(signal: AbortSignal): Promise<ScuExchange> {
@@ -119,18 +123,18 @@ class Exchange {
   }
 
   #connect(): void {
-    const { host, port, calling_ae_title: calling, called_ae_title: called, tls, connect_timeout_seconds: seconds } = this.#destination;
+    const { host, port, calling_ae_title: calling, called_ae_title: called, connect_timeout_milliseconds: milliseconds } = this.#receiver;
     this.#client.addRequest(this.#request);
     // The library's own timers close without telling what was under way; ours below are shorter.
     const never = 24 * 3600_000;
     this.#client.send(host, port, calling, called, {
       connectTimeout: never, associationTimeout: never, pduTimeout: never,
-      ...(tls ? { securityOptions: { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(tls.ca ? { ca: tls.ca } : {}), ...(tls.certificate ? { cert: tls.certificate } : {}), ...(tls.private_key ? { key: tls.private_key } : {}) } } : {}),
+      ...(this.#receiver.tls ? { securityOptions: tlsOptions(this.#receiver) } : {}),
     });
     const network = (this.#client as unknown as { network: ClientNetwork }).network;
     this.#socket = network.socket;
     this.#harden(network);
-    this.#within(seconds, `no answer to the association request within ${seconds} s`);
+    this.#within(milliseconds, `no answer to the association request within ${milliseconds} ms`);
   }
 
   #harden(network: ClientNetwork): void {
@@ -160,7 +164,7 @@ class Exchange {
       .on('response', (response) => {
         this.#times.answeredAfter = this.#elapsed();
         this.#outcome ??= { kind: 'answered', status: response.getStatus(), errorComment: response.getErrorComment() ?? '', transferSyntaxUid: this.#transferSyntaxUid };
-        this.#within(releaseMilliseconds / 1000, 'no answer to the release');
+        this.#within(releaseMilliseconds, 'no answer to the release');
       });
   }
 
@@ -178,13 +182,13 @@ class Exchange {
     } else if (chosen === undefined) {
       this.#outcome = { kind: 'context refused', result: contexts[0]?.getResult() ?? 2 };
       this.#client.clearRequests(); // the Client then releases at once
-      this.#within(releaseMilliseconds / 1000, 'no answer to the release');
+      this.#within(releaseMilliseconds, 'no answer to the release');
     } else {
       this.#transferSyntaxUid = chosen;
       if (this.#object !== 'C-ECHO') this.#request.setDataset(rawDataset(this.#dimse, this.#object, chosen));
       this.#wasSent = true;
-      const seconds = this.#destination.response_timeout_seconds;
-      this.#within(seconds, `no response within ${seconds} s`);
+      const milliseconds = this.#receiver.response_timeout_milliseconds;
+      this.#within(milliseconds, `no response within ${milliseconds} ms`);
     }
   }
 
@@ -196,9 +200,9 @@ class Exchange {
     if (!this.#outcome) this.#failure = text;
     this.#socket?.destroy();
   }
-  #within(seconds: number, text: string): void {
+  #within(milliseconds: number, text: string): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => { this.#giveUp(text); }, seconds * 1000);
+    this.#deadline = setTimeout(() => { this.#giveUp(text); }, milliseconds);
   }
   #elapsed(): number { return Math.round(performance.now() - this.#started); }
 }
