@@ -28,7 +28,7 @@ export function syncLogRoutes(router: ApiRouter, { commands }: ApiDependencies):
 
   router.route('GET /sync-logs/{sync_id}/payload', {
     ...one, summary: 'The bytes as they were received or sent', query: payloadQuery, produces: 'application/octet-stream',
-  }, async ({ transact, params, query }) => {
+  }, async ({ transact, params, query, c }) => {
     const kept = await transact(async (tx) => {
       const exchange = await readSyncLog(tx, params.sync_id);
       return exchange && { exchange, payload: await readPayload(tx, params.sync_id, query.part), location: await payloadLocation(tx, params.sync_id) };
@@ -47,9 +47,9 @@ export function syncLogRoutes(router: ApiRouter, { commands }: ApiDependencies):
     }
     const mediaType = kept.payload ? known(kept.payload.media_type) : 'application/dicom';
     const name = `${params.sync_id}-${query.part}.${fileTypes[mediaType] ?? 'bin'}`;
-    if (stored) return new Response(stored.stream, { headers: attachment(mediaType, name, stored.byteSize) });
+    if (stored) return c.body(stored.stream, 200, attachment(mediaType, name, stored.byteSize));
     const content = kept.payload?.content ?? Buffer.alloc(0);
-    return new Response(new Uint8Array(content), { headers: attachment(mediaType, name, content.byteLength) });
+    return c.body(new Uint8Array(content), 200, attachment(mediaType, name, content.byteLength));
   });
 }
 
