@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Delivery } from '#gateway/adapter.ts';
 import { parsePart10Head } from '#standards/dicom/part10.ts';
@@ -125,4 +129,24 @@ test('the connection test names each step and what to do about the one that fail
   const dead = await start();
   await acceptor!.close();
   expect(await adapter.testConnection(dead, context)).toMatchObject({ ok: false, steps: [{ step: 'TCP', ok: false, advice: expect.stringContaining('Nothing listens') }] });
+});
+
+function selfSigned(): { key: Buffer; cert: Buffer } | undefined {
+  const directory = mkdtempSync(join(tmpdir(), 'dicom-tls-'));
+  const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+  try {
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'], { stdio: 'ignore' });
+    return { key: readFileSync(key), cert: readFileSync(cert) };
+  } catch { return undefined; } finally { rmSync(directory, { recursive: true, force: true }); }
+}
+const certificate = selfSigned();
+if (!certificate) process.stderr.write('dicom-dimse: openssl is not installed; the TLS tests are skipped\n');
+
+test.skipIf(!certificate)('delivers over TLS to a receiver whose certificate it can check, and sends nothing to another', async () => {
+  const config = await start({ tls: certificate! });
+  const trusting = { ...config, destination: { ...config.destination!, tls: true, tls_ca: certificate!.cert.toString() } };
+  expect(await deliver(trusting)).toMatchObject({ kind: 'delivered' });
+  expect(await deliver({ ...trusting, destination: { ...config.destination!, tls: true } })).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('TLS handshake failed') });
+  expect(acceptor!.datasets).toHaveLength(1);
+  expect(await deliver(config)).toMatchObject({ kind: 'unreachable' });
 });

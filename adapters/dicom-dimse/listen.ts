@@ -1,6 +1,6 @@
 /** Binds the upper layer to the gateway: who may associate (association.ts), and which message goes to which receiver. */
 import { createHash, randomUUID } from 'node:crypto';
-import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receive, Refusal } from '#gateway/adapter.ts';
+import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
 import { decideAssociation, rejections } from './association.ts';
 import type { Config } from './config.ts';
@@ -54,13 +54,14 @@ class GatewayUser implements UpperLayerUser {
     const decision = decideAssociation(request, this.#caller.address, this.#integrations, this.#limits.minimumPeerMaximumLength);
     if (decision.kind === 'reject') {
       this.#context.log.warn({ ...about, ...decision.rejection }, `association rejected: ${decision.refusal.text}`);
-      await this.#recordRefusal(decision.integration, decision.refusal, 'A-ASSOCIATE-RJ', request.bytes, request);
-      return { kind: 'reject', rejection: decision.rejection };
+      const receipt = await this.#recordRefusal(decision.integration, decision.refusal, request.bytes, request);
+      return { kind: 'reject', rejection: decision.rejection, answered: (heard) => receipt?.answered('A-ASSOCIATE-RJ', heard) };
     }
     this.#association = { acceptor: this.#acceptor, request, integration: decision.integration, peer: this.#peer(request) };
     if (!decision.contexts.some(({ result }) => result === ContextResult.acceptance)) {
       const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.slice(0, 10).map(({ abstractSyntax }) => abstractSyntax).join(', ')}` };
-      await this.#recordRefusal(decision.integration, refusal, 'A-ASSOCIATE-AC', request.bytes, request);
+      const receipt = await this.#recordRefusal(decision.integration, refusal, request.bytes, request);
+      receipt?.answered('A-ASSOCIATE-AC', true);
     }
     this.#context.log.debug({ ...about, integrationId: decision.integration.integrationId }, 'association accepted');
     return { kind: 'accept', contexts: decision.contexts };
@@ -78,7 +79,7 @@ class GatewayUser implements UpperLayerUser {
 
   ended(why: string, bytes?: Buffer): void {
     this.#context.log.info({ address: this.#caller.address, callingAeTitle: this.#association?.request.callingAeTitle }, `association ended: ${why}`);
-    if (bytes) void this.#recordRefusal(undefined, { reason: 'malformed', text: why }, 'A-ABORT', bytes);
+    if (bytes) void this.#recordRefusal(undefined, { reason: 'malformed', text: why }, bytes).then((receipt) => receipt?.answered('A-ABORT', true));
   }
 
   #peer(request?: AssociateRequest): Peer {
@@ -86,16 +87,16 @@ class GatewayUser implements UpperLayerUser {
   }
 
   /** On record before the peer hears it, but never in the way of telling it. */
-  async #recordRefusal(integration: Integration<Config> | undefined, refusal: Refusal, answer: string, head: Buffer, request?: AssociateRequest): Promise<void> {
+  async #recordRefusal(integration: Integration<Config> | undefined, refusal: Refusal, head: Buffer, request?: AssociateRequest): Promise<Receipt | undefined> {
     try {
-      const receipt = await this.#receive({
+      return await this.#receive({
         integration, interaction: 'A-ASSOCIATE', controlId: randomUUID(), peer: this.#peer(request), receivedAt: this.#context.now(),
         facts: request ? { callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle, implementationVersionName: request.implementationVersionName } : {},
         head, sha256: createHash('sha256').update(head).digest('hex'), byteSize: head.length,
       }, refusal);
-      receipt.answered(answer, true);
     } catch (error) {
       this.#context.log.error({ error: error instanceof Error ? error.message : String(error) }, 'a refused association could not be recorded');
+      return undefined;
     }
   }
 }

@@ -100,7 +100,7 @@ export class CStoreReceiver implements MessageReceiver {
   /** Thrown to the acceptor, which aborts the association; put on record by ourselves, because no answer will be. */
   #tooLarge(): Error {
     const text = `the object is larger than ${this.#association.integration.config.maximum_object_megabytes} MiB (setting maximum_object_megabytes)`;
-    void this.#ask(undefined, { reason: 'unsupported', text }).then((receipt) => { receipt.answered('A-ABORT', false); });
+    void this.#ask(undefined, { reason: 'unsupported', text }).then((receipt) => { receipt.answered('A-ABORT', true); });
     return new Error(text);
   }
 

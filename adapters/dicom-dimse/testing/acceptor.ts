@@ -1,5 +1,6 @@
 /** A receiver made of bytes: answers each PDU of a sender with what the test says, or not at all. */
 import { createServer } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import type { Socket } from 'node:net';
 import type { Destination } from '../config.ts';
 import { configSchema } from '../config.ts';
@@ -15,6 +16,7 @@ export interface AcceptorScript {
   readonly maximumLength?: number;
   /** Whether a context is accepted, by its transfer syntax. */
   readonly accepts?: (transferSyntax: string) => boolean;
+  readonly tls?: { readonly key: Buffer; readonly cert: Buffer };
   readonly onMessage?: (socket: Socket) => ResponseFields | undefined;
 }
 export interface ScriptedAcceptor {
@@ -28,7 +30,7 @@ export interface ScriptedAcceptor {
 export async function startAcceptor(script: AcceptorScript = {}): Promise<ScriptedAcceptor> {
   const proposed: AssociateRequest[] = [], datasets: Buffer[] = [], sopInstanceUids: string[] = [];
   const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
+  const serve = (socket: Socket): void => {
     sockets.add(socket);
     socket.on('error', () => { /* the peer gave up, as some tests want */ });
     let command: Buffer[] = [], data: Buffer[] = [], context = 0, isCommand = false, isLast = false;
@@ -59,7 +61,8 @@ export async function startAcceptor(script: AcceptorScript = {}): Promise<Script
       endOfPdv() { if (isLast) respond(); },
     });
     socket.on('data', (chunk: Buffer) => { reader.push(chunk); });
-  });
+  };
+  const server = script.tls ? createTlsServer(script.tls, serve).on('tlsClientError', () => { /* what some tests want */ }) : createServer(serve);
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address() as { port: number };
   const { destination } = configSchema.parse({ destination: { host: '127.0.0.1', port, called_ae_title: 'PACS', connect_timeout_milliseconds: 500, response_timeout_milliseconds: 500 } });

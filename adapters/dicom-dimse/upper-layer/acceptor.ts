@@ -8,6 +8,7 @@
  * Data of a message goes to its receiver as it comes; a receiver that returns a promise pauses the socket until it resolves.
  */
 import type { Socket } from 'node:net';
+import { finished } from 'node:stream';
 import type { CommandSet } from './command-set.ts';
 import { decodeCommandSet, InvalidCommandSet } from './command-set.ts';
 import type { AssociateRequest, Implementation, NegotiatedContext, Rejection } from './pdu.ts';
@@ -30,7 +31,8 @@ export interface MessageReceiver {
 }
 export type AssociateResponse =
   | { readonly kind: 'accept'; readonly contexts: readonly NegotiatedContext[] }
-  | { readonly kind: 'reject'; readonly rejection: Rejection };
+  /** `answered` is told whether the operating system took the A-ASSOCIATE-RJ. */
+  | { readonly kind: 'reject'; readonly rejection: Rejection; answered?(heard: boolean): void };
 
 /** The "DICOM UL service-user" of PS3.8. One per association. */
 export interface UpperLayerUser {
@@ -199,8 +201,11 @@ export class AssociationAcceptor {
     } catch {
       response = { kind: 'reject', rejection: { result: 2, source: 2, reason: 1 } };
     }
-    if (response.kind === 'reject') this.#event('A-ASSOCIATE response reject', encodeAssociateReject(response.rejection));
-    else {
+    if (response.kind === 'reject') {
+      this.#event('A-ASSOCIATE response reject', encodeAssociateReject(response.rejection));
+      const { answered } = response;
+      if (answered) finished(this.#socket, { readable: false }, (error) => { answered(!error); });
+    } else {
       for (const context of response.contexts) if (context.result === ContextResult.acceptance) this.#accepted.set(context.id, context);
       this.#event('A-ASSOCIATE response accept', encodeAssociateAccept(request, response.contexts, this.#limits.maximumLength, this.#implementation));
     }

@@ -63,7 +63,8 @@ test('V3: stores nothing on an association that was rejected', async () => {
   expect((await peer.read())?.type).toBe(3);
   peer.send(storePdus('1.2.4', ctDataset('1.2.4')));
   await peer.ended();
-  expect(gateway.received.map(({ message }) => message.interaction)).toEqual(['A-ASSOCIATE']);
+  await gateway.answered(1);
+  expect(gateway.received).toMatchObject([{ message: { interaction: 'A-ASSOCIATE' }, answered: { code: 'A-ASSOCIATE-RJ', heard: true } }]);
   expect(gateway.files()).toEqual([]);
 });
 
