@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { generatePhantom } from '../ai/phantom.ts';
-import { integrationsOf, startHospital } from './hospital.ts';
+import { startHospital } from './hospital.ts';
 import type { Hospital } from './hospital.ts';
 import { sampleOrder, samplePatients } from './sample-patients.ts';
 import { syntheticStudy } from './synthetic-study.ts';
@@ -8,7 +8,7 @@ import { syntheticStudy } from './synthetic-study.ts';
 const running: Hospital[] = [];
 afterEach(async () => { for (const hospital of running.splice(0)) await hospital.stop(); });
 async function start(gateway: { dicomPort: number; hl7Port: number }): Promise<Hospital> {
-  const hospital = await startHospital({ gateway: { host: '127.0.0.1', ...gateway }, emrBearerToken: 'demo' });
+  const hospital = await startHospital({ gateway: { host: '127.0.0.1', ...gateway } });
   running.push(hospital);
   return hospital;
 }
@@ -24,12 +24,4 @@ test('two hospitals reach each other where a gateway would be', async () => {
   expect((await sender.ris.register(samplePatients.plain)).code).toBe('AR');
   expect((await sender.ris.order(samplePatients.plain, sampleOrder('1', study.studyInstanceUid))).code).toBe('AR');
   expect(receiver.ris.received.items.map((item) => item.type)).toEqual(['ADT^A04^ADT_A01', 'ORM^O01^ORM_O01']);
-});
-
-test('the settings name where the hospital listens', async () => {
-  const hospital = await start({ dicomPort: 1, hl7Port: 1 });
-  const [pacs, ris, emr] = integrationsOf(hospital, { emrBearerToken: 'demo' });
-  expect(pacs?.settings).toMatchObject({ calling_ae_titles: ['NORTHPACS'], destination: { port: hospital.pacs.port } });
-  expect(ris?.settings).toMatchObject({ port: hospital.ris.port });
-  expect(emr?.settings).toMatchObject({ base_url: hospital.emr.baseUrl, authentication: 'bearer', bearer_token: 'demo' });
 });

@@ -31,28 +31,3 @@ export async function startHospital(options: HospitalOptions): Promise<Hospital>
   const emr = await Emr.start({ port: ports.fhir ?? 0, ...(options.emrBearerToken === undefined ? {} : { bearerToken: options.emrBearerToken }) });
   return { pacs, ris, emr, stop: async () => { await Promise.all([pacs.stop(), ris.stop(), emr.stop()]); } };
 }
-
-/** One integration of the gateway, in the words of external_integrations. */
-export interface HospitalIntegration {
-  readonly name: string; readonly kind: 'pacs' | 'ris' | 'emr'; readonly adapter: string; readonly direction: 'both' | 'outbound';
-  readonly settings: Readonly<Record<string, unknown>>; readonly purpose: string;
-}
-
-/** How the gateway is to be configured to speak with this hospital. */
-export function integrationsOf(hospital: Hospital, options: { readonly timeZone?: string; readonly emrBearerToken?: string } = {}): readonly HospitalIntegration[] {
-  const reading = { assigning_authority: 'NORTH', time_zone: options.timeZone ?? 'UTC' };
-  return [
-    {
-      name: 'North PACS', kind: 'pacs', adapter: 'dicom-dimse', direction: 'both', purpose: 'Studies in, reports as DICOM SR back',
-      settings: { ...reading, calling_ae_titles: [hospital.pacs.aeTitle], destination: { host: '127.0.0.1', port: hospital.pacs.port, called_ae_title: hospital.pacs.aeTitle } },
-    },
-    {
-      name: 'North RIS', kind: 'ris', adapter: 'hl7v2-mllp', direction: 'both', purpose: 'Registrations and orders in, reports as ORU^R01 back',
-      settings: { ...reading, sending_application: ['RIS'], sending_facility: ['NORTH'], host: '127.0.0.1', port: hospital.ris.port, receiving_application: 'RIS', receiving_facility: 'NORTH' },
-    },
-    {
-      name: 'North EMR', kind: 'emr', adapter: 'fhir-rest', direction: 'outbound', purpose: 'Reports as DiagnosticReport',
-      settings: { receives: false, base_url: hospital.emr.baseUrl, ...(options.emrBearerToken === undefined ? {} : { authentication: 'bearer', bearer_token: options.emrBearerToken }) },
-    },
-  ];
-}

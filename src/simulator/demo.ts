@@ -1,0 +1,219 @@
+/**
+ * `medscan demo`: the whole line with a simulated hospital on this machine.
+ *
+ *   gateway starts -> hospital starts -> ADT^A04, ORM^O01, C-STORE -> received, linked, complete, analysed, report -> PACS, RIS, EMR
+ *
+ * What is shown is read from the database; that the EMR has the DiagnosticReport is asked of the EMR.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { explain } from '../cli/explain.ts';
+import type { Config } from '../config.ts';
+import { seedSampleHospital } from '../db/seed.ts';
+import type { SeededHospital } from '../db/seed.ts';
+import { openInstallation } from '../installation.ts';
+import { createLog } from '../log.ts';
+import { startGateway } from '../main.ts';
+import type { RunningGateway } from '../main.ts';
+import { readInput } from './demo-input.ts';
+import type { InputStudy } from './demo-input.ts';
+import { analysed, complete, delivered, findings, hopeless, linked, received, reported, waitingFor } from './demo-milestones.ts';
+import type { Milestone } from './demo-milestones.ts';
+import { readProgress } from './demo-progress.ts';
+import type { StudyProgress } from './demo-progress.ts';
+import { DemoScreen } from './demo-screen.ts';
+import type { Output } from './demo-screen.ts';
+import type { Emr } from './emr.ts';
+import { startHospital } from './hospital.ts';
+import type { Hospital } from './hospital.ts';
+import { isStored } from './pacs.ts';
+import { sampleOrder, samplePatients } from './sample-patients.ts';
+import { syntheticStudy } from './synthetic-study.ts';
+
+export interface DemoOptions {
+  /** Stop once the EMR has accepted the report; otherwise everything keeps running until `signal` or Ctrl-C. */
+  readonly exit: boolean;
+  /** Send the DICOM files of this directory instead of the synthetic study. */
+  readonly input?: string | undefined;
+  readonly output?: Output;
+  readonly signal?: AbortSignal;
+  /** For the whole way of one study. */
+  readonly timeoutMilliseconds?: number;
+}
+
+/** A step did not come about; the message is the reason to show. */
+class DemoError extends Error {
+  readonly step: string;
+  constructor(step: string, reason: string) {
+    super(reason);
+    this.step = step;
+  }
+}
+
+const pollMilliseconds = 150;
+const quietSeconds = 3;
+
+/** Resolves with the exit code: 0 when the EMR has accepted the DiagnosticReport of every study. Everything is stopped then. */
+export async function runDemo(config: Config, options: DemoOptions): Promise<number> {
+  const screen = new DemoScreen(options.output ?? process.stdout);
+  const interrupted = interruption(options.signal);
+  const closing: (() => Promise<void>)[] = [];
+  try {
+    screen.heading('MedScan Gateway: from a C-STORE to a DiagnosticReport');
+    const input = options.input === undefined ? undefined : await readInput(options.input);
+    const gateway = await startDemoGateway(config, screen);
+    closing.push(() => gateway.stop());
+    const hospital = await startHospital({ gateway: { host: '127.0.0.1', ...portsOf(gateway) } });
+    closing.push(() => hospital.stop());
+    const { pacs, ris, emr } = hospital;
+    const seeded = await seedSampleHospital(gateway.installation.database, gateway.installation.keys, { pacs: pacs.port, ris: ris.port, emr: emr.port });
+    await gateway.integrations.reload();
+    screen.done('hospital is up', `PACS ${pacs.aeTitle} ${pacs.port}, RIS ${ris.port}, EMR ${emr.baseUrl}`);
+    if (input !== undefined && input.skipped > 0) screen.note(`${input.skipped} files are not DICOM files and are left out`);
+
+    const run: Run = { screen, gateway, hospital, seeded, interrupted, deadline: Date.now() + (options.timeoutMilliseconds ?? 180_000) };
+    if (input === undefined) await sendSyntheticStudy(run);
+    else for (const study of input.studies) await sendOwnStudy(run, study);
+    whereToLook(run);
+    if (!options.exit) {
+      screen.text('\nEverything keeps running. Ctrl-C stops it.');
+      await interrupted.promise;
+    }
+    return 0;
+  } catch (error) {
+    if (interrupted.happened()) return 130;
+    screen.failed(error instanceof DemoError ? error.step : 'demo', explain(error instanceof DemoError ? new Error(error.message) : error));
+    return 1;
+  } finally {
+    interrupted.release();
+    for (const close of closing.toReversed()) await close().catch(() => undefined);
+  }
+}
+
+interface Run {
+  readonly screen: DemoScreen; readonly gateway: RunningGateway; readonly hospital: Hospital; readonly seeded: SeededHospital;
+  readonly interrupted: Interruption; readonly deadline: number;
+}
+
+/** Only warnings are logged, to standard error; a short quiet time unless the environment asks for another. */
+async function startDemoGateway(config: Config, screen: DemoScreen): Promise<RunningGateway> {
+  screen.waiting('gateway starts', 'PostgreSQL, migrations, listeners');
+  const demoConfig: Config = { ...config, quietSeconds: process.env['MEDSCAN_QUIET_SECONDS'] ? config.quietSeconds : quietSeconds };
+  const logLevel = config.logLevel === 'info' ? 'warn' : config.logLevel;
+  const installation = await openInstallation(demoConfig, createLog({ logLevel }, process.stderr));
+  screen.done('database is up', installation.embedded === undefined ? 'the one of DATABASE_URL' : `embedded PostgreSQL under ${config.home}`);
+  const gateway = await startGateway(demoConfig, { installation });
+  const { dicom, hl7, http } = gateway.ports;
+  screen.done('gateway is up', `DIMSE ${dicom} (AE title MEDSCAN), MLLP ${hl7}, HTTP ${http}`);
+  return gateway;
+}
+
+function portsOf({ ports }: RunningGateway): { dicomPort: number; hl7Port: number } {
+  if (ports.dicom === undefined || ports.hl7 === undefined) throw new Error('The demo needs all roles in one process: leave MEDSCAN_ROLES out.');
+  return { dicomPort: ports.dicom, hl7Port: ports.hl7 };
+}
+
+/** Registration, order and images; numbers are new in every run, so that an installation may see many. */
+async function sendSyntheticStudy(run: Run): Promise<void> {
+  const { screen, hospital: { ris } } = run;
+  const patient = samplePatients.plain;
+  const order = sampleOrder(Date.now().toString(36).toUpperCase());
+  const study = syntheticStudy({ patient, accessionNumber: order.accessionNumber });
+  const registration = await ris.register(patient);
+  if (registration.code !== 'AA') throw new DemoError('RIS sends ADT^A04', `answered ${registration.code ?? 'nothing'}: ${answerText(registration.text)}`);
+  screen.done('RIS sends ADT^A04', `answered AA in ${registration.milliseconds.toFixed(0)} ms`);
+  const ordered = await ris.order(patient, order);
+  if (ordered.code !== 'AA') throw new DemoError('RIS sends ORM^O01', `answered ${ordered.code ?? 'nothing'}: ${answerText(ordered.text)}`);
+  screen.done('RIS sends ORM^O01', `${order.procedureDescription}, accession ${order.accessionNumber}, stat; answered AA in ${ordered.milliseconds.toFixed(0)} ms`);
+  await storeStudy(run, study);
+  await follow(run, study, [received(study.objects.length), linked, complete, analysed, findings, reported, delivered('pacs'), delivered('ris'), delivered('emr')]);
+}
+
+async function sendOwnStudy(run: Run, study: InputStudy): Promise<void> {
+  run.screen.heading(`Study ${study.studyInstanceUid}`);
+  const distinct = new Set((await storeStudy(run, study)).map((object) => object.sopInstanceUid));
+  await follow(run, study, [received(distinct.size), complete, analysed, findings, reported, delivered('pacs'), delivered('ris'), delivered('emr')]);
+}
+
+/** Returns what was stored. Throws when nothing was; a part that was refused is shown. */
+async function storeStudy({ screen, hospital: { pacs } }: Run, { objects }: InputStudy): Promise<InputStudy['objects']> {
+  const started = performance.now();
+  const answers = await pacs.store(objects, { answered: (_answer, done, total) => screen.progress('PACS sends C-STORE', done, total) });
+  const seconds = (performance.now() - started) / 1000;
+  const refused = answers.filter((answer) => !isStored(answer.status));
+  const [first] = refused;
+  const reason = first === undefined ? '' : first.status === undefined ? first.text : `status ${first.status.toString(16).padStart(4, '0').toUpperCase()} ${first.text}`;
+  if (refused.length === answers.length) throw new DemoError('PACS sends C-STORE', `not one of ${answers.length} images was accepted: ${reason}`);
+  const bytes = objects.reduce((sum, object) => sum + object.dataset.length, 0);
+  screen.done('PACS sends C-STORE', `${answers.length - refused.length}/${answers.length} images, ${(bytes / 1e6).toFixed(1)} MB in ${seconds.toFixed(1)} s (${Math.round(answers.length / seconds)} images/s)`);
+  if (first !== undefined) screen.note(`${refused.length} not accepted, the first with ${reason}`);
+  return objects.filter((_object, index) => isStored(answers[index]?.status));
+}
+
+/** Shows each milestone when it is reached; ends when the EMR itself has the report. */
+async function follow(run: Run, study: InputStudy, milestones: readonly Milestone[]): Promise<void> {
+  const { screen, hospital } = run;
+  const open = [...milestones];
+  let progress: StudyProgress | undefined;
+  for (let next = open[0]; next !== undefined; next = open[0]) {
+    progress = await readProgress(run.gateway.installation.database, run.seeded.organizationId, study.studyInstanceUid);
+    const isDelivery = next.step.startsWith('delivered');
+    // Destinations are independent: whichever is first is shown first.
+    for (const milestone of isDelivery ? [...open] : [next]) {
+      const detail = progress && milestone.reached(progress);
+      if (progress === undefined || detail === undefined) continue;
+      screen.done(milestone.step, detail);
+      for (const note of milestone.notes?.(progress) ?? []) screen.note(note);
+      open.splice(open.indexOf(milestone), 1);
+    }
+    if (open[0] !== next) continue;
+    await pause(run, next.step, progress);
+  }
+  const report = reportInEmr(hospital.emr, study.studyInstanceUid);
+  if (report === undefined) throw new DemoError('delivered to EMR', 'the gateway says so, but the EMR has no DiagnosticReport of this study');
+  screen.note(`the EMR has DiagnosticReport/${report.id}, ${String(report['status'])}`);
+}
+
+async function pause(run: Run, step: string, progress: StudyProgress | undefined): Promise<void> {
+  const reason = progress && hopeless(progress);
+  if (reason !== undefined) throw new DemoError(step, reason);
+  if (Date.now() > run.deadline) throw new DemoError(step, `did not come in time${progress === undefined ? ': no row knows the study' : `; last seen: ${waitingFor(progress) || 'nothing in the way'}`}`);
+  if (run.interrupted.happened()) throw new Error('interrupted');
+  run.screen.waiting(step, waitingFor(progress));
+  await Promise.race([sleep(pollMilliseconds), run.interrupted.promise]);
+}
+
+/** The report whose ImagingStudy, or whose own content, names the study. */
+function reportInEmr(emr: Emr, studyInstanceUid: string): ReturnType<Emr['list']>[number] | undefined {
+  const names = (resource: unknown): boolean => JSON.stringify(resource).includes(studyInstanceUid);
+  const studies = new Set(emr.list('ImagingStudy').filter(names).map((study) => `ImagingStudy/${study.id}`));
+  return emr.list('DiagnosticReport').findLast((report) => names(report) || [...studies].some((reference) => JSON.stringify(report['imagingStudy'] ?? []).includes(`"${reference}"`)));
+}
+
+function whereToLook({ screen, gateway, seeded }: Run): void {
+  const base = `http://127.0.0.1:${gateway.ports.http}`;
+  screen.heading('Where to look');
+  if (gateway.ports.http !== undefined) screen.text(`  status page   ${base}/\n  API           ${base}/api/docs`);
+  screen.text(`  sign in       ${seeded.adminEmail}, ${seeded.adminPassword === undefined ? 'with the password that you have set' : `password ${seeded.adminPassword}`}`);
+  screen.text('  exchanges     npx medscan exchange list');
+}
+
+/** ERR-8 or MSA-3 of an acknowledgment: the reason in words. */
+function answerText(acknowledgment: string): string {
+  const segments = acknowledgment.split('\r').map((line) => line.split('|'));
+  const error = segments.find(([name]) => name === 'ERR'), acknowledged = segments.find(([name]) => name === 'MSA');
+  return error?.[8] || error?.[7] || acknowledged?.[3] || 'no reason given';
+}
+
+interface Interruption { readonly promise: Promise<void>; happened(): boolean; release(): void }
+
+function interruption(signal: AbortSignal | undefined): Interruption {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let happened = false;
+  const interrupt = (): void => { happened = true; resolve(); };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  signal?.addEventListener('abort', interrupt, { once: true });
+  return {
+    promise, happened: () => happened,
+    release: () => { process.off('SIGINT', interrupt).off('SIGTERM', interrupt); signal?.removeEventListener('abort', interrupt); },
+  };
+}
