@@ -12,12 +12,12 @@ export function mapSettings(config: Hl7v2Config): MapSettings {
 export function patientRow({ rows }: MappedRows): PatientRow {
   const names = foldNames(list(rows['patients']));
   const address = elements(rows['patients.address']);
-  const telecom = elements(rows['patients.telecom']);
+  const telecom = elements(list(rows['patients.telecom']).filter((row) => 'value' in row).map((row) => (row['value'] === null ? {} : row)));
   const deceased = names['deceased_at'] && names['deceased'] === undefined ? { deceased: true } : {};
   return {
     ...names, ...deceased,
     ...(address === undefined ? {} : { address: address as PostalAddress[] | null }),
-    ...(telecom === undefined ? {} : { telecom: (telecom?.filter((row) => row['value']) ?? null) as Telecom[] | null }),
+    ...(telecom === undefined ? {} : { telecom: telecom as unknown as Telecom[] | null }),
     identifiers: identifiers(rows['patient_identifiers']),
   };
 }

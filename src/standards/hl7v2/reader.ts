@@ -6,7 +6,8 @@
  *   '3.2' and 'MRG-1.1' inside each('PID')           field.component of that segment; or a segment of its group
  *   '/PV1-3.1' anywhere                              from the message root
  *
- * each('ORC') yields groups: an ORC and what follows up to the next ORC. A path that stops above a leaf means its first component and
+ * each('ORC') yields groups: an ORC and what follows up to the next ORC. each('PID-3') yields the repetitions of the first PID;
+ * all('AL1-3') the values of every AL1. A path that stops above a leaf means its first component and
  * subcomponent, as a receiver of a later version must read it (ch. 2.8.2). Values are decoded; '""' is null, absent is undefined.
  */
 import type { SourceReader } from '#gateway/normalized.ts';
@@ -80,7 +81,8 @@ class GroupReader implements SourceReader {
   each(text: string): readonly SourceReader[] {
     const path = parsePath(text);
     if (path.field === 0) return this.#groups(text, path.segment);
-    return this.#segments(text, path).flatMap((segment) => this.#repetitions(segment, path));
+    const segment = this.#segments(text, path)[path.occurrence - 1]; // one segment only: a second PID is another patient
+    return segment ? this.#repetitions(segment, path) : [];
   }
 
   unread(): readonly string[] { return this.#marks.unread(); }
