@@ -9,8 +9,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, open, readFile, readlink, realpath, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { chmod, mkdir, open, readFile, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -19,6 +18,7 @@ import type { Log } from '../log.ts';
 import { EmbeddedPostgresError, findBinaries, type PostgresBinaries } from './embedded-binaries.ts';
 import { readOrCreateSecretFile } from './secrets.ts';
 import { giveTo, serverAccount, serverDirectory, type ServerAccount } from './server-account.ts';
+import { choosePort, isServerOn, readPostmasterFile, whileHoldingStartLock } from './server-process.ts';
 
 export { EmbeddedPostgresError } from './embedded-binaries.ts';
 
@@ -109,7 +109,7 @@ async function supervise(cluster: Cluster, first: Lease): Promise<EmbeddedPostgr
 
 /** A session with the server, which is initialised, adopted or started as needed. Of several processes one works and the others wait. */
 async function obtainLease(cluster: Cluster, port?: number): Promise<Lease> {
-  return whileHoldingStartLock(cluster, async () => {
+  return whileHoldingStartLock(cluster.directory, async () => {
     if (!existsSync(cluster.data)) await initialise(cluster);
     const lease = await adopt(cluster) ?? await start(cluster, port);
     await lease.client.query(`CREATE DATABASE ${databaseName}`).catch(unlessCode('42P04'));
@@ -145,9 +145,9 @@ async function initialise(cluster: Cluster): Promise<void> {
 async function adopt(cluster: Cluster): Promise<Lease | undefined> {
   const deadline = Date.now() + startTimeoutMilliseconds;
   while (Date.now() < deadline) {
-    const running = await readPostmasterFile(cluster);
+    const running = await readPostmasterFile(cluster.data);
     if (!running) return undefined;
-    if (!await isOurServer(running.processId, cluster)) {
+    if (!await isServerOn(cluster.data, running.processId)) {
       // Left behind by a crash. PostgreSQL would refuse to start if the number now belongs to another process of the same account.
       await rm(path.join(cluster.data, 'postmaster.pid'), { force: true });
       return undefined;
@@ -160,7 +160,7 @@ async function adopt(cluster: Cluster): Promise<Lease | undefined> {
 }
 
 async function start(cluster: Cluster, fixedPort?: number): Promise<Lease> {
-  const port = fixedPort ?? await choosePort(cluster);
+  const port = fixedPort ?? await choosePort(cluster.directory);
   const logFile = path.join(cluster.directory, 'server.log');
   await truncate(logFile).catch(() => undefined);
   const output = await open(logFile, 'a', 0o600);
@@ -174,7 +174,7 @@ async function start(cluster: Cluster, fixedPort?: number): Promise<Lease> {
   await output.close();
   const deadline = Date.now() + startTimeoutMilliseconds;
   while (ended === undefined && Date.now() < deadline) {
-    const running = await readPostmasterFile(cluster);
+    const running = await readPostmasterFile(cluster.data);
     const lease = running && running.processId === server.pid ? await connect(cluster, running) : undefined;
     if (lease) return lease;
     await delay(20);
@@ -219,67 +219,8 @@ async function release(cluster: Cluster, { client, processId }: Lease): Promise<
   }
   process.kill(processId, 'SIGINT');
   const deadline = Date.now() + 30_000;
-  while (Date.now() < deadline && await isOurServer(processId, cluster)) await delay(20);
-  if (await isOurServer(processId, cluster)) cluster.log.warn({ processId }, 'PostgreSQL is still shutting down');
-}
-
-async function choosePort(cluster: Cluster): Promise<number> {
-  const file = path.join(cluster.directory, 'port');
-  const before = Number(await readFile(file, 'utf8').catch(() => '0'));
-  const port = await freePort(before).catch(() => freePort(0));
-  await writeFile(file, `${port}\n`);
-  return port;
-}
-
-async function freePort(wanted: number): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = createServer().once('error', reject);
-  server.listen(wanted, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-  });
-  return promise;
-}
-
-async function readPostmasterFile(cluster: Cluster): Promise<{ processId: number; port: number } | undefined> {
-  const lines = (await readFile(path.join(cluster.data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
-  const [processId, port] = [Number(lines[0]), Number(lines[3])];
-  return processId && port ? { processId, port } : undefined;
-}
-
-/** Whether this process number is a server on our data directory, and not another program that got the number later. */
-async function isOurServer(processId: number, cluster: Cluster): Promise<boolean> {
-  if (!isAlive(processId)) return false;
-  if (process.platform !== 'linux') return true;
-  const workingDirectory = await readlink(`/proc/${processId}/cwd`).catch((error: NodeJS.ErrnoException) => error.code === 'EACCES' ? undefined : '');
-  return workingDirectory === undefined || workingDirectory === await realpath(cluster.data);
-}
-
-function isAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-/** Held only while starting. A lock whose holder is gone is taken over. */
-async function whileHoldingStartLock<T>(cluster: Cluster, work: () => Promise<T>): Promise<T> {
-  const file = path.join(cluster.directory, 'starting');
-  for (;;) {
-    const taken = await writeFile(file, `${process.pid}`, { flag: 'wx' }).then(() => true, (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-      return false;
-    });
-    if (taken) break;
-    const holder = Number(await readFile(file, 'utf8').catch(() => '0'));
-    const age = Date.now() - (await stat(file).catch(() => undefined) ?? { mtimeMs: Date.now() }).mtimeMs;
-    // An empty file is one that its holder is just writing, unless it stays empty.
-    if (holder ? !isAlive(holder) || age > 2 * startTimeoutMilliseconds : age > 5_000) await rm(file, { force: true });
-    else await delay(50);
-  }
-  return work().finally(() => rm(file, { force: true }));
+  while (Date.now() < deadline && await isServerOn(cluster.data, processId)) await delay(20);
+  if (await isServerOn(cluster.data, processId)) cluster.log.warn({ processId }, 'PostgreSQL is still shutting down');
 }
 
 function url(cluster: Cluster, port: number, database: string): string {

@@ -9,7 +9,7 @@ import path from 'node:path';
 export const parts = {
   main: ['cli', 'simulator', 'api', 'pipeline', 'gateway', 'queue', 'rows', 'storage', 'ai', 'mapping', 'standards', 'contract', 'domain'],
   cli: ['main', 'simulator', 'api', 'pipeline', 'gateway', 'queue', 'rows', 'storage', 'ai', 'mapping', 'standards', 'contract', 'domain'],
-  simulator: ['main', 'pipeline', 'gateway', 'queue', 'rows', 'storage', 'ai', 'standards', 'contract', 'domain'],
+  simulator: ['main', 'cli', 'pipeline', 'gateway', 'queue', 'rows', 'storage', 'ai', 'standards', 'contract', 'domain'],
   api: ['pipeline', 'gateway', 'rows', 'contract', 'domain'],
   pipeline: ['gateway', 'mapping', 'queue', 'rows', 'storage', 'ai', 'standards', 'contract', 'domain'],
   gateway: ['rows', 'storage', 'mapping', 'standards', 'contract', 'domain'],
