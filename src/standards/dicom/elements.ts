@@ -43,7 +43,12 @@ export function isLongVr(vr: string): boolean {
   return longVrs.has(vr);
 }
 
+/** By the two bytes of the VR as one number: a dataset has hundreds of them, and no text need be made for each. */
+const vrByCode = new Map([...longVrs, ...shortVrs].map((vr) => [vr.charCodeAt(0) * 256 + vr.charCodeAt(1), vr]));
+
 const undefinedLength = 0xffffffff;
+const noBytes = Buffer.alloc(0);
+const littleEndianDelimiter = Buffer.from('feffdde000000000', 'hex'), bigEndianDelimiter = Buffer.from('fffee0dd00000000', 'hex');
 const mostNesting = 48;
 const mostElements = 250_000;
 const mostWarnings = 50;
@@ -110,7 +115,7 @@ function readElement(reading: Reading, tag: number, end: number, encoding: Encod
   if (head.length === undefinedLength) {
     if (vr === 'OB' || vr === 'OW') { skipFragments(reading, tag, end, encoding); return undefined; }
     const items = readItems(reading, tag, end, inner, depth + 1, true);
-    return { tag, vr: 'SQ', bytes: reading.buffer.subarray(0, 0), littleEndian: isLittleEndian, items };
+    return { tag, vr: 'SQ', bytes: noBytes, littleEndian: isLittleEndian, items };
   }
   const valueEnd = head.valueOffset + head.length;
   const isSequence = vr === 'SQ' || (vr === 'UN' && holdsItem(reading.buffer, head, inner));
@@ -125,7 +130,7 @@ function readElement(reading: Reading, tag: number, end: number, encoding: Encod
       if (valueEnd > end) breakOff(reading, `the bytes end inside ${formatTag(tag)}`);
       else reading.position = valueEnd;
     }
-    return { tag, vr: 'SQ', bytes: reading.buffer.subarray(0, 0), littleEndian: isLittleEndian, items };
+    return { tag, vr: 'SQ', bytes: noBytes, littleEndian: isLittleEndian, items };
   }
   reading.position = valueEnd;
   return { tag, vr, bytes: reading.buffer.subarray(head.valueOffset, valueEnd), littleEndian: isLittleEndian };
@@ -152,8 +157,7 @@ function readItems(reading: Reading, tag: number, end: number, encoding: Encodin
     if (itemTag === tags.sequenceDelimitation) { reading.position += 8; return items; }
     if (itemTag === tags.itemDelimitation) { reading.position += 8; continue; }
     if (itemTag !== tags.item) {
-      if (toDelimiter) breakOff(reading, `the sequence ${formatTag(tag)} holds something that is not an item`);
-      else { warn(reading, `the sequence ${formatTag(tag)} holds something that is not an item`); reading.position = end; }
+      skipToEndOfSequence(reading, tag, end, encoding, toDelimiter);
       return items;
     }
     reading.position += 8;
@@ -162,6 +166,15 @@ function readItems(reading: Reading, tag: number, end: number, encoding: Encodin
   }
   if (toDelimiter && !reading.broken && end === reading.buffer.length) breakOff(reading, `the bytes end inside ${formatTag(tag)}`);
   return items;
+}
+
+/** Something that is not an item: what follows the sequence can still be read when its end can be found. */
+function skipToEndOfSequence(reading: Reading, tag: number, end: number, { littleEndian }: Encoding, toDelimiter: boolean): void {
+  const text = `the sequence ${formatTag(tag)} holds something that is not an item`;
+  const delimiter = toDelimiter ? reading.buffer.indexOf(littleEndian ? littleEndianDelimiter : bigEndianDelimiter, reading.position) : end;
+  if (delimiter === -1 || delimiter > end) return breakOff(reading, text);
+  warn(reading, text);
+  reading.position = toDelimiter ? delimiter + 8 : end;
 }
 
 function readItem(reading: Reading, tag: number, length: number, end: number, encoding: Encoding, depth: number): Dataset {
@@ -195,10 +208,10 @@ function skipFragments(reading: Reading, tag: number, end: number, { littleEndia
 function readHead(reading: Reading, tag: number, end: number, { explicitVr, littleEndian }: Encoding): ElementHead | undefined {
   const { buffer, position } = reading;
   if (!explicitVr) return { tag, vr: vrOf(tag) ?? 'UN', valueOffset: position + 8, length: u32(buffer, position + 4, littleEndian) };
-  const vr = buffer.toString('latin1', position + 4, position + 6);
-  if (shortVrs.has(vr)) return { tag, vr, valueOffset: position + 8, length: u16(buffer, position + 6, littleEndian) };
-  if (longVrs.has(vr) && end - position < 12) { breakOff(reading, `the bytes end inside the head of ${formatTag(tag)}`); return undefined; }
-  if (longVrs.has(vr)) return { tag, vr, valueOffset: position + 12, length: u32(buffer, position + 8, littleEndian) };
+  const vr = vrByCode.get(buffer.readUInt16BE(position + 4));
+  if (vr !== undefined && !longVrs.has(vr)) return { tag, vr, valueOffset: position + 8, length: u16(buffer, position + 6, littleEndian) };
+  if (vr !== undefined && end - position < 12) { breakOff(reading, `the bytes end inside the head of ${formatTag(tag)}`); return undefined; }
+  if (vr !== undefined) return { tag, vr, valueOffset: position + 12, length: u32(buffer, position + 8, littleEndian) };
   const head = headOfUnknownVr(buffer, position, tag, end, littleEndian);
   if (head === undefined) breakOff(reading, `${formatTag(tag)} has no VR that could be read`);
   else warn(reading, `${formatTag(tag)} has no known VR`);

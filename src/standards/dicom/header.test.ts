@@ -60,6 +60,11 @@ test('odd lengths, an unknown VR, a blank VR and an element in Implicit VR do no
   expect(listed(hex('08000500 4353 0200 4120', '08005000 2020 0200 4142', '10001000 504e 0200 4120'), explicitVrLittleEndian)).toEqual(['(0008,0005)', '(0008,0050)', '(0010,0010)']);
   expect(listed(hex('08000500 4353 0200 4120', '08005000 02000000 4142', '10001000 504e 0200 4120'), explicitVrLittleEndian)).toEqual(['(0008,0005)', '(0008,0050)', '(0010,0010)']);
 });
+test('a sequence that holds no items is passed over, with a warning, to its end', () => {
+  const bytes = hex('08004011 5351 0000 ffffffff', '08005511 5549 0400 312e3200', 'feffdde0 00000000', '08004111 5351 0000 08000000 0102030405060708', '10001000 504e 0200 4120');
+  expect(listed(bytes, explicitVrLittleEndian)).toEqual(['(0008,1140)', '(0008,1141)', '(0010,0010)']);
+  expect(readHeader(bytes, explicitVrLittleEndian).warnings.filter((warning) => warning.includes('not an item'))).toHaveLength(2);
+});
 test('Explicit VR Big Endian', () => {
   const bytes = hex('00080018 5549 0004 312e3200', '00081140 5351 0000 00000014', 'fffee000 0000000c', '00081155 5549 0004 312e3300', '00280010 5553 0002 0200');
   expect(listed(bytes, explicitVrBigEndian)).toEqual(['(0008,0018)', '(0008,1140)', '(0028,0010)']);

@@ -65,7 +65,7 @@ function readerOf(level: Level, facts: Facts, touched: Touched): SourceReader {
         return element.items.map((dataset) => readerOf(levelOf(dataset, item), facts, touched));
       });
     },
-    unread: () => unreadOf(level, '', touched, []),
+    unread: () => unreadOf(level, '', touched, new Set()),
   };
 }
 
@@ -134,14 +134,14 @@ function partOf(text: string): Part | undefined {
   return /^[1-5]$/.test(text) ? Number(text) as 1 | 2 | 3 | 4 | 5 : undefined;
 }
 
-/** Elements with a value that nobody asked for, in tag order; a sequence that was entered is listed by what remains in it. */
-function unreadOf({ dataset }: Pick<Level, 'dataset'>, prefix: string, touched: Touched, found: string[]): readonly string[] {
+/** Elements with a value that nobody asked for, in tag order; a sequence that was entered is listed by what remains in its items. */
+function unreadOf({ dataset }: Pick<Level, 'dataset'>, prefix: string, touched: Touched, found: Set<string>): readonly string[] {
   for (const element of dataset.values()) {
-    if (found.length >= mostUnread) break;
-    const path = prefix + formatTag(element.tag);
-    if (touched.has(element)) {
-      for (const item of element.items ?? []) unreadOf({ dataset: item }, `${path}>`, touched, found);
-    } else if ((element.bytes.length > 0 || (element.items?.length ?? 0) > 0) && !found.includes(path)) found.push(path);
+    if (found.size >= mostUnread) break;
+    const holdsValue = element.bytes.length > 0 || (element.items !== undefined && element.items.length > 0);
+    if (!holdsValue) continue;
+    if (!touched.has(element)) found.add(prefix + formatTag(element.tag));
+    else for (const item of element.items ?? []) unreadOf({ dataset: item }, `${prefix}${formatTag(element.tag)}>`, touched, found);
   }
-  return found;
+  return prefix === '' ? [...found] : [];
 }

@@ -6,8 +6,11 @@ export const tags = {
 } as const;
 
 export function formatTag(tag: number): string {
-  const hex = (tag >>> 0).toString(16).padStart(8, '0');
-  return `(${hex.slice(0, 4)},${hex.slice(4)})`;
+  return `(${hex4(tag >>> 16)},${hex4(tag & 0xffff)})`;
+}
+
+function hex4(number: number): string {
+  return (0x10000 + number).toString(16).slice(1);
 }
 
 /** '(0010,0010)', '0010,0010' and '00100010' in either case; undefined for anything else. */
