@@ -2,7 +2,8 @@ import { verification } from './association.ts';
 import { Status } from './status.ts';
 import type { CommandSet } from './upper-layer/command-set.ts';
 import { encodeResponse } from './upper-layer/command-set.ts';
-import type { AssociationAcceptor, MessageReceiver } from './upper-layer/acceptor.ts';
+import type { AssociationAcceptor } from './upper-layer/acceptor.ts';
+import type { MessageReceiver } from './upper-layer/message-assembler.ts';
 import type { NegotiatedContext } from './upper-layer/pdu.ts';
 import { encodeCommandPdu } from './upper-layer/pdu.ts';
 

@@ -10,7 +10,8 @@
 import type { Socket } from 'node:net';
 import { finished } from 'node:stream';
 import type { CommandSet } from './command-set.ts';
-import { decodeCommandSet, InvalidCommandSet } from './command-set.ts';
+import type { MessageReceiver } from './message-assembler.ts';
+import { MessageAssembler } from './message-assembler.ts';
 import type { AssociateRequest, Implementation, NegotiatedContext, Rejection } from './pdu.ts';
 import {
   AbortReason, AbortSource, ContextResult, decodeAssociateRequest, encodeAbort, encodeAssociateAccept, encodeAssociateReject, encodeReleaseResponse, InvalidPdu, PduType,
@@ -20,15 +21,6 @@ import { PduReader } from './pdu-reader.ts';
 import type { Action, Event, State } from './state-machine.ts';
 import { transition } from './state-machine.ts';
 
-/** Takes one DIMSE message's data set. Exactly one of `end` and `abort` is called, once. */
-export interface MessageReceiver {
-  /** Keeps a reference to the bytes. A returned promise asks the sender to wait. Throwing aborts the association. */
-  write(bytes: Buffer): void | Promise<void>;
-  /** All data is here (or the message has none): resolves after the response was written. */
-  end(): Promise<void>;
-  /** The association ended before the message did. */
-  abort(): Promise<void>;
-}
 export type AssociateResponse =
   | { readonly kind: 'accept'; readonly contexts: readonly NegotiatedContext[] }
   /** `answered` is told whether the operating system took the A-ASSOCIATE-RJ. */
@@ -54,8 +46,6 @@ const eventOfPdu: Readonly<Record<number, Event>> = {
   [PduType.pDataTf]: 'P-DATA-TF PDU', [PduType.releaseRq]: 'A-RELEASE-RQ PDU', [PduType.releaseRp]: 'A-RELEASE-RP PDU', [PduType.abort]: 'A-ABORT PDU',
 };
 
-interface Message { readonly context: NegotiatedContext; command: Buffer[]; commandByteLength: number; receiver: MessageReceiver | undefined }
-
 export class AssociationAcceptor {
   /** Resolves when the socket is closed and nothing of a message is left running. */
   readonly closed: Promise<void>;
@@ -64,11 +54,8 @@ export class AssociationAcceptor {
   readonly #implementation: Implementation;
   readonly #user: UpperLayerUser;
   readonly #reader: PduReader;
+  readonly #messages: MessageAssembler;
   #state: State = 'Sta1';
-  #accepted = new Map<number, NegotiatedContext>();
-  #message: Message | undefined;
-  #pdvIsCommand = false;
-  #pdvIsLast = false;
   /** Our own work that the peer waits for: backpressure of the receiver, or the answer. Reasons to pause, and not to call the peer idle. */
   #working = 0;
   #pauses = 0;
@@ -85,9 +72,14 @@ export class AssociationAcceptor {
     this.#reader = new PduReader({
       header: (type, byteLength) => { this.#header(type, byteLength); },
       pdu: (type, bytes) => { this.#pdu(type, bytes); },
-      pdv: (contextId, isCommand, isLast) => { this.#pdv(contextId, isCommand, isLast); },
-      fragment: (bytes) => { this.#fragment(bytes); },
-      endOfPdv: () => { this.#endOfPdv(); },
+      pdv: (contextId, isCommand, isLast) => { this.#messages.pdv(contextId, isCommand, isLast); },
+      fragment: (bytes) => { this.#messages.fragment(bytes); },
+      endOfPdv: () => { this.#messages.endOfPdv(); },
+    });
+    this.#messages = new MessageAssembler(this.#limits.commandSetByteLength, {
+      begin: (command, context) => this.#user.message(command, context),
+      wait: (until) => { this.#pauseUntil(until); },
+      complete: (receiver) => { this.#complete(receiver); },
     });
     this.#user = options.user(this);
     this.closed = new Promise((resolve) => {
@@ -98,7 +90,7 @@ export class AssociationAcceptor {
     this.#event('transport connection indication');
   }
 
-  get isBusy(): boolean { return this.#message !== undefined || this.#working > 0 || this.#state === 'Sta3'; }
+  get isBusy(): boolean { return this.#messages.isInMessage || this.#working > 0 || this.#state === 'Sta3'; }
 
   /** Writes to the peer; resolves to whether the operating system took the bytes. Never rejects. */
   send(bytes: Buffer): Promise<boolean> {
@@ -172,7 +164,7 @@ export class AssociationAcceptor {
     if (step === undefined || step.action === 'AA-1' || step.action === 'AA-8') {
       throw new InvalidPdu(`${event} is not expected in ${this.#state}`, AbortReason.unexpectedPdu);
     }
-    if (type === PduType.releaseRq && this.#message) throw new InvalidPdu('A-RELEASE-RQ inside a message', AbortReason.unexpectedPdu);
+    if (type === PduType.releaseRq && this.#messages.isInMessage) throw new InvalidPdu('A-RELEASE-RQ inside a message', AbortReason.unexpectedPdu);
   }
 
   #pdu(type: number, bytes: Buffer): void {
@@ -206,52 +198,13 @@ export class AssociationAcceptor {
       const { answered } = response;
       if (answered) finished(this.#socket, { readable: false }, (error) => { answered(!error); });
     } else {
-      for (const context of response.contexts) if (context.result === ContextResult.acceptance) this.#accepted.set(context.id, context);
+      for (const context of response.contexts) if (context.result === ContextResult.acceptance) this.#messages.accept(context);
       this.#event('A-ASSOCIATE response accept', encodeAssociateAccept(request, response.contexts, this.#limits.maximumLength, this.#implementation));
     }
     this.#goOn();
   }
 
-  #pdv(contextId: number, isCommand: boolean, isLast: boolean): void {
-    const context = this.#accepted.get(contextId);
-    if (!context) throw new InvalidPdu(`P-DATA on presentation context ${contextId}, which was not accepted`);
-    if (this.#message && this.#message.context !== context) throw new InvalidPdu('a message changes its presentation context');
-    if (isCommand === (this.#message?.receiver !== undefined)) throw new InvalidPdu(isCommand ? 'a command inside a data set' : 'a data set without a command', AbortReason.unexpectedPduParameter);
-    this.#message ??= { context, command: [], commandByteLength: 0, receiver: undefined };
-    this.#pdvIsCommand = isCommand;
-    this.#pdvIsLast = isLast;
-  }
-
-  #fragment(bytes: Buffer): void {
-    const message = this.#message;
-    if (!message || this.#state !== 'Sta6') return;
-    if (this.#pdvIsCommand) {
-      message.commandByteLength += bytes.length;
-      if (message.commandByteLength > this.#limits.commandSetByteLength) throw new InvalidPdu(`command set of more than ${this.#limits.commandSetByteLength} bytes`);
-      message.command.push(bytes);
-      return;
-    }
-    const wait = message.receiver?.write(bytes);
-    if (wait) this.#pauseUntil(wait);
-  }
-
-  #endOfPdv(): void {
-    const message = this.#message;
-    if (!message || !this.#pdvIsLast) return;
-    if (message.receiver) { this.#complete(message.receiver); return; }
-    let command: CommandSet;
-    try {
-      command = decodeCommandSet(Buffer.concat(message.command));
-    } catch (error) {
-      throw error instanceof InvalidCommandSet ? new InvalidPdu(error.message) : error;
-    }
-    message.command = [];
-    message.receiver = this.#user.message(command, message.context);
-    if (!command.hasDataSet) this.#complete(message.receiver);
-  }
-
   #complete(receiver: MessageReceiver): void {
-    this.#message = undefined;
     this.#reader.hold();
     this.#working++;
     this.#unfinished = receiver.end().then(() => {
@@ -314,8 +267,7 @@ export class AssociationAcceptor {
   }
 
   #abandonMessage(): Promise<void> {
-    const receiver = this.#message?.receiver;
-    this.#message = undefined;
+    const receiver = this.#messages.abandon();
     if (receiver) this.#unfinished = Promise.all([this.#unfinished, receiver.abort().catch(() => { /* reported by the store */ })]).then(() => undefined);
     return this.#unfinished;
   }
