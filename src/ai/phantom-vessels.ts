@@ -4,13 +4,12 @@ import type { Random } from './random.ts';
 
 export interface Capsule { readonly from: Point; readonly to: Point; readonly radius: number; readonly hounsfield: number }
 
-const TREES_PER_LUNG = 7;
 const VESSEL_HOUNSFIELD = 20;
 
-export function phantomVessels(height: number, random: Random, depth: (point: Point) => number): Capsule[] {
+export function phantomVessels(height: number, treesPerLung: number, random: Random, depth: (point: Point) => number): Capsule[] {
   const capsules: Capsule[] = [];
   for (const side of [-1, 1]) {
-    for (let tree = 0; tree < TREES_PER_LUNG; tree += 1) {
+    for (let tree = 0; tree < treesPerLung; tree += 1) {
       const start: Point = [side * random.between(8, 14), random.between(-25, 30), random.between(0, height)];
       const heading: Point = [side, random.between(-0.8, 0.8), random.between(-0.8, 0.8)];
       grow(capsules, start, heading, random.between(2.4, 4), random, depth);

@@ -18,6 +18,8 @@ export interface PhantomRequest {
   readonly pixelSpacingMillimetres?: number;
   readonly sliceSpacingMillimetres?: number;
   readonly noiseHounsfield?: number;
+  /** 7 by default; 0 leaves the lungs empty but for the lesions. */
+  readonly vesselTreesPerLung?: number;
 }
 export interface LesionRequest {
   readonly diameterMillimetres: number;
@@ -60,7 +62,7 @@ export function generatePhantom(request: PhantomRequest): Phantom {
   const sliceSpacing = request.sliceSpacingMillimetres ?? 2.5;
   const height = (request.slices - 1) * sliceSpacing;
   const lesions = placeLesions(request.lesions, height, random);
-  const vessels = phantomVessels(height, random, lungDepth);
+  const vessels = phantomVessels(height, request.vesselTreesPerLung ?? 7, random, lungDepth);
   const origin: Point = [-(request.columns - 1) / 2 * spacing, -(request.rows - 1) / 2 * spacing, 0];
   const plane = { rows: request.rows, columns: request.columns, spacing, origin };
   const slices: Int16Array<ArrayBuffer>[] = [];

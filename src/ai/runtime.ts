@@ -82,7 +82,9 @@ async function findingsOf(series: readonly (readonly AiInstance[])[], config: Ai
     if (chosen.length < series.length) warnings.push(`${series.length - chosen.length} further series were not analysed (limit ${input.maximumSeries}).`);
     const results: AiFinding[][] = [];
     for (const each of chosen) {
-      const { stack, warnings: reasons } = usableStack(await read(each), input);
+      const frames = await read(each);
+      if (frames.length === 0) continue;
+      const { stack, warnings: reasons } = usableStack(frames, input);
       warnings.push(...reasons);
       if (stack !== undefined) results.push(await analyzeVolume(stack, input, output, config, ask, signal));
     }

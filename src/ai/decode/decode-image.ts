@@ -4,11 +4,12 @@ import { decompress, isCompressed } from './compressed.ts';
 import type { DecodedFrame, DecodedImage } from './decoded-image.ts';
 import { encapsulatedFrames } from './fragments.ts';
 import { greyValues } from './grey-values.ts';
-import { BIG_ENDIAN, DEFLATED, IMPLICIT, frameAttributes, readImageHeader, type DecodeLimits, type ImageHeader } from './image-header.ts';
+import { BIG_ENDIAN, DEFLATED, IMPLICIT, PIXEL_DATA, frameAttributes, readImageHeader, type DecodeLimits, type ImageHeader } from './image-header.ts';
 import { decodeRle } from './rle.ts';
 import { nativeFrameBytes, storedValues, type Cells, type StoredValues } from './stored-values.ts';
 
 const EXPLICIT = '1.2.840.10008.1.2.1';
+const UNDEFINED_LENGTH = 0xffffffff;
 const RLE = '1.2.840.10008.1.2.5';
 const NATIVE = new Set([IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED]);
 
@@ -33,8 +34,9 @@ async function* frameValues(header: ImageHeader, transferSyntaxUid: string): Asy
     yield* nativeFrames(header);
     return;
   }
-  const element = header.dataset.elements['x7fe00010'];
+  const element = header.dataset.elements[PIXEL_DATA];
   if (element === undefined) throw new AiError('input', '(7FE0,0010) Pixel Data is missing.');
+  if (element.length !== UNDEFINED_LENGTH) throw new AiError('input', `(7FE0,0010) Pixel Data is not encapsulated although transfer syntax ${transferSyntaxUid} needs it (PS3.5 A.4).`);
   const pixels = header.rows * header.columns;
   for (const frame of encapsulatedFrames(header.dataset, element, header.numberOfFrames)) {
     yield storedValues(transferSyntaxUid === RLE ? rleCells(frame, header, pixels) : await compressedCells(frame, header, transferSyntaxUid), pixels);
@@ -53,10 +55,10 @@ async function compressedCells(frame: Uint8Array, header: ImageHeader, transferS
 
 function* nativeFrames(header: ImageHeader): Generator<StoredValues> {
   const elements = header.dataset.elements;
-  const element = elements['x7fe00010'] ?? elements['x7fe00008'] ?? elements['x7fe00009'];
+  const element = elements[PIXEL_DATA] ?? elements['x7fe00008'] ?? elements['x7fe00009'];
   if (element === undefined) throw new AiError('input', 'There is no Pixel Data, Float Pixel Data or Double Float Pixel Data in the dataset.');
-  if (element.encapsulatedPixelData === true) throw new AiError('input', 'Pixel Data is encapsulated although the transfer syntax is a native one.');
-  const cells = { ...layout(header), bigEndian: header.bigEndian, words: element.vr !== 'OB', float: element.tag !== 'x7fe00010' };
+  if (element.length === UNDEFINED_LENGTH) throw new AiError('input', 'Pixel Data is encapsulated although the transfer syntax is a native one.');
+  const cells = { ...layout(header), bigEndian: header.bigEndian, words: element.vr !== 'OB', float: element.tag !== PIXEL_DATA };
   const pixels = header.rows * header.columns;
   const frameBytes = nativeFrameBytes(pixels, cells);
   const end = Math.min(element.dataOffset + element.length, header.dataset.byteArray.length);

@@ -31,6 +31,7 @@ export class DecoderPool {
     throwIfAborted(options.signal);
     await this.#slot(options.signal);
     try {
+      throwIfAborted(options.signal);
       if (this.#closed) throw new AiError('unavailable', 'The decoder is closed.');
       const worker = this.#idle.pop() ?? this.#start();
       const answer = await this.#ask(worker, request, options);

@@ -8,21 +8,40 @@ import { AiError } from '../ai-error.ts';
 interface Fragment { readonly offset: number; readonly bytes: Uint8Array }
 
 export function encapsulatedFrames(dataset: DataSet, element: Element, numberOfFrames: number): Uint8Array[] {
-  const fragments = (element.fragments ?? []).map((each) => ({ offset: each.offset, bytes: dataset.byteArray.subarray(each.position, each.position + each.length) as Uint8Array }));
-  if (fragments.length === 0) throw new AiError('input', '(7FE0,0010) Pixel Data holds no fragment.');
+  const [table, ...fragments] = readItems(dataset.byteArray as Uint8Array, element.dataOffset);
+  if (table === undefined || fragments.length === 0) throw new AiError('input', '(7FE0,0010) Pixel Data holds no fragment.');
   if (numberOfFrames === 1) return [join(fragments)];
   if (fragments.length === numberOfFrames) return fragments.map((each) => each.bytes);
-  const starts = extendedOffsets(dataset) ?? element.basicOffsetTable ?? [];
-  const groups = starts.length === numberOfFrames ? groupAt(fragments, new Set(starts)) : groupAt(fragments, new Set(fragments.filter(startsImage).map((each) => each.offset)));
+  const starts = extendedOffsets(dataset) ?? basicOffsets(table.bytes);
+  const groups = groupAt(fragments, new Set(starts.length === numberOfFrames ? starts : fragments.filter(startsImage).map((each) => each.offset)));
   if (groups.length !== numberOfFrames) throw new AiError('input', `(7FE0,0010) Pixel Data has ${fragments.length} fragments that do not divide into (0028,0008) Number of Frames ${numberOfFrames}.`);
   return groups.map(join);
+}
+
+/** All items up to the delimiter; offsets count from the first item after the Basic Offset Table. A cut last item ends with the file. */
+function readItems(bytes: Uint8Array, start: number): Fragment[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const items: Fragment[] = [];
+  let origin = start;
+  for (let at = start; at + 8 <= bytes.length && view.getUint32(at, true) === 0xe000fffe; ) {
+    const length = view.getUint32(at + 4, true);
+    items.push({ offset: at - origin, bytes: bytes.subarray(at + 8, Math.min(bytes.length, at + 8 + length)) });
+    at += 8 + length;
+    if (items.length === 1) origin = at;
+  }
+  return items;
+}
+
+function basicOffsets(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: Math.floor(bytes.length / 4) }, (_, index) => view.getUint32(index * 4, true));
 }
 
 function extendedOffsets(dataset: DataSet): number[] | undefined {
   const element = dataset.elements['x7fe00001'];
   if (element === undefined || element.length === 0) return undefined;
   const view = new DataView(dataset.byteArray.buffer, dataset.byteArray.byteOffset + element.dataOffset, element.length);
-  return Array.from({ length: element.length / 8 }, (_, index) => Number(view.getBigUint64(index * 8, true)));
+  return Array.from({ length: Math.floor(element.length / 8) }, (_, index) => Number(view.getBigUint64(index * 8, true)));
 }
 
 function groupAt(fragments: readonly Fragment[], starts: ReadonlySet<number>): Fragment[][] {

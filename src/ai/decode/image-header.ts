@@ -10,6 +10,7 @@ import type { Vector } from './decoded-image.ts';
 export const BIG_ENDIAN = '1.2.840.10008.1.2.2';
 export const DEFLATED = '1.2.840.10008.1.2.1.99';
 export const IMPLICIT = '1.2.840.10008.1.2';
+export const PIXEL_DATA = 'x7fe00010';
 
 /** The library exports the class; its type declarations know only the interface. */
 const DataSetOf = (dicomParser as unknown as { DataSet: new (parser: unknown, bytes: Uint8Array, elements: object) => DataSet }).DataSet;
@@ -60,17 +61,25 @@ function check(header: ImageHeader, limits: DecodeLimits): void {
 }
 
 function parseDataset(bytes: Uint8Array, transferSyntaxUid: string): DataSet {
-  const parser = transferSyntaxUid === BIG_ENDIAN ? dicomParser.bigEndianByteArrayParser : dicomParser.littleEndianByteArrayParser;
+  const implicit = !startsWithVr(bytes);
+  const parser = transferSyntaxUid === BIG_ENDIAN && !implicit ? dicomParser.bigEndianByteArrayParser : dicomParser.littleEndianByteArrayParser;
+  if (bytes.length === 0) throw new AiError('input', 'The file ends before its dataset.');
   const stream = new dicomParser.ByteStream(parser, bytes, 0);
   const dataset = new DataSetOf(parser, bytes, {});
   try {
-    if (transferSyntaxUid === IMPLICIT) dicomParser.parseDicomDataSetImplicit(dataset, stream, bytes.length);
-    else dicomParser.parseDicomDataSetExplicit(dataset, stream, bytes.length);
+    // Up to Pixel Data, whose items are walked here and not by the parser.
+    if (implicit) dicomParser.parseDicomDataSetImplicit(dataset, stream, bytes.length, { untilTag: PIXEL_DATA });
+    else dicomParser.parseDicomDataSetExplicit(dataset, stream, bytes.length, { untilTag: PIXEL_DATA });
   } catch (error) {
-    // The parser throws strings. What came before the damage may be all we need: pixel data is checked by length later.
-    if (dataset.elements['x7fe00010'] === undefined) throw new AiError('input', `The dataset cannot be parsed as transfer syntax ${transferSyntaxUid}: ${parserText(error)}.`);
+    // The parser throws strings.
+    if (dataset.elements[PIXEL_DATA] === undefined) throw new AiError('input', `The dataset cannot be parsed as transfer syntax ${transferSyntaxUid}: ${parserText(error)}.`);
   }
   return dataset;
+}
+
+/** Files exist whose dataset is implicit although the transfer syntax says explicit, and the reverse: the first element's two letters decide. */
+function startsWithVr(bytes: Uint8Array): boolean {
+  return [bytes[4], bytes[5]].every((letter) => letter !== undefined && letter >= 0x41 && letter <= 0x5a);
 }
 
 const parserText = (error: unknown): string => (typeof error === 'string' ? error : error instanceof Error ? error.message : 'unknown damage').slice(0, 200);

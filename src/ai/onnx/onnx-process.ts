@@ -1,6 +1,6 @@
 /** The parent's side of the ONNX process: starts it when needed, gives it one call at a time, ends it when a call runs over or is given up. */
 import { fork, type ChildProcess } from 'node:child_process';
-import { AiError, abortedError, orAborted } from '../ai-error.ts';
+import { AiError, abortedError, orAborted, throwIfAborted } from '../ai-error.ts';
 import type { AiLog } from '../analysis.ts';
 import type { InferenceCall, Tensor } from '../tensor.ts';
 
@@ -38,6 +38,7 @@ export class OnnxProcess {
     this.#last = before.then(() => promise);
     try {
       await orAborted(before, call.signal);
+      throwIfAborted(call.signal);
       if (this.#closed) throw new AiError('unavailable', 'The AI runtime is closed.');
       return await this.#ask(model, call);
     } finally {
