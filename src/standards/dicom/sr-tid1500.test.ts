@@ -56,7 +56,7 @@ test('code systems: SNOMED CT, DICOM and RadLex by designator, long codes and fo
   const groups = '(0040,a730)>(0040,a730)>(0040,a730)>(0040,a168)';
   expect(reader.all(`${groups}>(0008,0102)`)).toEqual(expect.arrayContaining(['SCT', 'RADLEX', '99MEDSCAN']));
   expect(reader.all(`${groups}>(0008,0119)`)).toEqual(['a-code-of-more-than-16-characters']);
-  expect(reader.first('(0008,0110)>(0008,0102)')).toBe('99MEDSCAN');
+  expect([reader.all('(0008,0110)>(0008,0102)'), reader.all('(0008,0110)>(0008,0115)')]).toEqual([['99MEDSCAN'], ['Codes of urn:acme:codes']]);
 });
 test('a report without findings, series, models and optional parts is built too', () => {
   const { patient, scan } = sampleReport();

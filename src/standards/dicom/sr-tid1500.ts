@@ -97,13 +97,11 @@ function contentTime({ issuedAt }: ReportDocument, { now, timeZone }: Measuremen
   return localDaTm(Number.isNaN(Date.parse(issuedAt)) ? now.toISOString() : issuedAt, timeZone);
 }
 
-/** Explains our private designator: the code systems that PS3.16 has no designator for. */
+/** Coding Scheme Identification Sequence: which code systems stand behind our private designator, for PS3.16 has none for them. */
 function codingSchemes({ findings, conclusionCodes, scan }: ReportDocument): DatasetElements[] | undefined {
   const coded = [...conclusionCodes, scan.procedureCode, ...findings.flatMap((finding) => [finding.type, finding.bodySite, ...finding.measurements.map((one) => one.type)])];
   const systems = [...new Set(coded.filter((one) => one !== undefined).map((one) => one.system))].filter((system) => designatorOf(system) === privateDesignator).toSorted();
-  return systems.length === 0 ? undefined : systems.map((system) => ({
-    '(0008,0102)': privateDesignator, '(0008,0115)': 'Local code system of the AI platform', ...(/^https?:/.test(system) ? { '(0008,010e)': system } : {}),
-  }));
+  return systems.length === 0 ? undefined : [{ '(0008,0102)': privateDesignator, '(0008,0115)': line(`Codes of ${systems.join(', ')}`, 1024) }];
 }
 
 /** PS3.3 C.17.2. */
