@@ -74,6 +74,9 @@ test('conditional create and update find by identifier; several matches are 412'
   expect((await call('PUT', '/Patient?identifier=urn:oid:1.2|A', patient('A'))).status).toBe(412);
   expect((await call('GET', '/Patient?identifier=A')).body.total).toBe(2);
   expect((await call('GET', '/Patient?shoe-size=44')).status).toBe(400);
+  const tagged = { ...patient('C'), meta: { tag: [{ system: 'urn:t', code: '1' }] } };
+  expect((await call('POST', '/Patient', tagged, { 'if-none-exist': '_tag=urn:t|1' })).status).toBe(201);
+  expect((await call('POST', '/Patient', tagged, { 'if-none-exist': '_tag=urn:t|1' })).status).toBe(200);
   expect((await call('PUT', `/Patient/${created.body.id}`, patient('A'), { 'if-match': 'W/"1"' })).status).toBe(412);
 });
 

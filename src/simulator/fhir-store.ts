@@ -29,7 +29,7 @@ export class FhirStore {
   read(type: string, id: string): StoredVersion | undefined { return this.#tables.get(type)?.get(id)?.at(-1); }
   history(type: string, id: string): readonly StoredVersion[] { return this.#tables.get(type)?.get(id) ?? []; }
 
-  /** identifier=[system|]value, _id, patient/subject=[Patient/]id, status. An unknown parameter is refused rather than ignored. */
+  /** identifier and _tag as tokens, _id, patient/subject=[Patient/]id, status. An unknown parameter is refused rather than ignored. */
   search(type: string, parameters: URLSearchParams): readonly FhirResource[] {
     if (!supportedTypes().includes(type)) fail(404, 'not-supported', type, 'is not on this server');
     return [...parameters].reduce((found, [name, value]) => found.filter(matcher(type, name, value)), this.list(type));
@@ -136,12 +136,15 @@ function matcher(type: string, name: string, value: string): (resource: FhirReso
   if (name === 'status') return (resource) => resource['status'] === value;
   if (name === '_count' || name === '_format' || name === '_sort' || name === '_total') return () => true;
   if (name === 'patient' || name === 'subject') return (resource) => isObject(resource['subject']) && resource['subject']['reference'] === `Patient/${value.replace(/^Patient\//, '')}`;
+  if (name === '_tag') return (resource) => isObject(resource['meta']) && hasToken(resource['meta']['tag'], 'code', value);
   if (name !== 'identifier') return fail(400, 'not-supported', type, `the search parameter '${name}' is not supported`);
-  const [system, code] = value.includes('|') ? [value.slice(0, value.lastIndexOf('|')), value.slice(value.lastIndexOf('|') + 1)] : [undefined, value];
-  return (resource) => identifiersOf(resource).some((identifier) => identifier['value'] === code && (system === undefined || (identifier['system'] ?? '') === system));
+  return (resource) => hasToken(resource['identifier'], 'value', value);
 }
 
-function identifiersOf(resource: FhirResource): readonly Record<string, unknown>[] {
-  const identifier = resource['identifier'];
-  return (Array.isArray(identifier) ? identifier : [identifier]).filter(isObject);
+/** Search by token (R4 search.html#token): 'value', 'system|value', '|value' for one without a system. */
+function hasToken(element: unknown, key: 'value' | 'code', token: string): boolean {
+  const bar = token.lastIndexOf('|');
+  const system = bar < 0 ? undefined : token.slice(0, bar), value = token.slice(bar + 1);
+  return (Array.isArray(element) ? element : [element]).filter(isObject)
+    .some((each) => each[key] === value && (system === undefined || (each['system'] ?? '') === system));
 }
