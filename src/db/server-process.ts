@@ -49,20 +49,33 @@ function isAlive(processId: number): boolean {
   }
 }
 
-/** Held only while starting. A lock whose holder is gone is taken over. */
+/**
+ * Held only while starting. A lock whose holder is gone is taken over; the holder is known by number and start time, because a container
+ * gives the same numbers again after a restart.
+ */
 export async function whileHoldingStartLock<T>(directory: string, work: () => Promise<T>): Promise<T> {
   const file = path.join(directory, 'starting');
+  const own = await nameOf(process.pid);
   for (;;) {
-    const taken = await writeFile(file, `${process.pid}`, { flag: 'wx' }).then(() => true, (error: NodeJS.ErrnoException) => {
+    const taken = await writeFile(file, own, { flag: 'wx' }).then(() => true, (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error;
       return false;
     });
     if (taken) break;
-    const holder = Number(await readFile(file, 'utf8').catch(() => '0'));
+    const holder = await readFile(file, 'utf8').catch(() => '');
     const age = Date.now() - (await stat(file).catch(() => undefined) ?? { mtimeMs: Date.now() }).mtimeMs;
     // An empty file is one that its holder is just writing, unless it stays empty.
-    if (holder ? !isAlive(holder) || age > staleAfterMilliseconds : age > 5_000) await rm(file, { force: true });
+    const stale = holder === '' ? age > 5_000 : age > staleAfterMilliseconds || await nameOf(Number.parseInt(holder, 10)) !== holder;
+    if (stale) await rm(file, { force: true });
     else await delay(50);
   }
   return work().finally(() => rm(file, { force: true }));
+}
+
+/** Number and, on Linux, start time of a process (proc(5), field 22 of stat); the number alone where it is unknown, '' when there is no such process. */
+async function nameOf(processId: number): Promise<string> {
+  if (!isAlive(processId)) return '';
+  if (process.platform !== 'linux') return `${processId}`;
+  const status = await readFile(`/proc/${processId}/stat`, 'utf8').catch(() => '');
+  return `${processId} ${status.slice(status.lastIndexOf(')') + 2).split(' ')[19] ?? ''}`;
 }

@@ -120,6 +120,14 @@ test('recovers from a lock file whose process number now belongs to another prog
   }
 });
 
+test('a start lock left by a process whose number is in use again does not block', async () => {
+  await (await start()).stop();
+  writeFileSync(path.join(home, 'postgres/starting'), `${process.pid} 1`);
+  const server = await start();
+  expect(await query(server.ownerUrl, 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  expect(existsSync(path.join(home, 'postgres/starting'))).toBe(false);
+});
+
 test('an initialisation that was cut off is begun anew, and a stale start lock does not block', async () => {
   const fresh = mkdtempSync(path.join(tmpdir(), 'medscan-embedded-'));
   chmodSync(fresh, 0o755);
