@@ -21,12 +21,12 @@ export function usableStack(frames: readonly LocatedFrame[], input: VolumeInput)
 }
 
 export async function analyzeVolume(stack: Stack, input: VolumeInput, output: PeaksOutput, config: AiModelConfig, ask: Ask, signal: AbortSignal): Promise<AiFinding[]> {
-  const grid = resampleStack(stack, input.spacingMillimetres);
+  const grid = await resampleStack(stack, input.spacingMillimetres);
   const wanted = output.levels.flatMap((level) => [level.score, level.index, level.scale, level.roundness]);
   const candidates: Candidate[] = [];
-  for (const slab of slabs(grid, input)) {
+  for await (const slab of slabs(grid, input)) {
     throwIfAborted(signal);
     candidates.push(...readCandidates(await ask([slab.tensor], wanted), slab, grid, output));
   }
-  return blobFindings(candidates, grid, stack, output, config.severity);
+  return await blobFindings(candidates, grid, stack, output, config.severity);
 }

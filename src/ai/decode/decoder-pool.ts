@@ -55,8 +55,10 @@ export class DecoderPool {
     while (this.#busy >= this.#size) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.push(resolve);
-      signal?.addEventListener('abort', () => resolve(), { once: true });
+      const wake = (): void => resolve();
+      signal?.addEventListener('abort', wake, { once: true });
       await promise;
+      signal?.removeEventListener('abort', wake);
       if (signal?.aborted) {
         const place = this.#waiting.indexOf(resolve);
         // A wake-up that was already spent on us belongs to the next in line.

@@ -9,7 +9,8 @@ import { item, type FrameAttributes, type ImageHeader } from './image-header.ts'
 import type { StoredValues } from './stored-values.ts';
 
 export function greyValues(stored: StoredValues, header: ImageHeader, attributes: FrameAttributes): Samples {
-  const photometric = header.photometricInterpretation.trim();
+  // Cut to the characters a code string may have, for it may be quoted in an error.
+  const photometric = header.photometricInterpretation.replaceAll(/[^A-Z0-9_ ]/g, '?').slice(0, 16).trim();
   if (photometric === 'PALETTE COLOR') return paletteLuminance(stored, header.dataset);
   if (header.samplesPerPixel === 3) return luminance(stored, photometric);
   if (photometric !== 'MONOCHROME1' && photometric !== 'MONOCHROME2') throw new AiError('input', `(0028,0004) Photometric Interpretation ${photometric} with one sample per pixel is not supported.`);

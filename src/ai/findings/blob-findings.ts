@@ -1,4 +1,5 @@
 /** Measured blobs to findings: what is kept, how sure, how severe, where in the images and in the patient. */
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import type { Coded, FindingLocation, Measurement } from '#domain/report-document.ts';
 import type { AiFinding } from '../analysis.ts';
 import type { AiModelConfig, PeaksOutput } from '../model.ts';
@@ -11,10 +12,13 @@ const MEAN_DIAMETER: Coded = { system: 'http://snomed.info/sct', code: '81827009
 const VOLUME: Coded = { system: 'http://snomed.info/sct', code: '118565006', display: 'Volume' };
 const ATTENUATION: Coded = { system: 'http://dicom.nema.org/resources/ontology/DCM', code: '112031', display: 'Attenuation Coefficient' };
 
-export function blobFindings(candidates: readonly Candidate[], grid: Grid, stack: Stack, output: PeaksOutput, severity: AiModelConfig['severity']): AiFinding[] {
-  const blobs = suppressNonMaximum(candidates, grid.spacingMillimetres)
-    .map((candidate) => measureBlob(grid, candidate))
-    .filter((blob) => blob !== undefined && isKept(blob, output)) as MeasuredBlob[];
+export async function blobFindings(candidates: readonly Candidate[], grid: Grid, stack: Stack, output: PeaksOutput, severity: AiModelConfig['severity']): Promise<AiFinding[]> {
+  const blobs: MeasuredBlob[] = [];
+  for (const candidate of suppressNonMaximum(candidates, grid.spacingMillimetres)) {
+    await letOthersRun();
+    const blob = measureBlob(grid, candidate);
+    if (blob !== undefined && isKept(blob, output)) blobs.push(blob);
+  }
   const midline = bodyMiddle(grid);
   return dropDoubles(blobs)
     .map((blob) => finding(blob, grid, stack, output, severity, midline))

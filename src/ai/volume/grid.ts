@@ -1,4 +1,5 @@
 /** A stack resampled to cubes: the one place where pixel spacing and slice distance are dealt with. */
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import type { Samples } from '../decode/decoded-image.ts';
 import type { Stack } from './stack.ts';
 
@@ -9,8 +10,11 @@ export interface Grid {
   readonly values: Float32Array<ArrayBuffer>;
 }
 
-/** Triangle filter: linear interpolation where the grid is finer than the image, weighted mean where it is coarser. */
-export function resampleStack(stack: Stack, spacingMillimetres: number): Grid {
+/**
+ * Triangle filter: linear interpolation where the grid is finer than the image, weighted mean where it is coarser.
+ * A long scan takes seconds, so the event loop gets its turn after each plane.
+ */
+export async function resampleStack(stack: Stack, spacingMillimetres: number): Promise<Grid> {
   const rowTaps = uniformTaps(stack.rows, stack.spacing[0], spacingMillimetres);
   const columnTaps = uniformTaps(stack.columns, stack.spacing[1], spacingMillimetres);
   const planeTaps = taps(stack.slices.map((slice) => slice.depth - stack.slices[0]!.depth), spacingMillimetres);
@@ -18,6 +22,7 @@ export function resampleStack(stack: Stack, spacingMillimetres: number): Grid {
   const values = new Float32Array(planes * rows * columns);
   const resampled = new Map<number, Float32Array>();
   for (const [plane, sources] of planeTaps.entries()) {
+    await letOthersRun();
     for (const known of resampled.keys()) if (known < sources[0]!.source) resampled.delete(known);
     for (const { source, weight } of sources) {
       let image = resampled.get(source);

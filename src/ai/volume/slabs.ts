@@ -1,4 +1,5 @@
 /** The grid cut along its planes into model inputs with margins, so that memory does not grow with the length of the scan. */
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import type { VolumeInput } from '../model.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Grid } from './grid.ts';
@@ -12,7 +13,7 @@ export interface Slab {
   readonly tensor: Tensor;
 }
 
-export function* slabs(grid: Grid, input: VolumeInput): Generator<Slab> {
+export async function* slabs(grid: Grid, input: VolumeInput): AsyncGenerator<Slab> {
   for (let coreStart = 0; coreStart < grid.planes; coreStart += input.slabPlanes) {
     const coreEnd = Math.min(grid.planes, coreStart + input.slabPlanes);
     const start = coreStart - input.marginPlanes;
@@ -20,6 +21,7 @@ export function* slabs(grid: Grid, input: VolumeInput): Generator<Slab> {
     const plane = grid.rows * grid.columns;
     const data = new Float32Array(planes * plane);
     for (let index = 0; index < planes; index += 1) {
+      if (index % 16 === 0) await letOthersRun();
       const source = Math.max(0, Math.min(grid.planes - 1, start + index)) * plane;
       const { low, high } = input.range;
       for (let at = 0; at < plane; at += 1) data[index * plane + at] = (Math.max(low, Math.min(high, grid.values[source + at]!)) - low) * input.scale;
