@@ -51,11 +51,21 @@ function addressScore(allowed: readonly string[], address: string): number | und
   const bare = address.replace(/^::ffff:(?=\d+\.)/i, '');
   if (allowed.includes(bare)) return 2;
   if (isIP(bare) === 0) return undefined;
-  const list = new BlockList();
-  for (const range of allowed) {
-    const [network = '', bits] = range.split('/');
-    if (bits === undefined) list.addAddress(network, isIPv6(network) ? 'ipv6' : 'ipv4');
-    else list.addSubnet(network, Number(bits), isIPv6(network) ? 'ipv6' : 'ipv4');
-  }
+  const list = blockListOf(allowed);
   return list.check(bare, isIPv6(bare) ? 'ipv6' : 'ipv4') ? 1 : undefined;
+}
+
+/** Built once for each set of settings: it is asked for every message. */
+const blockLists = new WeakMap<readonly string[], BlockList>();
+function blockListOf(ranges: readonly string[]): BlockList {
+  const known = blockLists.get(ranges);
+  if (known) return known;
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [network = '', bits] = range.split('/');
+    const family = isIPv6(network) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(network, family); else list.addSubnet(network, Number(bits), family);
+  }
+  blockLists.set(ranges, list);
+  return list;
 }

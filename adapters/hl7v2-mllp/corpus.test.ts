@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { splitFrame } from '#standards/hl7v2/batch.ts';
 import type { Listener } from '#gateway/adapter.ts';
-import { Sender, adt, fakeGateway, startListener } from './fake-gateway.ts';
+import { Sender, adt, fakeGateway, startListener } from './testing/fake-gateway.ts';
 
 const folder = resolve(process.env['MEDSCAN_CORPUS'] ?? '../shared/corpus', 'hl7v2/messages');
 const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.hl7')).toSorted() : [];

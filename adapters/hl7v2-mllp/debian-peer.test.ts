@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { adt, fakeGateway, startListener } from './fake-gateway.ts';
+import { adt, fakeGateway, startListener } from './testing/fake-gateway.ts';
 
 const mllpSend = ((): string | undefined => {
   try { return execFileSync('sh', ['-c', 'command -v mllp_send']).toString().trim(); } catch { return undefined; }

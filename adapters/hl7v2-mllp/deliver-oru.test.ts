@@ -10,7 +10,7 @@ import { parseMessage, parseText } from '#standards/hl7v2/parse.ts';
 import adapter from './adapter.ts';
 import { hl7v2Config } from './config.ts';
 import { deliverOru } from './deliver-oru.ts';
-import { fakeGateway } from './fake-gateway.ts';
+import { fakeGateway } from './testing/fake-gateway.ts';
 import { MllpClient } from './mllp-client.ts';
 import { MllpDecoder, frame } from './mllp.ts';
 import { reportToOru } from './report-to-oru.ts';

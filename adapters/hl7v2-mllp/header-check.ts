@@ -5,7 +5,7 @@ import type { ErrorConditionCode } from '#standards/hl7v2/error-conditions.ts';
 import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
 import { adtInteractions } from './receive-adt.ts';
-import { orderInteractions } from './receive-orm.ts';
+import { maximumOrderGroups, orderGroupCount, orderInteractions } from './receive-orm.ts';
 
 export type HeaderProblem = Refusal & { readonly condition: ErrorConditionCode };
 export const inboundInteractions: readonly string[] = [...adtInteractions, ...orderInteractions];
@@ -30,6 +30,7 @@ export function headerProblem(message: Hl7Message, integration: Integration<Hl7v
 
 function eventProblem(message: Hl7Message, config: Hl7v2Config): HeaderProblem | undefined {
   const interaction = interactionOf(message);
+  if (orderInteractions.includes(interaction) && orderGroupCount(message) > maximumOrderGroups) return { reason: 'invalid', condition: '102', location: 'ORC', text: `The message has more than ${maximumOrderGroups} ORC groups` };
   if (inboundInteractions.includes(interaction) || config.unknown_events === 'accept') return undefined;
   const isKnownType = inboundInteractions.some((known) => known.startsWith(`${message.header(9)}^`));
   return {

@@ -6,8 +6,8 @@ import { afterEach, expect, test } from 'vitest';
 import type { Integration, Listener } from '#gateway/adapter.ts';
 import { parseMessage } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
-import { Sender, adt, fakeGateway, integration, startListener } from './fake-gateway.ts';
-import type { FakeGateway } from './fake-gateway.ts';
+import { Sender, adt, fakeGateway, integration, startListener } from './testing/fake-gateway.ts';
+import type { FakeGateway } from './testing/fake-gateway.ts';
 import type { MllpListenOptions } from './listener.ts';
 import { frame } from './mllp.ts';
 

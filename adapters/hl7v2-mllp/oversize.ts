@@ -7,6 +7,7 @@ import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import { claimingIntegration } from './claim.ts';
 import { nextControlId } from './control-id.ts';
 import type { FrameTooLargeError } from './mllp.ts';
+import { senderName } from './receive-frame.ts';
 import type { Answer, FrameReceiver } from './receive-frame.ts';
 
 export async function answerToOversize(error: FrameTooLargeError, peer: Peer, to: FrameReceiver): Promise<readonly Answer[]> {
@@ -16,7 +17,7 @@ export async function answerToOversize(error: FrameTooLargeError, peer: Peer, to
   try {
     const receipt = await to.receive({
       integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address }), interaction: 'unreadable',
-      controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: `${application}|${facility}` }, receivedAt: to.now(),
+      controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),
       facts: { cutAfterBytes: error.head.length }, head: error.head, sha256, byteSize: error.byteSize,
     }, { reason: 'malformed', text: error.message });
     const bytes = buildAcknowledgment(message, { code: 'AR', controlId: nextControlId(to.now()), sentAt: to.now(), error: { condition: '102', text: error.message } });

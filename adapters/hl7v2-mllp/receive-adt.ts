@@ -25,10 +25,11 @@ export function normalizeAdt(parsed: Hl7Message, message: StoredMessage<Hl7v2Con
   const mapped = map(message.integration.config.adt_mapping, reader, settings);
   const patient = patientRow(mapped);
   if (patient.identifiers.length === 0) throw new NormalizeError('invalid', 'PID-3 is required: an ADT message without a patient identifier names nobody', 'PID-3');
+  const warnings = [...parsed.warnings, ...mapped.warnings];
   return {
-    authority: 'registration', patient, history: historyRows(mapped), mapping: mapped.mapping,
+    authority: 'registration', patient, history: historyRows(mapped, warnings), mapping: mapped.mapping,
     ...(merges.includes(event) ? { merges: merged } : {}),
-    warnings: [...parsed.warnings, ...mapped.warnings], trace: mapped.trace,
+    warnings, trace: mapped.trace,
   };
 }
 

@@ -56,7 +56,7 @@ async function receiveMessage(bytes: Buffer, frame: Buffer, peer: Peer, to: Fram
   }
   if (answersOurAcknowledgment(message)) return [];
   const [application, facility] = [message.header(3), message.header(4)];
-  const sender: Peer = { ...peer, application: `${application}|${facility}` };
+  const sender: Peer = { ...peer, application: senderName(application, facility) };
   const integration = claimingIntegration(to.integrations(), { application, facility, address: peer.address });
   const problem = headerProblem(message, integration);
   const inbound = inboundMessages(message, bytes, integration, sender, to.now(), problem === undefined);
@@ -82,12 +82,17 @@ function inboundMessages(message: Hl7Message, bytes: Buffer, integration: Integr
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const controlId = validControlId(message.header(10)) ?? `sha256:${sha256.slice(0, 16)}`;
   const groups = isTaken && orderInteractions.includes(interaction) ? Math.max(orderGroupCount(message), 1) : 1;
-  const facts = { version: message.header(12), processingId: message.header(11), characterSet: message.header(18) || message.characterSet.encoding };
+  const facts = { version: message.header(12).slice(0, 20), processingId: message.header(11).slice(0, 20), characterSet: (message.header(18) || message.characterSet.encoding).slice(0, 40) };
   return Array.from({ length: groups }, (_, index) => ({
     integration, interaction, peer, receivedAt, head: bytes, sha256, byteSize: bytes.length,
     controlId: index === 0 ? controlId : `${controlId}#${index + 1}`,
     facts: groups === 1 ? facts : { ...facts, orderGroup: index + 1, orderGroups: groups },
   }));
+}
+
+/** MSH-3|MSH-4 as it may be kept and shown: no control characters, no more than an HD holds. */
+export function senderName(application: string, facility: string): string {
+  return [application, facility].map((name) => name.replaceAll(/\p{Cc}/gu, '').slice(0, 227)).join('|');
 }
 
 /** The bytes are no message: they are recorded as they came, and answered with what can be read of the header, which may be nothing. */
@@ -97,7 +102,7 @@ async function refuseUnreadable(bytes: Buffer, frame: Buffer, peer: Peer, to: Fr
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const inbound: InboundMessage<Hl7v2Config> = {
     integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address }), interaction: 'unreadable',
-    controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: `${application}|${facility}` }, receivedAt: to.now(),
+    controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),
     facts: { frameBytes: frame.length }, head: bytes, sha256, byteSize: bytes.length,
   };
   const { verdict, receipts } = await receiveAll([inbound], { reason: 'malformed', text: error.message, location: error.location, condition: '100' }, to);

@@ -12,6 +12,9 @@ import { historyRows, mapSettings, orderRow, patientRow } from './rows.ts';
 
 export const orderInteractions: readonly string[] = ['ORM^O01', 'OMG^O19', 'OMI^O23'];
 
+/** Every group is an exchange of its own: a message with more than these is no order of a hospital. */
+export const maximumOrderGroups = 100;
+
 export function orderGroupCount(message: Hl7Message): number {
   return message.segments.filter(({ name }) => name === 'ORC').length;
 }
@@ -21,10 +24,11 @@ export function normalizeOrder(parsed: Hl7Message, message: StoredMessage<Hl7v2C
   const group = Number(message.facts['orderGroup'] ?? 1);
   const { config } = message.integration;
   const mapped = map(config.order_mapping, hl7Reader(parsed, { orderGroup: group }), mapSettings(config));
+  const warnings = [...parsed.warnings, ...mapped.warnings];
   const patient = parsed.segment('PID') ? patientRow(mapped) : undefined;
   return {
-    authority: 'order', order: orderRow(mapped), history: historyRows(mapped), mapping: mapped.mapping,
+    authority: 'order', order: orderRow(mapped, warnings), history: historyRows(mapped, warnings), mapping: mapped.mapping,
     ...(patient ? { patient } : {}),
-    warnings: [...parsed.warnings, ...mapped.warnings], trace: mapped.trace,
+    warnings, trace: mapped.trace,
   };
 }

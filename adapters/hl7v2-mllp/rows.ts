@@ -1,6 +1,6 @@
 /** From the rows of a mapping to the rows of Normalized: several rules may write one row (a preferred name, a fallback), first come first kept. */
 import { NormalizeError } from '#gateway/adapter.ts';
-import type { HistoryRow, MapSettings, MappedRows, OrderRow, PatientIdentifier, PatientRow, PostalAddress, Telecom } from '#gateway/normalized.ts';
+import type { HistoryRow, MapSettings, MappedRows, MappingWarning, OrderRow, PatientIdentifier, PatientRow, PostalAddress, Telecom } from '#gateway/normalized.ts';
 import type { Hl7v2Config } from './config.ts';
 
 type Row = Readonly<Record<string, unknown>>;
@@ -37,12 +37,20 @@ function foldNames(parts: readonly Row[]): Row {
   return folded;
 }
 
+/** Keys are indexed, and an index entry has a size: what is longer is no identifier of any system (HL7 v2.9 CX-1 has 15 characters, CX-4 227). */
+const maximumKeyLength = 255;
+const maximumIdentifiers = 100;
+const maximumHistoryRows = 500;
+
 export function identifiers(rows: unknown): PatientIdentifier[] {
+  const given = list(rows);
+  if (given.length > maximumIdentifiers) throw new NormalizeError('invalid', `PID-3 has more than ${maximumIdentifiers} repetitions`, 'PID-3');
   const seen = new Set<string>();
-  return list(rows).flatMap((row) => {
+  return given.flatMap((row) => {
     const { value, assigning_authority: authority, type_code: type } = row;
     if (typeof value !== 'string' || value === '') return [];
     const identifier = { value, assigning_authority: typeof authority === 'string' ? authority : '', ...(typeof type === 'string' ? { type_code: type } : {}) };
+    if (Object.values(identifier).some((part) => part.length > maximumKeyLength)) throw new NormalizeError('invalid', `A patient identifier is longer than ${maximumKeyLength} characters`, 'PID-3');
     const key = `${identifier.value}\n${identifier.assigning_authority}`;
     return seen.has(key) ? [] : (seen.add(key), [identifier]);
   });
@@ -56,14 +64,28 @@ function elements(rows: unknown): Row[] | null | undefined {
   return filled.length > 0 ? filled : null;
 }
 
-export function historyRows({ rows }: MappedRows): HistoryRow[] {
-  return list(rows['patient_medical_history']).filter((row) => typeof row['display'] === 'string' && row['display'] !== '') as unknown as HistoryRow[];
+/** Rows that cannot be kept are left out and noted in `warnings`: a history never stops a message. */
+export function historyRows({ rows }: MappedRows, warnings: MappingWarning[]): HistoryRow[] {
+  const given = list(rows['patient_medical_history']).filter((row) => typeof row['display'] === 'string' && row['display'] !== '');
+  const kept = given.filter((row) => String(row['code'] ?? '').length <= maximumKeyLength).slice(0, maximumHistoryRows);
+  if (kept.length < given.length) warnings.push({ location: 'AL1, DG1, PR1, PV1', text: `${given.length - kept.length} history rows were left out: more than ${maximumHistoryRows}, or a code of more than ${maximumKeyLength} characters` });
+  return kept as unknown as HistoryRow[];
 }
 
-export function orderRow({ rows }: MappedRows): OrderRow {
+const orderKeys = { accession_number: 'OBR-18', placer_order_number: 'ORC-2', filler_order_number: 'ORC-3', procedure_code: 'OBR-4' } as const;
+
+export function orderRow({ rows }: MappedRows, warnings: MappingWarning[]): OrderRow {
   const order: Record<string, unknown> = {};
   for (const part of list(rows['scans'])) for (const [key, value] of Object.entries(part)) if (!(key in order)) order[key] = value;
   if (typeof order['control'] !== 'string') throw new NormalizeError('invalid', 'ORC-1 is required: the order message does not say what to do', 'ORC-1');
+  for (const [key, location] of Object.entries(orderKeys)) {
+    if (String(order[key] ?? '').length > maximumKeyLength) throw new NormalizeError('invalid', `${location} is longer than ${maximumKeyLength} characters`, location);
+  }
+  const { scheduled_at: scheduledAt } = order;
+  if (typeof scheduledAt === 'string' && scheduledAt.length < 'YYYY-MM-DD'.length) {
+    delete order['scheduled_at'];
+    warnings.push({ location: 'TQ1-7', text: 'The scheduled time names no day and was left out' });
+  }
   return order as unknown as OrderRow;
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { Sender, fakeGateway, integration, startListener } from './fake-gateway.ts';
+import { Sender, fakeGateway, integration, startListener } from './testing/fake-gateway.ts';
 
 const folder = join(import.meta.dirname, 'testcases');
 const expectation = z.strictObject({

@@ -54,6 +54,7 @@ class GroupReader implements SourceReader {
   readonly #scope: readonly Segment[];
   readonly #own: Segment | undefined;
   readonly #marks: ReadMarks;
+  #byName: Map<string, Segment[]> | undefined;
   constructor(message: Hl7Message, scope: readonly Segment[], own: Segment | undefined, marks: ReadMarks) {
     this.#message = message; this.#scope = scope; this.#own = own; this.#marks = marks;
   }
@@ -71,9 +72,7 @@ class GroupReader implements SourceReader {
     const path = parsePath(text);
     return this.#segments(text, path).flatMap((segment) => {
       this.#marks.read(segment, path);
-      const raw = segment.fields[path.field] ?? '';
-      const count = isHeaderDelimiter(segment, path.field) ? 1 : countPieces(raw, this.#message.delimiters.repetition);
-      const values = Array.from({ length: count }, (_, index) => leaf(this.#message, segment, path, raw, index + 1));
+      const values = pieces(this.#message, segment, path.field).map((piece) => leaf(this.#message, segment, path, piece, 1));
       return values.filter((value) => value !== undefined && value !== '') as (string | null)[];
     });
   }
@@ -87,23 +86,22 @@ class GroupReader implements SourceReader {
 
   unread(): readonly string[] { return this.#marks.unread(); }
 
+  /** Each reader keeps its own piece: cutting the field anew for every read would make a field of many repetitions quadratic. */
   #repetitions(segment: Segment, path: Path): SourceReader[] {
-    const raw = segment.fields[path.field] ?? '';
-    if (raw === '' || isHeaderDelimiter(segment, path.field)) return [];
-    const pieces = this.#message.delimiters.repetition === undefined ? [raw] : raw.split(this.#message.delimiters.repetition);
-    return pieces.flatMap((piece, index) => (piece === '' ? [] : [new RepetitionReader(this.#message, segment, { ...path, repetition: index + 1 }, raw, this, this.#marks)]));
+    if (isHeaderDelimiter(segment, path.field)) return [];
+    return pieces(this.#message, segment, path.field).filter((piece) => piece !== '')
+      .map((piece) => new RepetitionReader(this.#message, segment, path, piece, this, this.#marks));
   }
 
   #segments(text: string, path: Path): readonly Segment[] {
     if (path.segment === undefined) return this.#own ? [this.#own] : [];
-    return this.#scopeOf(text).filter((segment) => segment.name === path.segment);
+    if (text.startsWith('/')) return this.#marks.segments(path.segment);
+    return (this.#byName ??= Map.groupBy(this.#scope, ({ name }) => name)).get(path.segment) ?? [];
   }
-
-  #scopeOf(text: string): readonly Segment[] { return text.startsWith('/') ? this.#marks.scope : this.#scope; }
 
   /** One pass over the scope: each segment of that name with what follows it up to the next. */
   #groups(text: string, name: string | undefined): SourceReader[] {
-    const scope = this.#scopeOf(text);
+    const scope = text.startsWith('/') ? this.#marks.scope : this.#scope;
     const groups: Segment[][] = [];
     for (const segment of scope) {
       if (segment.name === name) groups.push([segment]);
@@ -118,11 +116,11 @@ class RepetitionReader implements SourceReader {
   readonly #message: Hl7Message;
   readonly #segment: Segment;
   readonly #at: Path;
-  readonly #raw: string;
+  readonly #piece: string;
   readonly #group: SourceReader;
   readonly #marks: ReadMarks;
-  constructor(message: Hl7Message, segment: Segment, at: Path, raw: string, group: SourceReader, marks: ReadMarks) {
-    this.#message = message; this.#segment = segment; this.#at = at; this.#raw = raw; this.#group = group; this.#marks = marks;
+  constructor(message: Hl7Message, segment: Segment, at: Path, piece: string, group: SourceReader, marks: ReadMarks) {
+    this.#message = message; this.#segment = segment; this.#at = at; this.#piece = piece; this.#group = group; this.#marks = marks;
   }
 
   first(text: string): string | null | undefined {
@@ -130,7 +128,7 @@ class RepetitionReader implements SourceReader {
     if (path.segment !== undefined) return this.#group.first(text);
     const here: Path = { ...this.#at, component: path.field, subcomponent: path.component, isField: false };
     this.#marks.read(this.#segment, here);
-    return leaf(this.#message, this.#segment, here, this.#raw, this.#at.repetition ?? 1);
+    return leaf(this.#message, this.#segment, here, this.#piece, 1);
   }
 
   all(text: string): readonly (string | null)[] {
@@ -156,10 +154,11 @@ function leaf(message: Hl7Message, segment: Segment, path: Path, raw: string, re
 
 const isHeaderDelimiter = (segment: Segment, field: number): boolean => field <= 2 && (segment.name === 'MSH' || segment.name === 'BHS' || segment.name === 'FHS');
 
-function countPieces(text: string, separator: string | undefined): number {
-  let count = 1;
-  if (separator !== undefined) for (let at = text.indexOf(separator); at >= 0; at = text.indexOf(separator, at + 1)) count++;
-  return count;
+/** The repetitions of a field as sent. */
+function pieces(message: Hl7Message, segment: Segment, field: number): readonly string[] {
+  const raw = segment.fields[field] ?? '';
+  const { repetition } = message.delimiters;
+  return repetition === undefined || isHeaderDelimiter(segment, field) ? [raw] : raw.split(repetition);
 }
 
 /** Which fields and components were read, so that a trace can name the values nobody looked at. MSH is the envelope and left out. */
@@ -167,7 +166,11 @@ class ReadMarks {
   readonly #message: Hl7Message;
   readonly scope: readonly Segment[];
   readonly #read = new Map<Segment, Set<string>>();
+  #byName: Map<string, Segment[]> | undefined;
   constructor(message: Hl7Message, scope: readonly Segment[]) { this.#message = message; this.scope = scope; }
+
+  /** From the root of what this reader may see. */
+  segments(name: string): readonly Segment[] { return (this.#byName ??= Map.groupBy(this.scope, (segment) => segment.name)).get(name) ?? []; }
 
   read(segment: Segment, path: Path): void {
     let marks = this.#read.get(segment);

@@ -6,14 +6,14 @@ import { NormalizeError } from '#gateway/adapter.ts';
 import type { AdapterContext, InboundMessage, Integration, Listener, Receipt, ReceiptBody, Receive, Refusal } from '#gateway/adapter.ts';
 import type { Normalized } from '#gateway/normalized.ts';
 import { createMapper } from '#mapping/mapper.ts';
-import { hl7v2Config } from './config.ts';
-import type { Hl7v2Config } from './config.ts';
-import { listen } from './listener.ts';
-import type { MllpListenOptions } from './listener.ts';
-import { MllpDecoder, frame } from './mllp.ts';
-import { normalize } from './normalize.ts';
+import { hl7v2Config } from '../config.ts';
+import type { Hl7v2Config } from '../config.ts';
+import { listen } from '../listener.ts';
+import type { MllpListenOptions } from '../listener.ts';
+import { MllpDecoder, frame } from '../mllp.ts';
+import { normalize } from '../normalize.ts';
 
-export const map = createMapper(resolve(import.meta.dirname, '../../mappings'));
+export const map = createMapper(resolve(import.meta.dirname, '../../../mappings'));
 
 export function integration(settings: Record<string, unknown> = {}, organizationId = 'organization'): Integration<Hl7v2Config> {
   return { integrationId: `${organizationId}-ris`, organizationId, name: 'RIS', config: hl7v2Config.parse(settings) };
