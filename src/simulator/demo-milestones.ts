@@ -47,13 +47,17 @@ export const delivered = (kind: keyof typeof whatArrives): Milestone => ({
 });
 
 /** The reason for which the next milestone will not come; undefined while it may. */
-export function hopeless({ scan, analyses, deliveries }: StudyProgress): string | undefined {
+export function hopeless({ analyses, deliveries }: StudyProgress): string | undefined {
   const failed = analyses.filter((analysis) => !isOpen(analysis) && analysis.status !== 'completed');
   if (analyses.length > 0 && failed.length === analyses.length) return failed.map((analysis) => `${analysis.model} ${analysis.status}: ${analysis.error_text ?? 'no reason given'}`).join('; ');
   const refused = deliveries.find((delivery) => delivery.status === 'refused' || delivery.status === 'skipped');
   if (refused !== undefined) return `${refused.name} refused the report (${refused.answer_code ?? 'no code'}): ${refused.last_text ?? 'no reason given'}`;
-  const isIdle = scan.images_complete_at !== null && Date.now() - scan.images_complete_at.getTime() > 15_000;
-  return isIdle && analyses.length === 0 ? 'no active model is for this kind of image (see the workflow rules and ai_models)' : undefined;
+  return undefined;
+}
+
+/** Analyses are queued with the completion of the scan: where none is after that, no model wants these images. */
+export function isForNoModel({ scan, analyses }: StudyProgress): boolean {
+  return analyses.length === 0 && scan.images_complete_at !== null && Date.now() - scan.images_complete_at.getTime() > 3_000;
 }
 
 /** What is being waited for, for the line on the terminal. */

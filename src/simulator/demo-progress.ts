@@ -12,7 +12,7 @@ const Analysis = z.object({
   analysis_id: z.string(), model: z.string(), status: z.string(), seconds: z.number().nullable(), error_text: z.string().nullable(),
 });
 const Finding = z.object({ finding_type: z.string(), severity: z.string(), confidence_percentage: z.number(), description: z.string() });
-const Report = z.object({ report_id: z.string(), version: z.number(), status: z.string(), impression: z.string() });
+const Report = z.object({ report_id: z.string(), version: z.number(), status: z.string(), impression: z.string(), created_at: z.date() });
 const Delivery = z.object({
   kind: z.string(), name: z.string(), status: z.string(), attempts: z.number(), last_text: z.string().nullable(), answer_code: z.string().nullable(), duration_ms: z.number().nullable(),
 });
@@ -40,7 +40,7 @@ export async function readProgress(database: Database, organizationId: string, s
       SELECT f.finding_type, f.severity, f.confidence_percentage, f.description
       FROM findings f JOIN ai_analyses a USING (organization_id, analysis_id) WHERE a.scan_id = ${scan.scan_id} ORDER BY f.confidence_percentage DESC`);
     const report = await tx.maybeOne(sql.type(Report)`
-      SELECT report_id, version, status, impression FROM reports WHERE scan_id = ${scan.scan_id} ORDER BY created_at DESC LIMIT 1`);
+      SELECT report_id, version, status, impression, created_at FROM reports WHERE scan_id = ${scan.scan_id} ORDER BY created_at DESC LIMIT 1`);
     const deliveries = report === null ? [] : await tx.any(sql.type(Delivery)`
       SELECT i.kind, i.name, d.status, d.attempts, d.last_text, l.answer_code, l.duration_ms
       FROM deliveries d JOIN external_integrations i USING (organization_id, integration_id)

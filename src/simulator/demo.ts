@@ -16,7 +16,7 @@ import { startGateway } from '../main.ts';
 import type { RunningGateway } from '../main.ts';
 import { readInput } from './demo-input.ts';
 import type { InputStudy } from './demo-input.ts';
-import { analysed, complete, delivered, findings, hopeless, linked, received, reported, waitingFor } from './demo-milestones.ts';
+import { analysed, complete, delivered, findings, hopeless, isForNoModel, linked, received, reported, waitingFor } from './demo-milestones.ts';
 import type { Milestone } from './demo-milestones.ts';
 import { readProgress } from './demo-progress.ts';
 import type { StudyProgress } from './demo-progress.ts';
@@ -51,6 +51,7 @@ class DemoError extends Error {
 
 const pollMilliseconds = 150;
 const quietSeconds = 3;
+const resultMilestones = [analysed, findings, reported, delivered('pacs'), delivered('ris'), delivered('emr')];
 
 /** Resolves with the exit code: 0 when the EMR has accepted the DiagnosticReport of every study. Everything is stopped then. */
 export async function runDemo(config: Config, options: DemoOptions): Promise<number> {
@@ -70,9 +71,9 @@ export async function runDemo(config: Config, options: DemoOptions): Promise<num
     screen.done('hospital is up', `PACS ${pacs.aeTitle} ${pacs.port}, RIS ${ris.port}, EMR ${emr.baseUrl}`);
     if (input !== undefined && input.skipped > 0) screen.note(`${input.skipped} files are not DICOM files and are left out`);
 
-    const run: Run = { screen, gateway, hospital, seeded, interrupted, deadline: Date.now() + (options.timeoutMilliseconds ?? 180_000) };
+    const run: Run = { screen, gateway, hospital, seeded, interrupted, startedAt: new Date(), deadline: Date.now() + (options.timeoutMilliseconds ?? 180_000) };
     if (input === undefined) await sendSyntheticStudy(run);
-    else for (const study of input.studies) await sendOwnStudy(run, study);
+    else await sendOwnStudies(run, input.studies);
     whereToLook(run);
     if (!options.exit) {
       screen.text('\nEverything keeps running. Ctrl-C stops it.');
@@ -91,7 +92,7 @@ export async function runDemo(config: Config, options: DemoOptions): Promise<num
 
 interface Run {
   readonly screen: DemoScreen; readonly gateway: RunningGateway; readonly hospital: Hospital; readonly seeded: SeededHospital;
-  readonly interrupted: Interruption; readonly deadline: number;
+  readonly interrupted: Interruption; readonly startedAt: Date; readonly deadline: number;
 }
 
 /** Only warnings are logged, to standard error; a short quiet time unless the environment asks for another. */
@@ -125,13 +126,36 @@ async function sendSyntheticStudy(run: Run): Promise<void> {
   if (ordered.code !== 'AA') throw new DemoError('RIS sends ORM^O01', `answered ${ordered.code ?? 'nothing'}: ${answerText(ordered.text)}`);
   screen.done('RIS sends ORM^O01', `${order.procedureDescription}, accession ${order.accessionNumber}, stat; answered AA in ${ordered.milliseconds.toFixed(0)} ms`);
   await storeStudy(run, study);
-  await follow(run, study, [received(study.objects.length), linked, complete, analysed, findings, reported, delivered('pacs'), delivered('ris'), delivered('emr')]);
+  await follow(run, study, [received(study.objects.length), linked, complete, ...resultMilestones]);
 }
 
-async function sendOwnStudy(run: Run, study: InputStudy): Promise<void> {
-  run.screen.heading(`Study ${study.studyInstanceUid}`);
-  const distinct = new Set((await storeStudy(run, study)).map((object) => object.sopInstanceUid));
-  await follow(run, study, [received(distinct.size), complete, analysed, findings, reported, delivered('pacs'), delivered('ris'), delivered('emr')]);
+/**
+ * All are sent before the first is followed, so that their quiet times run together. One that fails is shown and the next is followed;
+ * throws at the end when one has failed or none came to a report.
+ */
+async function sendOwnStudies(run: Run, studies: readonly InputStudy[]): Promise<void> {
+  const ends: string[] = [];
+  const sent: InputStudy[] = [];
+  const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => work().catch((error: unknown) => {
+    if (!(error instanceof DemoError)) throw error;
+    run.screen.failed(error.step, error.message);
+    ends.push('failed');
+    return undefined;
+  });
+  for (const study of studies) {
+    run.screen.note(`study ${study.studyInstanceUid}`);
+    const objects = await attempt(() => storeStudy(run, study));
+    if (objects !== undefined) sent.push({ ...study, objects });
+  }
+  for (const study of sent) {
+    run.screen.heading(`Study ${study.studyInstanceUid}`);
+    const distinct = new Set(study.objects.map((object) => object.sopInstanceUid));
+    const end = await attempt(() => follow(run, study, [received(distinct.size), complete, ...resultMilestones]));
+    if (end !== undefined) ends.push(end);
+  }
+  const failed = ends.filter((end) => end === 'failed').length;
+  if (failed > 0) throw new DemoError('studies', `${failed} of ${studies.length} did not come to a report in the EMR`);
+  if (ends.every((end) => end === 'no-model')) throw new DemoError('analysed', 'no active model is for these images, so there is no report (see the workflow rules and ai_models)');
 }
 
 /** Returns what was stored. Throws when nothing was; a part that was refused is shown. */
@@ -149,28 +173,44 @@ async function storeStudy({ screen, hospital: { pacs } }: Run, { objects }: Inpu
   return objects.filter((_object, index) => isStored(answers[index]?.status));
 }
 
-/** Shows each milestone when it is reached; ends when the EMR itself has the report. */
-async function follow(run: Run, study: InputStudy, milestones: readonly Milestone[]): Promise<void> {
+/** Shows each milestone when it is reached; ends when the EMR itself has the report, or when there is nothing to wait for. */
+async function follow(run: Run, study: InputStudy, milestones: readonly Milestone[]): Promise<'in-emr' | 'reported-before' | 'no-model'> {
   const { screen, hospital } = run;
   const open = [...milestones];
-  let progress: StudyProgress | undefined;
   for (let next = open[0]; next !== undefined; next = open[0]) {
-    progress = await readProgress(run.gateway.installation.database, run.seeded.organizationId, study.studyInstanceUid);
-    const isDelivery = next.step.startsWith('delivered');
-    // Destinations are independent: whichever is first is shown first.
-    for (const milestone of isDelivery ? [...open] : [next]) {
-      const detail = progress && milestone.reached(progress);
-      if (progress === undefined || detail === undefined) continue;
-      screen.done(milestone.step, detail);
-      for (const note of milestone.notes?.(progress) ?? []) screen.note(note);
-      open.splice(open.indexOf(milestone), 1);
-    }
-    if (open[0] !== next) continue;
-    await pause(run, next.step, progress);
+    const progress = await readProgress(run.gateway.installation.database, run.seeded.organizationId, study.studyInstanceUid);
+    const end = progress && earlyEnd(run, next, progress);
+    if (end !== undefined) return end;
+    if (progress !== undefined) showReached(screen, open, progress);
+    if (open[0] === next) await pause(run, next.step, progress);
   }
   const report = reportInEmr(hospital.emr, study.studyInstanceUid);
   if (report === undefined) throw new DemoError('delivered to EMR', 'the gateway says so, but the EMR has no DiagnosticReport of this study');
   screen.note(`the EMR has DiagnosticReport/${report.id}, ${String(report['status'])}`);
+  return 'in-emr';
+}
+
+function earlyEnd({ screen, startedAt }: Run, next: Milestone, progress: StudyProgress): 'reported-before' | 'no-model' | undefined {
+  if (next === analysed && isForNoModel(progress)) {
+    screen.note('not analysed: no active model is for this kind of image');
+    return 'no-model';
+  }
+  const reportedAt = progress.report?.created_at;
+  if (reportedAt === undefined || reportedAt >= startedAt || !progress.deliveries.every((delivery) => delivery.status === 'delivered')) return undefined;
+  screen.note(`reported and delivered in an earlier run (${reportedAt.toISOString()}); the same images again have no second effect`);
+  return 'reported-before';
+}
+
+/** In order; but destinations are independent, and whichever is first is shown first. */
+function showReached(screen: DemoScreen, open: Milestone[], progress: StudyProgress): void {
+  for (const milestone of open.slice()) {
+    const isNext = open[0] === milestone;
+    const detail = isNext || (open[0]?.step.startsWith('delivered') === true) ? milestone.reached(progress) : undefined;
+    if (detail === undefined) continue;
+    screen.done(milestone.step, detail);
+    for (const note of milestone.notes?.(progress) ?? []) screen.note(note);
+    open.splice(open.indexOf(milestone), 1);
+  }
 }
 
 async function pause(run: Run, step: string, progress: StudyProgress | undefined): Promise<void> {
