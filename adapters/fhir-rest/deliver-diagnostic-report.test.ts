@@ -40,6 +40,13 @@ test('the Bundle of the sample report is the one reviewed by eye', () => {
   expect(reportBundle(sampleReport, sampleConfig())).toEqual(JSON.parse(readFileSync(file, 'utf8')));
 });
 
+test('a study of thousands of images makes no Bundle of megabytes', () => {
+  const instances = Array.from({ length: 5000 }, (_, index) => ({ sopInstanceUid: `1.2.3.${index + 1}`, sopClassUid: '1.2.840.10008.5.1.4.1.1.2', instanceNumber: index + 1 }));
+  const bundle = reportBundle({ ...sampleReport, scan: { ...sampleReport.scan, series: [{ seriesInstanceUid: '1.2.3', modality: 'CT', instances }] } }, sampleConfig());
+  expect(JSON.stringify(bundle).length).toBeLessThan(50_000);
+  expect(bundle.entry?.map(({ resource }) => resource).find((resource) => resource?.resourceType === 'ImagingStudy')).toMatchObject({ numberOfInstances: 5000, series: [{ numberOfInstances: 5000 }] });
+});
+
 test('every report becomes a valid Bundle, whatever its texts and codes are', () => {
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 40 }), fc.constantFrom('<b>&', '', ' ', 'a\nb')).map((value) => value.replaceAll(/[\p{Cc}\p{Cs}]/gu, ''));
   const visible = text.map((value) => `x${value}`);

@@ -93,22 +93,26 @@ function deviceOf(model: ReportDocument['models'][number], config: Config): Devi
   };
 }
 
+/** Above this the study names its series only: thousands of instances would make a Bundle that servers refuse for its size. */
+const mostInstances = 1000;
+
 function imagingStudy({ scan }: ReportDocument, config: Config, links: Links): ImagingStudy {
   const coding = (code: string): { system: string; code: string } => ({ system: systems.dcm, code });
   const number = (value: number | undefined): { number?: number } => value !== undefined && Number.isInteger(value) && value >= 0 ? { number: value } : {};
+  const numberOfInstances = scan.series.reduce((sum, series) => sum + series.instances.length, 0);
   const text = narrativeOf(`Imaging study ${scan.modalities.join(', ')} ${scan.studyDescription ?? ''}`);
   return {
     resourceType: 'ImagingStudy', ...(text === undefined ? {} : { text }),
     identifier: [dicomUidIdentifier(scan.studyInstanceUid), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
     status: 'available', ...(scan.modalities.length > 0 ? { modality: scan.modalities.map(coding) } : {}), subject: links.subject,
     ...(scan.studyAt === undefined ? {} : { started: scan.studyAt }), ...(links.order === undefined ? {} : { basedOn: [links.order] }),
-    numberOfSeries: scan.series.length, numberOfInstances: scan.series.reduce((sum, series) => sum + series.instances.length, 0),
+    numberOfSeries: scan.series.length, numberOfInstances,
     ...(scan.studyDescription?.trim() ? { description: scan.studyDescription } : {}),
     ...(scan.series.length === 0 ? {} : {
       series: scan.series.map((series) => ({
         uid: series.seriesInstanceUid, ...number(series.seriesNumber), modality: coding(series.modality ?? 'OT'), ...(series.description?.trim() ? { description: series.description } : {}),
         numberOfInstances: series.instances.length,
-        ...(series.instances.length === 0 ? {} : {
+        ...(series.instances.length === 0 || numberOfInstances > mostInstances ? {} : {
           instance: series.instances.map((instance) => ({ uid: instance.sopInstanceUid, sopClass: { system: 'urn:ietf:rfc:3986', code: `urn:oid:${instance.sopClassUid}` }, ...number(instance.instanceNumber) })),
         }),
       })),
