@@ -11,7 +11,7 @@ afterEach(() => { for (const folder of folders.splice(0)) rmSync(folder, { recur
 function problemsOf(rows: string): readonly string[] {
   const folder = mkdtempSync(join(tmpdir(), 'mappings-'));
   folders.push(folder);
-  writeFileSync(join(folder, 'm.yaml'), `name: m\nversion: 1.0.0\ntitle: x\nsource: hl7v2\nrows:\n${rows}\n`);
+  writeFileSync(join(folder, 'm.yaml'), `name: m\nversion: 1.0.0\ntitle: x\nsource: fhir\nrows:\n${rows}\n`);
   return checkMappings(folder, migrations).map((problem) => `${problem.path}: ${problem.text}`);
 }
 
@@ -25,8 +25,8 @@ test('the columns of the schema are read from the migrations', () => {
 test('a target that is no column, a table that does not exist and an unknown key of a JSON element are named', () => {
   expect(problemsOf('  patients: [{ target: surname, from: a }]')).toEqual(['rows.patients: surname: patients has no column surname']);
   expect(problemsOf('  people: [{ target: value, from: a }]')).toEqual(['rows.people: there is no table people']);
-  expect(problemsOf('  patients.address: [{ each: PID-11, fields: [{ target: town, from: "3" }] }]')).toEqual(['rows.patients.address: town: patients.address has no key town']);
-  expect(problemsOf('  patient_identifiers: [{ each: PID-3, set: { nature: x }, fields: [{ target: value, from: "1" }] }]')).toEqual(['rows.patient_identifiers: nature: patient_identifiers has no column nature']);
+  expect(problemsOf('  patients.address: [{ each: address, fields: [{ target: town, from: city }] }]')).toEqual(['rows.patients.address: town: patients.address has no key town']);
+  expect(problemsOf('  patient_identifiers: [{ each: identifier, set: { nature: x }, fields: [{ target: value, from: value }] }]')).toEqual(['rows.patient_identifiers: nature: patient_identifiers has no column nature']);
 });
 
 test('the words of normalized rows are accepted where the schema has another', () => {

@@ -6,6 +6,7 @@ import type { Document } from 'yaml';
 import type { z } from 'zod';
 import { blockList, codeFile, fieldList, mappingFile } from './format.ts';
 import type { BlockSpec, CodeTable, FieldSpec, MappingFile } from './format.ts';
+import { blockPaths, fieldPaths, pathProblem } from './path-syntax.ts';
 
 export interface MappingProblem { readonly file: string; readonly path: string; readonly text: string }
 
@@ -65,7 +66,7 @@ function readMapping(file: string, codes: ReadonlyMap<string, CodeTable>, proble
   }
   const { name, version, title, source } = parsed;
   const mapping = { name, version, title, source, rows };
-  problems.push(...referenceProblems(mapping, file, codes));
+  problems.push(...referenceProblems(mapping, file, codes), ...pathProblems(mapping, file));
   return mapping;
 }
 
@@ -77,6 +78,15 @@ function* referenceProblems(mapping: MappingFile, file: string, codes: ReadonlyM
       if (field.codes !== undefined && !codes.has(field.codes)) yield { file: basename(file), path, text: `there is no code table codes/${field.codes}.yaml` };
       if (field.required === 'row' && 'fields' in rule) yield { file: basename(file), path, text: "'required: row' has a meaning only in a block: it leaves the row out" };
     }
+  }
+}
+
+function* pathProblems(mapping: MappingFile, file: string): Generator<MappingProblem> {
+  for (const [table, rule] of mapping.rows) {
+    const paths = 'fields' in rule ? [{ outside: rule.fields.flatMap(fieldPaths), inside: [] }] : rule.blocks.map(blockPaths);
+    const texts = paths.flatMap(({ outside, inside }) => [
+      ...outside.map((path) => pathProblem(path, mapping.source, false)), ...inside.map((path) => pathProblem(path, mapping.source, true))]);
+    for (const text of texts) if (text !== undefined) yield { file: basename(file), path: `rows.${table}`, text };
   }
 }
 

@@ -39,7 +39,8 @@ function folderOf(files: Readonly<Record<string, string>>): string {
 }
 const sexCodes = 'name: sex\nversion: 1.0.0\ntitle: Sex\ncodes: { M: male, F: female, __proto__: other }\n';
 function mapperOf(rows: string, more: Readonly<Record<string, string>> = {}): Mapper {
-  return createMapper(folderOf({ 'codes/sex.yaml': sexCodes, 'm.yaml': `name: m\nversion: 1.2.3\ntitle: A test\nsource: hl7v2\nrows:\n${rows}\n`, ...more }));
+  const source = /\b(PID|MSH|AL1)\b/.test(rows) ? 'hl7v2' : 'fhir';
+  return createMapper(folderOf({ 'codes/sex.yaml': sexCodes, 'm.yaml': `name: m\nversion: 1.2.3\ntitle: A test\nsource: ${source}\nrows:\n${rows}\n`, ...more }));
 }
 function patientOf(rows: string, content: Content, settings = {}): unknown {
   return mapperOf(`  patients:\n${rows}`)('m', readerOf(content), settings).rows.patients;
@@ -169,6 +170,16 @@ test('a missing code table, a wrong file name and broken YAML are refused', () =
   expect(problemsOf('name: m\nversion: 1.0.0\ntitle: x\nsource: fhir\nrows: { patients: [{ target: sex, from: a, codes: nothere }] }').map((problem) => problem.text)).toEqual(['there is no code table codes/nothere.yaml']);
   expect(problemsOf('name: n\nversion: 1.0.0\ntitle: x\nsource: fhir\nrows: { patients: [{ target: sex, from: a }] }').map((problem) => problem.path)).toEqual(['name']);
   expect(problemsOf('name: [').length).toBeGreaterThan(0);
+});
+
+test('a path that the reader of the standard does not know is refused when the file is loaded', () => {
+  const textsOf = (source: string, rows: string): readonly string[] => problemsOf(`name: m\nversion: 1.0.0\ntitle: x\nsource: ${source}\nrows: { ${rows} }`).map((problem) => problem.text.replace(/ .*/, ''));
+  expect(textsOf('hl7v2', 'patients: [{ target: sex, from: [PID-8, PID.8, PID-3.4.1] }]')).toEqual(["'PID.8'"]);
+  expect(textsOf('hl7v2', "patients: [{ target: sex, from: '4.1' }]")).toEqual(["'4.1'"]);
+  expect(textsOf('hl7v2', "patient_identifiers: [{ each: PID-3, fields: [{ target: value, from: ['4.1', '/MSH-4', '/4', '.'] }] }]")).toEqual(["'/4'", "'.'"]);
+  expect(textsOf('dicom', "patients: [{ target: sex, from: ['(0010,0040)', '0010,0040', '(0010,0010).family', '(0040,0275)>(0008,0050)', '(0010,0010).2', 'fact:a', '.'] }]")).toEqual(["'0010,0040'", "'(0010,0010).family'", "'.'"]);
+  expect(textsOf('dicom', "patients.address: [{ each: '(0010,1002)', when: { from: PatientID, exists: true }, fields: [{ target: line, from: ['.', '/(0010,0010)'] }] }]")).toEqual(["'PatientID'"]);
+  expect(textsOf('fhir', "patients: [{ target: sex, concat: ['name[0].family', 'name[use=official', gender] }]")).toEqual(["'name[use=official'"]);
 });
 
 test('a code, a target or a row name cannot reach a prototype', () => {
