@@ -6,10 +6,11 @@ import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import {
-  CheckIntegrityConstraintViolationError, ConnectionError, ForeignKeyIntegrityConstraintViolationError, InvalidInputError,
+  BackendTerminatedError, BackendTerminatedUnexpectedlyError, CheckIntegrityConstraintViolationError, ConnectionError, ForeignKeyIntegrityConstraintViolationError, InvalidInputError,
   StatementTimeoutError, UniqueIntegrityConstraintViolationError,
 } from 'slonik';
 import { z } from '@hono/zod-openapi';
+import { sqlState } from '../db/errors.ts';
 
 export interface ProblemError { readonly pointer: string; readonly message: string }
 
@@ -68,7 +69,7 @@ export function toProblem(error: unknown): { readonly problem: Problem; readonly
   if (error instanceof ForeignKeyIntegrityConstraintViolationError) return expected(409, 'The request refers to something that does not exist, or that something else still refers to.');
   if (error instanceof CheckIntegrityConstraintViolationError || error instanceof InvalidInputError) return expected(422, 'A value is outside what the database allows.');
   if (error instanceof StatementTimeoutError) return { problem: new Problem(503, 'The database took too long. Try again, or ask for less.', { headers: { 'retry-after': '5' } }), unexpected: true };
-  if (error instanceof ConnectionError || isConnectionLoss(error)) {
+  if (isDatabaseAway(error)) {
     return { problem: new Problem(503, 'The database cannot be reached. Try again in a few seconds.', { headers: { 'retry-after': '5' } }), unexpected: true };
   }
   return { problem: new Problem(500, 'Something went wrong on our side. The request id finds it in the log.'), unexpected: true };
@@ -85,9 +86,14 @@ function fromHttpException(error: HTTPException): Problem {
   return new Problem(error.status as ContentfulStatusCode, error.message || (titles[error.status] ?? 'Error'));
 }
 
-function isConnectionLoss(error: unknown): boolean {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === 'string' && (/^(08|57P)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(code));
+/** Connection refused, lost or not to be had; shutting down; out of connections. */
+function isDatabaseAway(error: unknown): boolean {
+  if (error instanceof ConnectionError || error instanceof BackendTerminatedError || error instanceof BackendTerminatedUnexpectedlyError) return true;
+  if (/^(08|53|57P)/.test(sqlState(error) ?? '')) return true;
+  for (let current = error; current instanceof Error; current = current.cause) {
+    if (['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND'].includes(String((current as NodeJS.ErrnoException).code)) || /^(Connection terminated|Client has encountered a connection error)/.test(current.message)) return true;
+  }
+  return false;
 }
 
 /** The path to a zod issue as a JSON pointer (RFC 6901) in URI fragment form for bodies, `query/<name>` for parameters. */

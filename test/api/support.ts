@@ -88,7 +88,10 @@ async function tenant(db: TestDatabase, name: string, passwordHash: string): Pro
     userIds[role] = user!.user_id;
   }
   const ids = await rows(db, organizationId, slug, userIds['radiologist']!);
-  return { organizationId, name, ids: { ...ids, organization_id: organizationId, user_id: userIds['nurse']! }, tokens, emails, userIds } as Tenant;
+  return {
+    organizationId, name, ids: { ...ids, organization_id: organizationId, user_id: userIds['nurse']! },
+    tokens: tokens as Record<Role, string>, emails: emails as Record<Role, string>, userIds: userIds as Record<Role, string>,
+  };
 }
 
 async function rows(db: TestDatabase, organizationId: string, slug: string, radiologistId: string): Promise<Record<string, string>> {
