@@ -1,11 +1,11 @@
 /**
- * Dates and times of the three standards to ISO 8601 at the precision that was sent ('1980' stays '1980').
- * Inputs: DICOM DA, DT and DA+TM joined by concat (PS3.5 6.2), HL7 DT/DTM/TS (v2.5.1 2.A.22), FHIR date and dateTime (R4 datatypes).
+ * Dates and times of the three standards to ISO 8601 at the precision that was sent ('1980' stays '1980'), by the functions of
+ * src/standards. Inputs: DICOM DA, DT and DA+TM joined by concat (PS3.5 6.2), HL7 DT/DTM/TS (v2.5.1 2.A.22), FHIR date and dateTime (R4).
  */
 import { z } from 'zod';
-import * as hl7v2 from '#standards/hl7v2/date-time.ts';
-import { isTimeZone, isoDate, isoDateTime } from './calendar.ts';
-import type { DateParts } from './calendar.ts';
+import { isoDateOfDa } from '#standards/dicom/dates.ts';
+import { isFhirDate, isFhirDateTime } from '#standards/fhir/dates.ts';
+import { isoDateTime } from '#standards/hl7v2/date-time.ts';
 import type { AnyTransform, Transform } from './index.ts';
 import { TransformError } from './transform-error.ts';
 
@@ -15,46 +15,63 @@ const zoneArgument = z.strictObject({
 }).optional() as z.ZodType<ZoneArgument>;
 type ZoneArgument = { readonly zone?: string | undefined } | undefined;
 
-const compact = /^(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6})\d*)?)?)?)?)?)?([+-]\d{4})?$/;
-const iso = /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?)?(Z|[+-]\d\d:\d\d)?)?)?)?$/;
-
-function partsOf(value: string, pattern: RegExp, form: string): DateParts {
-  const match = pattern.exec(value);
-  if (match === null) throw new TransformError(`is not of the form ${form}`);
-  const [, year = '', month, day, hour, minute, second, fraction, offset] = match;
-  return { year, month, day, hour, minute, second, fraction, offset };
+const knownZones = new Map<string, boolean>();
+function isTimeZone(zone: string): boolean {
+  const known = knownZones.get(zone) ?? isInDatabase(zone);
+  if (knownZones.size < 1000) knownZones.set(zone, known);
+  return known;
+}
+function isInDatabase(zone: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
 }
 
 /** Padding off; the ACR-NEMA forms YYYY.MM.DD and hh:mm:ss, which PS3.5 6.2 still asks readers to know, to today's. */
 function dicomText(value: string): string {
-  const bare = value.replaceAll(/[\0 ]+$/g, '').trimStart();
-  return bare.replace(/^(\d{4})\.(\d\d)\.(\d\d)/, '$1$2$3').replaceAll(':', '');
-}
-const dicomForm = 'YYYYMMDD', dicomTimeForm = 'YYYY[MM[DD[hh[mm[ss[.ffffff]]]]]][+zzzz]';
-const hl7TimeForm = 'YYYY[MM[DD[hh[mm[ss[.ffff]]]]]][+zzzz], or names a day or time that does not exist';
-const fhirForm = 'YYYY[-MM[-DD]]', fhirTimeForm = 'YYYY[-MM[-DD[Thh:mm:ss[.fff](Z|+zz:zz)]]]';
-
-function hl7DateTime(value: string, zone: string | undefined): string {
-  if (zone !== undefined && !isTimeZone(zone)) throw new TransformError('has no offset and the time zone of the integration is not known');
-  const result = hl7v2.isoDateTime(value, zone);
-  if (result === undefined) throw new TransformError(`is not of the form ${hl7TimeForm}`);
-  return result;
+  return value.replaceAll(/[\0 ]+$/g, '').trimStart().replace(/^(\d{4})[.-](\d\d)[.-](\d\d)/, '$1$2$3').replaceAll(':', '');
 }
 
-function date(title: string, convert: (value: string) => string): Transform<undefined> {
-  return { title, argument: none, gives: 'text', apply: (value) => value.trim() === '' ? undefined : convert(value) };
+/** DICOM DT has the form of an HL7 DTM. A time that cannot be read leaves the date. */
+function dicomDateTime(value: string, zone: string | undefined): string | undefined {
+  const text = dicomText(value);
+  return isoDateTime(text, zone) ?? isoDateOfDa(text.slice(0, 8));
 }
-function dateTime(title: string, convert: (value: string, zone: string | undefined) => string): Transform<ZoneArgument> {
-  return { title, argument: zoneArgument, gives: 'text', apply: (value, argument) => value.trim() === '' ? undefined : convert(value, argument?.zone) };
+/** A time without a zone is not FHIR but unambiguous where the sender's zone is known. */
+function fhirDateTime(value: string, zone: string | undefined): string | undefined {
+  const text = value.trim();
+  if (isFhirDateTime(text)) return text;
+  return /^\d{4}-\d\d-\d\dT[\d:.]+$/.test(text) ? isoDateTime(text, zone) : undefined;
+}
+function fhirDate(value: string): string | undefined {
+  const text = value.trim().replace(/T.*$/, '');
+  return isFhirDate(text) ? text : undefined;
+}
+
+function date(title: string, form: string, convert: (value: string) => string | undefined): Transform<undefined> {
+  return { title, argument: none, gives: 'text', apply: (value) => value.trim() === '' ? undefined : convert(value) ?? refuse(form) };
+}
+function dateTime(title: string, form: string, convert: (value: string, zone: string | undefined) => string | undefined): Transform<ZoneArgument> {
+  return {
+    title: `${title} {zone: $time_zone} gives the offset where none is sent.`, argument: zoneArgument, gives: 'text',
+    apply(value, argument) {
+      const zone = argument?.zone;
+      if (zone !== undefined && !isTimeZone(zone)) throw new TransformError('cannot be placed in time: the time zone of the integration is not known');
+      return value.trim() === '' ? undefined : convert(value, zone) ?? refuse(form);
+    },
+  };
+}
+function refuse(form: string): never {
+  throw new TransformError(`is not of the form ${form}, or names a day or time that does not exist`);
 }
 
 export const dateTransforms = {
-  'dicom-date': date('DICOM DA to an ISO date.', (value) => isoDate(partsOf(dicomText(value).slice(0, 8), compact, dicomForm))),
-  'dicom-date-time': dateTime('DICOM DT, or DA and TM (and offset (0008,0201)) joined by concat, to ISO 8601; {zone: $time_zone} where no offset is sent.',
-    (value, zone) => isoDateTime(partsOf(dicomText(value), compact, dicomTimeForm), zone)),
-  'hl7-date': date('HL7 v2 DT, or the date of a DTM, to an ISO date.', (value) => hl7DateTime(value, undefined).slice(0, 10)),
-  'hl7-date-time': dateTime('HL7 v2 DTM or TS to ISO 8601; {zone: $time_zone} where no offset is sent.', hl7DateTime),
-  'fhir-date': date('FHIR date, or the date of a dateTime, to an ISO date.', (value) => isoDate(partsOf(value.trim().replace(/T.*$/, ''), iso, fhirForm))),
-  'fhir-date-time': dateTime('FHIR dateTime or instant to ISO 8601; {zone: $time_zone} where no offset is sent.',
-    (value, zone) => isoDateTime(partsOf(value.trim(), iso, fhirTimeForm), zone)),
+  'dicom-date': date('DICOM DA to an ISO date.', 'YYYYMMDD', isoDateOfDa),
+  'dicom-date-time': dateTime('DICOM DT, or DA, TM and offset (0008,0201) joined by concat, to ISO 8601.', 'YYYY[MM[DD[hh[mm[ss[.ffffff]]]]]][+zzzz]', dicomDateTime),
+  'hl7-date': date('HL7 v2 DT, or the date of a DTM, to an ISO date.', 'YYYY[MM[DD]]', (value) => isoDateTime(value)?.slice(0, 10)),
+  'hl7-date-time': dateTime('HL7 v2 DTM or TS to ISO 8601.', 'YYYY[MM[DD[hh[mm[ss[.ffff]]]]]][+zzzz]', isoDateTime),
+  'fhir-date': date('FHIR date, or the date of a dateTime, to an ISO date.', 'YYYY[-MM[-DD]]', fhirDate),
+  'fhir-date-time': dateTime('FHIR dateTime or instant to ISO 8601.', 'YYYY[-MM[-DD[Thh:mm:ss[.fff](Z|+zz:zz)]]]', fhirDateTime),
 } satisfies Record<string, AnyTransform>;

@@ -14,8 +14,10 @@ test.each([
   ['dicom-date', '1980.05.17', undefined, '1980-05-17'],
   ['dicom-date', '19800517 ', undefined, '1980-05-17'],
   ['dicom-date-time', '20040119072731.000000', undefined, '2004-01-19T07:27:31.000000'],
-  ['dicom-date-time', '200401190727+0530', undefined, '2004-01-19T07:27:00+05:30'],
+  ['dicom-date-time', '200401190727+0530', undefined, '2004-01-19T07:27+05:30'],
   ['dicom-date-time', '2004.01.1907:27:31', undefined, '2004-01-19T07:27:31'],
+  ['dicom-date-time', '200401199:15', undefined, '2004-01-19'],
+  ['fhir-date-time', '2026-07-01T08:30:00', { zone: 'Europe/Berlin' }, '2026-07-01T08:30:00+02:00'],
   ['dicom-date-time', '20040119', { zone: 'Europe/Berlin' }, '2004-01-19'],
   ['dicom-date-time', '20040119120000', { zone: 'America/St_Johns' }, '2004-01-19T12:00:00-03:30'],
   ['hl7-date', '198005', undefined, '1980-05'],
@@ -48,7 +50,7 @@ test.each([
 
 test.each([
   ['dicom-date', '20230229'], ['dicom-date', '198005171'.slice(0, 5)], ['hl7-date', '00000101'], ['hl7-date', 'unknown'],
-  ['fhir-date', '1980-5-7'], ['fhir-date-time', '2026-07-01T25:00:00Z'],
+  ['fhir-date', '1980-5-7'], ['fhir-date-time', '20260701'], ['dicom-date-time', 'noon'], ['fhir-date-time', '2026-07-01T25:00:00Z'],
   ['integer', '1.5'], ['integer', '99999999999999999'], ['number', 'Infinity'], ['boolean', 'maybe'], ['uid', '1.2.'], ['uid', '1'.repeat(65)],
 ])('%s refuses %j', (name, value) => {
   expect(() => apply(name, value)).toThrow(TransformError);
