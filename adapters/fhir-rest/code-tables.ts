@@ -8,7 +8,7 @@ function codeTable(name: string): ReadonlyMap<string, string> {
   const { codes } = parse(readFileSync(new URL(`../../mappings/codes/${name}.yaml`, import.meta.url), 'utf8'), { mapAsMap: false }) as { codes: Record<string, string> };
   return new Map(Object.entries(codes));
 }
-const codeSystems = codeTable('fhir-code-system'), radlex = codeTable('fhir-finding-radlex');
+const codeSystems = codeTable('fhir-code-system'), radlex = codeTable('fhir-finding-radlex'), findings = codeTable('findings');
 export const interpretations = codeTable('fhir-finding-interpretation'), lateralities = codeTable('fhir-laterality');
 
 export const systems = {
@@ -22,17 +22,28 @@ export function concept(system: string, code: string, display?: string): Codeabl
   return { coding: [{ system, code, ...(display === undefined ? {} : { display }) }] };
 }
 
-/** A scheme that is neither a URI nor known gets one in our own namespace, so that its codes cannot be taken for another's. */
-export function codingOf(coded: Coded, resourceSystem: string): Coding {
-  const scheme = coded.system.trim();
-  const system = codeSystems.get(scheme.toUpperCase()) ?? (/^[a-z][a-z0-9+.-]*:\S+$/i.test(scheme) ? scheme : `${resourceSystem}:scheme:${encodeURIComponent(scheme)}`);
-  return { system, code: coded.code, ...(coded.display.trim() === '' ? {} : { display: coded.display }) };
+/**
+ * A scheme that is neither a URI nor known gets one in our own namespace, so that its codes cannot be taken for another's. Undefined
+ * without a code.
+ */
+export function codingOf(coded: Coded, resourceSystem: string): Coding | undefined {
+  const code = coded.code.trim().replaceAll(/\s+/g, ' '), scheme = coded.system.trim();
+  if (code === '') return undefined;
+  const system = codeSystems.get(scheme.toUpperCase()) ?? (scheme === '' || /^[a-z][a-z0-9+.-]*:\S+$/i.test(scheme) ? scheme : `${resourceSystem}:scheme:${encodeURIComponent(scheme.toWellFormed())}`);
+  return { ...(system === '' ? {} : { system }), code, ...(coded.display.trim() === '' ? {} : { display: coded.display }) };
 }
 
-/** With the RadLex term of the same meaning, where there is one. */
-export function findingConcept(coded: Coded, resourceSystem: string): CodeableConcept {
+/** As text alone when there is no code: never an invented one. */
+export function conceptOf(coded: Coded, resourceSystem: string): CodeableConcept {
   const coding = codingOf(coded, resourceSystem);
-  const [code, display] = coding.system === systems.sct ? (radlex.get(coded.code) ?? '').split('|') : [];
-  const other = code ? [{ system: systems.radlex, code, ...(display === undefined ? {} : { display }) }] : [];
-  return { coding: [coding, ...other], ...(coded.display.trim() === '' ? {} : { text: coded.display }) };
+  return { ...(coding === undefined ? {} : { coding: [coding] }), text: coded.display.trim() === '' ? coded.code : coded.display };
+}
+
+/** With the SNOMED CT concept when the model gave only a name that we know, and the RadLex term of the same meaning. */
+export function findingConcept(coded: Coded, resourceSystem: string): CodeableConcept {
+  const [code, display = ''] = coded.code.trim() === '' ? (findings.get(coded.display.trim().toLowerCase().replaceAll(/[\s-]+/g, '_')) ?? '').split('|') : [];
+  const concept = code ? conceptOf({ system: systems.sct, code, display }, resourceSystem) : conceptOf(coded, resourceSystem);
+  const [coding] = concept.coding ?? [];
+  const [term, words] = coding?.system === systems.sct ? (radlex.get(coding.code ?? '') ?? '').split('|') : [];
+  return coding === undefined || !term ? concept : { ...concept, coding: [coding, { system: systems.radlex, code: term, ...(words === undefined ? {} : { display: words }) }] };
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ReportDocument } from '#domain/report-document.ts';
 import { escapeXml, narrativeOf } from '#standards/fhir/narrative.ts';
 import type { Attachment, CodeableConcept, DiagnosticReport, Observation, Reference } from '#standards/fhir/types.ts';
-import { codingOf, concept, systems } from './code-tables.ts';
+import { codingOf, concept, conceptOf, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { orderIdentifier, ownIdentifier } from './identifiers.ts';
 import type { Links } from './report-bundle.ts';
@@ -18,14 +18,15 @@ export function diagnosticReport(document: ReportDocument, config: Config, links
     category: [concept(systems.loinc, 'LP29684-5', 'Radiology'), concept(systems.section, 'RAD', 'Radiology')], code: examCode(document, config), subject: links.subject,
     effectiveDateTime: scan.studyAt ?? document.issuedAt, issued: document.issuedAt, performer: [links.performer],
     ...(result.length > 0 ? { result } : {}), imagingStudy: [links.study], ...(sections.impression.trim() === '' ? {} : { conclusion: sections.impression }),
-    ...(document.conclusionCodes.length === 0 ? {} : { conclusionCode: document.conclusionCodes.map((coded) => ({ coding: [codingOf(coded, config.resource_system)] })) }),
+    ...(document.conclusionCodes.length === 0 ? {} : { conclusionCode: document.conclusionCodes.map((coded) => conceptOf(coded, config.resource_system)) }),
     presentedForm: [htmlForm(document)],
   };
 }
 
 /** 18748-4 Diagnostic imaging study, where nobody told the exam's code. */
 function examCode({ scan }: ReportDocument, config: Config): CodeableConcept {
-  const coded = scan.procedureCode === undefined ? concept(systems.loinc, '18748-4') : { coding: [codingOf(scan.procedureCode, config.resource_system)] };
+  const coding = scan.procedureCode === undefined ? undefined : codingOf(scan.procedureCode, config.resource_system);
+  const coded = coding === undefined ? concept(systems.loinc, '18748-4') : { coding: [coding] };
   const text = [scan.studyDescription, scan.procedureCode?.display].find((words) => words?.trim());
   return { ...coded, ...(text === undefined ? {} : { text }) };
 }

@@ -9,16 +9,16 @@ import { concept, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 
 /** Kinds of things that only we name. */
-export type OwnKind = 'report' | 'report-findings' | 'report-impression' | 'finding' | 'model' | 'organization' | 'delivery';
+export type OwnKind = 'report' | 'report-findings' | 'report-impression' | 'finding' | 'model' | 'study' | 'organization' | 'delivery';
 
 export function ownIdentifier(config: Config, kind: OwnKind, value: string): Identifier & { system: string; value: string } {
   const separator = config.resource_system.startsWith('urn:') ? ':' : '/';
   return { system: `${config.resource_system.replace(/[/:]$/, '')}${separator}${kind}`, value };
 }
 
-/** R4 imagingstudy.html: system urn:dicom:uid, value urn:oid:<uid>. */
-export function dicomUidIdentifier(uid: string): Identifier {
-  return { system: systems.dicomUid, value: `urn:oid:${uid}` };
+/** R4 imagingstudy.html: system urn:dicom:uid, value urn:oid:<uid>. Our own id where the images came without a Study Instance UID. */
+export function studyIdentifier(scan: ReportDocument['scan'], config: Config): Identifier {
+  return scan.studyInstanceUid === '' ? ownIdentifier(config, 'study', scan.scanId) : { system: systems.dicomUid, value: `urn:oid:${scan.studyInstanceUid}` };
 }
 
 export function patientIdentifiers(patient: ReportPatient, config: Config): Identifier[] {
@@ -35,7 +35,7 @@ function systemOf(authority: string, config: Config): string | undefined {
   const known = config.identifier_systems[authority];
   if (known !== undefined) return known;
   if (/^[a-z][a-z0-9+.-]*:[^\s|]+$/i.test(authority)) return authority;
-  return /^[0-2](\.\d+)+$/.test(authority) ? `urn:oid:${authority}` : `${config.resource_system}:authority:${encodeURIComponent(authority)}`;
+  return /^[0-2](\.\d+)+$/.test(authority) ? `urn:oid:${authority}` : `${config.resource_system}:authority:${encodeURIComponent(authority.toWellFormed())}`;
 }
 
 /** The order by accession number, else by placer or filler number: a logical reference, because the order is the receiver's. */
@@ -55,7 +55,7 @@ export function identifierQuery({ system = '', value = '' }: Identifier): string
   return `identifier=${token(system, value)}`;
 }
 export function token(system: string, value: string): string {
-  return [system, value].map((part) => encodeURIComponent(part.replaceAll(/[\\,|$]/g, '\\$&'))).join('|');
+  return [system, value].map((part) => encodeURIComponent(part.toWellFormed().replaceAll(/[\\,|$]/g, '\\$&'))).join('|');
 }
 
 /** The same name gives the same urn:uuid (RFC 9562 version 8), so that a resend is the same bytes. */

@@ -5,7 +5,7 @@
 import type { ReportDocument, ReportFinding } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import type { Observation, ObservationComponent } from '#standards/fhir/types.ts';
-import { codingOf, concept, findingConcept, interpretations, lateralities, systems } from './code-tables.ts';
+import { concept, conceptOf, findingConcept, interpretations, lateralities, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { ownIdentifier } from './identifiers.ts';
 import type { Links } from './report-bundle.ts';
@@ -17,7 +17,7 @@ export function findingObservation(finding: ReportFinding, document: ReportDocum
     ...narrated(`${finding.type.display}: present, certainty ${finding.confidencePercentage} %, severity ${finding.severity}.`, finding.description),
     ...(device === undefined ? {} : { device }), valueCodeableConcept: { ...concept(systems.sct, '52101004', 'Present'), text: 'present' },
     interpretation: [{ ...concept(systems.interpretation, interpretations.get(finding.severity) ?? 'A'), text: finding.severity }],
-    ...(finding.bodySite === undefined ? {} : { bodySite: { coding: [codingOf(finding.bodySite, config.resource_system)], ...(finding.bodySite.display.trim() === '' ? {} : { text: finding.bodySite.display }) } }),
+    ...(finding.bodySite === undefined ? {} : { bodySite: conceptOf(finding.bodySite, config.resource_system) }),
     ...(finding.description.trim() === '' ? {} : { note: [{ text: finding.description }] }), component: components(finding, config),
   };
 }
@@ -29,7 +29,7 @@ function components(finding: ReportFinding, config: Config): ObservationComponen
     { code: concept(systems.dcm, '112040', 'Tracking Unique Identifier'), valueString: finding.trackingUid },
     ...(side === undefined ? [] : [{ code: concept(systems.sct, '272741003', 'Laterality'), valueCodeableConcept: { ...concept(systems.sct, side), text: finding.laterality ?? '' } }]),
     ...finding.measurements.map((measurement) => ({
-      code: findingConcept(measurement.type, config.resource_system), valueQuantity: { value: measurement.value, unit: measurement.unit, system: systems.ucum, code: measurement.unit },
+      code: conceptOf(measurement.type, config.resource_system), valueQuantity: { value: measurement.value, unit: measurement.unit, system: systems.ucum, code: measurement.unit },
     })),
     ...(finding.location === undefined ? [] : [{ code: concept(systems.dcm, '111030', 'Image Region'), valueString: regionText(finding.location) }]),
   ];

@@ -12,11 +12,12 @@
  */
 import type { ReportDocument } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
+import { withoutEmpty } from '#standards/fhir/without-empty.ts';
 import type { Bundle, BundleEntry, Device, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
 import { concept, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { diagnosticReport } from './diagnostic-report.ts';
-import { dicomUidIdentifier, identifierQuery, orderIdentifier, orderReference, ownIdentifier, patientIdentifiers, token, urnUuid } from './identifiers.ts';
+import { identifierQuery, orderIdentifier, orderReference, ownIdentifier, patientIdentifiers, studyIdentifier, token, urnUuid } from './identifiers.ts';
 import { findingObservation, sectionObservations } from './observations.ts';
 
 /** What resources of one Bundle say about each other. */
@@ -48,12 +49,12 @@ export function reportBundle(document: ReportDocument, config: Config): Bundle {
   const entries: BundleEntry[] = [
     ...patientEntry(patientUrl, document, config),
     ...[...new Map(document.models.map((model) => [devices.get(model.analysisId) ?? '', deviceOf(model, config)]))].map(([fullUrl, device]) => put(fullUrl, device, identifierQuery(device.identifier?.[0] ?? {}))),
-    createOnce(studyUrl, imagingStudy(document, config, links), identifierQuery(dicomUidIdentifier(document.scan.studyInstanceUid))),
+    createOnce(studyUrl, imagingStudy(document, config, links), identifierQuery(studyIdentifier(document.scan, config))),
     ...observations.map(([fullUrl, observation]) => put(fullUrl, observation, identifierQuery(observation.identifier?.[0] ?? {}))),
     put(reportUrl, diagnosticReport(document, config, links, results), identifierQuery(ownIdentifier(config, 'report', document.reportId))),
     provenanceEntry(url('Provenance', String(document.version)), document, config, [{ reference: reportUrl }, ...results], links),
   ];
-  return { resourceType: 'Bundle', type: 'transaction', entry: entries };
+  return withoutEmpty({ resourceType: 'Bundle', type: 'transaction', entry: entries } satisfies Bundle);
 }
 
 function put(fullUrl: string, resource: Resource, query: string): BundleEntry {
@@ -88,7 +89,7 @@ function deviceOf(model: ReportDocument['models'][number], config: Config): Devi
   const text = narrativeOf(`${model.name} ${model.version}`, notice);
   return {
     resourceType: 'Device', ...(text === undefined ? {} : { text }), identifier: [ownIdentifier(config, 'model', `${model.modelId}@${model.version}`)], status: 'active',
-    ...(model.manufacturer.trim() === '' ? {} : { manufacturer: model.manufacturer }), deviceName: [{ name: model.name, type: 'model-name' }],
+    ...(model.manufacturer.trim() === '' ? {} : { manufacturer: model.manufacturer }), deviceName: [{ name: model.name.trim() || model.modelId, type: 'model-name' }],
     version: [{ type: concept(systems.dcm, '111003', 'Algorithm Version'), value: model.version }], ...(notice === '' ? {} : { note: [{ text: notice }] }),
   };
 }
@@ -103,7 +104,7 @@ function imagingStudy({ scan }: ReportDocument, config: Config, links: Links): I
   const text = narrativeOf(`Imaging study ${scan.modalities.join(', ')} ${scan.studyDescription ?? ''}`);
   return {
     resourceType: 'ImagingStudy', ...(text === undefined ? {} : { text }),
-    identifier: [dicomUidIdentifier(scan.studyInstanceUid), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
+    identifier: [studyIdentifier(scan, config), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
     status: 'available', ...(scan.modalities.length > 0 ? { modality: scan.modalities.map(coding) } : {}), subject: links.subject,
     ...(scan.studyAt === undefined ? {} : { started: scan.studyAt }), ...(links.order === undefined ? {} : { basedOn: [links.order] }),
     numberOfSeries: scan.series.length, numberOfInstances,
