@@ -9,6 +9,7 @@ import { NormalizeError } from '#gateway/adapter.ts';
 import type { MapSettings, MappingWarning, SourceReader, TraceEntry } from '#gateway/normalized.ts';
 import { compileConditions } from './condition.ts';
 import type { CodeTable, FieldSpec } from './format.ts';
+import { resolveSetting } from './setting.ts';
 import { compileSource } from './source.ts';
 import type { Place, Reading } from './source.ts';
 import { compileSteps } from './steps.ts';
@@ -64,14 +65,6 @@ export function compileField(spec: FieldSpec, table: string, codeTables: Readonl
     note(run, { source: reading.source, rule, target, outcome: 'failed', text, ...(input === undefined ? {} : { input }) });
     return required !== 'row';
   }
-}
-
-/** '$name' is the integration's setting of that name, undefined when it has none; '$$' at the start stands for one '$'. */
-export function resolveSetting(value: unknown, settings: MapSettings): unknown {
-  if (typeof value !== 'string' || !value.startsWith('$')) return value;
-  if (value.startsWith('$$')) return value.slice(1);
-  const name = value.slice(1);
-  return Object.hasOwn(settings, name) ? settings[name] : undefined;
 }
 
 function note(run: Run, entry: TraceEntry): true {

@@ -7,11 +7,12 @@
  */
 import type { MapSettings, MappedRows, Mapper, SourceReader } from '#gateway/normalized.ts';
 import { compileConditions } from './condition.ts';
-import { compileField, resolveSetting } from './field.ts';
+import { compileField } from './field.ts';
 import type { Row, Run } from './field.ts';
 import { rowGroups } from './format.ts';
 import type { BlockSpec, CodeTable, FieldSpec, MappingFile, SourceKind } from './format.ts';
 import { loadMappings } from './load.ts';
+import { resolveSetting } from './setting.ts';
 import { placeOf } from './source.ts';
 import type { Place } from './source.ts';
 

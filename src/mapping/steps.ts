@@ -1,7 +1,7 @@
 /** The transforms and the code table of a field, precompiled: text in, value or reason out. */
 import type { MapSettings } from '#gateway/normalized.ts';
-import { resolveSetting } from './field.ts';
 import type { CodeTable, FieldSpec } from './format.ts';
+import { resolveSetting } from './setting.ts';
 import { transforms } from './transforms/index.ts';
 import { TransformError } from './transforms/transform-error.ts';
 

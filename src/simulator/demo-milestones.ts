@@ -10,7 +10,7 @@ export interface Milestone {
 
 export const received = (images: number): Milestone => ({
   step: 'received',
-  reached: ({ scan }) => scan.instance_count >= images ? `scan ${scan.scan_number}: ${scan.instance_count} images in ${scan.series_count} series, ${(scan.total_bytes / 1e6).toFixed(1)} MB, durable` : undefined,
+  reached: ({ scan }) => scan.instance_count >= images ? `scan ${scan.scan_number}: ${scan.instance_count} images in ${scan.series_count} series, ${inBytes(scan.total_bytes)}, durable` : undefined,
 });
 export const linked: Milestone = {
   step: 'linked to the order',
@@ -65,6 +65,10 @@ export function waitingFor(progress: StudyProgress | undefined): string {
   const trying = progress?.deliveries.find((delivery) => delivery.status !== 'delivered' && delivery.attempts > 0);
   if (trying !== undefined) return `${trying.name}: attempt ${trying.attempts}, ${trying.last_text ?? ''}`;
   return progress?.scan.why_waiting ?? '';
+}
+
+export function inBytes(byteLength: number): string {
+  return byteLength < 100_000 ? `${(byteLength / 1e3).toFixed(1)} kB` : `${(byteLength / 1e6).toFixed(1)} MB`;
 }
 
 function isOpen({ status }: StudyProgress['analyses'][number]): boolean {

@@ -6,6 +6,7 @@ import type { EmrOptions } from './emr.ts';
 import { structuralProblems } from './fhir-structure.ts';
 
 const corpus = join(process.env.MEDSCAN_CORPUS ?? join(import.meta.dirname, '../../../shared/corpus'), 'fhir');
+if (!existsSync(corpus)) process.stderr.write(`simulator: no corpus at ${corpus} (MEDSCAN_CORPUS); the EMR is not tried on it\n`);
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => { for (const cleanup of cleanups.splice(0)) await cleanup(); });
 

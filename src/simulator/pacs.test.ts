@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, globSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -17,7 +17,8 @@ const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => { for (const cleanup of cleanups.splice(0).toReversed()) await cleanup(); });
 
 const corpus = join(process.env.MEDSCAN_CORPUS ?? join(import.meta.dirname, '../../../shared/corpus'), 'dicom');
-const hasDcmtk = ['/usr/bin/storescu', '/usr/local/bin/storescu', '/opt/homebrew/bin/storescu'].some((path) => existsSync(path));
+const hasDcmtk = (() => { try { execFileSync('storescu', ['--version'], { stdio: 'ignore' }); return true; } catch { return false; } })();
+if (!hasDcmtk || !existsSync(corpus)) process.stderr.write(`simulator: ${hasDcmtk ? `no corpus at ${corpus} (MEDSCAN_CORPUS)` : 'DCMTK (storescu, storescp, dcmdump) is not installed'}; the exchange with DCMTK is skipped\n`);
 
 async function startPacs(gatewayPort: number, ledger?: Ledger): Promise<Pacs> {
   const pacs = await Pacs.start({ gateway: { host: '127.0.0.1', port: gatewayPort, aeTitle: 'GATEWAY' }, ...(ledger === undefined ? {} : { ledger }) });
