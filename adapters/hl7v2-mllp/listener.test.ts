@@ -71,11 +71,13 @@ test('a stray file separator at the edge of a chunk ends no message (H4)', async
 
 test('a frame over the limit is answered AR, recorded with its first bytes, and the connection ends (H5)', async () => {
   const { gateway, sender, port } = await start(undefined, { limits: { frameBytes: 100_000 } });
+  sender.write(frame(Buffer.from(adt('M1'))));
   sender.write(Buffer.concat([Buffer.from(`\x0b${adt('BIG')}`), Buffer.alloc(200_000, 'x')]));
+  expect(await sender.answer()).toContain('MSA|AA|M1');
   expect(await sender.answer()).toMatch(/MSA\|AR\|BIG\|.*larger than 100000 bytes/);
   await sender.closed;
-  expect(gateway.received[0]?.message.head.length).toBeLessThanOrEqual(4096);
-  expect(gateway.received[0]?.refusal?.reason).toBe('malformed');
+  expect(gateway.received[1]?.message.head.length).toBeLessThanOrEqual(4096);
+  expect(gateway.received[1]?.refusal?.reason).toBe('malformed');
   expect(await (await connect(port)).send(adt('M2'))).toContain('MSA|AA|M2');
 });
 

@@ -85,6 +85,7 @@ class Connection {
   #working = false;
   #finishing = false;
   #peerEnded = false;
+  #oversize: FrameTooLargeError | undefined;
   #timer: NodeJS.Timeout | undefined;
   #frameDeadline = 0;
 
@@ -109,7 +110,9 @@ class Connection {
       this.#waiting.push(...this.#decoder.push(chunk));
     } catch (error) {
       if (!(error instanceof FrameTooLargeError)) throw error;
-      void this.#refuseOversize(error);
+      this.#oversize = error;
+      this.#socket.pause();
+      if (!this.#working) void this.#work();
       return;
     }
     if (this.#decoder.inFrame) failpoint('hl7.midFrame');
@@ -129,8 +132,9 @@ class Connection {
       let answers: readonly Answer[] = [];
       try { answers = await receiveFrame(next, this.peer, this.#to); } catch (error) { this.#to.onError(error); this.cut(); break; }
       for (const answer of answers) await this.#answer(answer); // one write after the other: the sender reads them in order
-      if (this.#waiting.length < this.#limits.waitingFrames && !this.#finishing) this.#socket.resume();
+      if (this.#waiting.length < this.#limits.waitingFrames && !this.#finishing && !this.#oversize) this.#socket.resume();
     }
+    if (this.#oversize) await this.#refuseOversize(this.#oversize);
     this.#working = false;
     this.#watch();
     this.#endWhenDone();
@@ -155,8 +159,8 @@ class Connection {
     });
   }
 
+  /** In its turn, after the frames that were whole. */
   async #refuseOversize(error: FrameTooLargeError): Promise<void> {
-    this.#socket.pause();
     this.#finishing = true;
     clearTimeout(this.#timer);
     for (const answer of await answerToOversize(error, this.peer, this.#to)) await this.#answer(answer);

@@ -51,3 +51,8 @@ test('the trace names what no rule has read', async () => {
   expect(result.trace.filter(({ outcome }) => outcome === 'unmapped').map(({ source }) => source)).toContain('ZPI-2');
   expect(result.trace).toContainEqual(expect.objectContaining({ source: 'PID-5[1].1.1', target: 'patients.family_name', outcome: 'mapped', value: 'Smith' }));
 });
+
+test('an order without patient is kept with a patient nobody knows yet', async () => {
+  const result = await normalized('ORM^O01', 'MSH|^~\\&|RIS|HOSP|||20260105||ORM^O01|M1|P|2.5.1\rORC|NW|1\rOBR|1|1||A\r');
+  expect(result).toMatchObject({ patient: { identifiers: [] }, order: { control: 'new', placer_order_number: '1' } });
+});

@@ -25,10 +25,9 @@ export function normalizeOrder(parsed: Hl7Message, message: StoredMessage<Hl7v2C
   const { config } = message.integration;
   const mapped = map(config.order_mapping, hl7Reader(parsed, { orderGroup: group }), mapSettings(config));
   const warnings = [...parsed.warnings, ...mapped.warnings];
-  const patient = parsed.segment('PID') ? patientRow(mapped) : undefined;
   return {
-    authority: 'order', order: orderRow(mapped, warnings), history: historyRows(mapped, warnings), mapping: mapped.mapping,
-    ...(patient ? { patient } : {}),
+    // Also without PID: an order whose patient is unknown is kept for a person to assign, never dropped.
+    authority: 'order', patient: patientRow(mapped), order: orderRow(mapped, warnings), history: historyRows(mapped, warnings), mapping: mapped.mapping,
     warnings, trace: mapped.trace,
   };
 }

@@ -67,7 +67,7 @@ function elements(rows: unknown): Row[] | null | undefined {
 /** Rows that cannot be kept are left out and noted in `warnings`: a history never stops a message. */
 export function historyRows({ rows }: MappedRows, warnings: MappingWarning[]): HistoryRow[] {
   const given = list(rows['patient_medical_history']).filter((row) => typeof row['display'] === 'string' && row['display'] !== '');
-  const kept = given.filter((row) => String(row['code'] ?? '').length <= maximumKeyLength).slice(0, maximumHistoryRows);
+  const kept = given.filter((row) => ['code', 'code_system', 'onset'].every((key) => String(row[key] ?? '').length <= maximumKeyLength)).slice(0, maximumHistoryRows);
   if (kept.length < given.length) warnings.push({ location: 'AL1, DG1, PR1, PV1', text: `${given.length - kept.length} history rows were left out: more than ${maximumHistoryRows}, or a code of more than ${maximumKeyLength} characters` });
   return kept as unknown as HistoryRow[];
 }
