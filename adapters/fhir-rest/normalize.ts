@@ -4,7 +4,7 @@
  */
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { Integration, StoredMessage } from '#gateway/adapter.ts';
-import type { MapSettings, MappedRows, Mapper, Normalized, OrderRow, PatientIdentifier, PatientMerge, PatientRow } from '#gateway/normalized.ts';
+import type { MapSettings, MappedRows, Mapper, MappingWarning, Normalized, OrderRow, PatientIdentifier, PatientMerge, PatientRow } from '#gateway/normalized.ts';
 import { parseFhirJson } from '#standards/fhir/json.ts';
 import { fhirReader } from '#standards/fhir/reader.ts';
 import { parseLiteral } from '#standards/fhir/references.ts';
@@ -32,20 +32,37 @@ function normalizePatient(patient: Patient, message: StoredMessage<Config>, map:
 function normalizeServiceRequest(request: ServiceRequest, message: StoredMessage<Config>, map: Mapper): Normalized {
   const { integration } = message;
   const mapped = map('fhir-service-request-to-rows', fhirReader(request), settingsOf(integration.config));
-  const bySystem = request.identifier?.find((identifier) => identifier.system !== undefined && identifier.system === integration.config.accession_system)?.value;
-  const order = { ...rowOf(mapped, 'order'), ...(bySystem === undefined ? {} : { accession_number: bySystem }) } as unknown as OrderRow;
-  if (order.accession_number === undefined && order.placer_order_number === undefined && order.filler_order_number === undefined && order.study_instance_uid === undefined) {
-    throw new NormalizeError('invalid', 'an order needs an identifier of type ACSN, PLAC or FILL, a Study Instance UID (urn:dicom:uid), or one in the accession system of this integration', 'ServiceRequest.identifier');
-  }
+  const { order, warnings } = withExactTime(withNumber(rowOf(mapped, 'order') as unknown as OrderRow, request, message));
   const named = identifiersOf(mapped, integration);
   const contained = containedPatient(request);
   const subject = contained === undefined ? undefined : map('fhir-patient-to-rows', fhirReader(contained), settingsOf(integration.config));
   const patient: PatientRow = subject === undefined ? { identifiers: [...named, ...referenced(request.subject, integration)] } : patientRow(subject, integration, named);
   if (patient.identifiers.length === 0 && contained === undefined) throw new NormalizeError('invalid', 'must name the patient: by subject.identifier, by Patient/<id> with an id that was PUT here, or contained', 'ServiceRequest.subject');
   return {
-    authority: 'order', patient, order, warnings: [...mapped.warnings, ...subject?.warnings ?? []],
+    authority: 'order', patient, order, warnings: [...mapped.warnings, ...warnings, ...subject?.warnings ?? []],
     trace: [...mapped.trace, ...subject?.trace ?? []], mapping: mapped.mapping,
   };
+}
+
+/**
+ * An order is found again by its numbers. The sender is who placed it, so an identifier of no known type, or the id it was PUT under, is
+ * its placer order number.
+ */
+function withNumber(row: OrderRow, request: ServiceRequest, { facts, integration }: StoredMessage<Config>): OrderRow {
+  const { accession_system: system } = integration.config;
+  const accession = system === undefined ? undefined : request.identifier?.find((identifier) => identifier.system === system)?.value;
+  const order = accession === undefined ? row : { ...row, accession_number: accession };
+  if ([order.accession_number, order.placer_order_number, order.filler_order_number, order.study_instance_uid].some((number) => number !== undefined)) return order;
+  const number = request.identifier?.find((identifier) => identifier.value !== undefined)?.value ?? facts['id'];
+  if (typeof number !== 'string') throw new NormalizeError('invalid', 'an order needs a number: an identifier of type ACSN, PLAC or FILL, a Study Instance UID (urn:dicom:uid), or any other identifier', 'ServiceRequest.identifier');
+  return { ...order, placer_order_number: number };
+}
+
+/** '2026' and '2026-01' are FHIR dateTimes but no times to put into a schedule. */
+function withExactTime(row: OrderRow): { order: OrderRow; warnings: readonly MappingWarning[] } {
+  const { scheduled_at: scheduledAt, ...order } = row;
+  if (typeof scheduledAt !== 'string' || scheduledAt.length >= 10) return { order: row, warnings: [] };
+  return { order, warnings: [{ location: 'ServiceRequest.occurrence[x]', text: 'names a month or a year only and was not taken as the scheduled time' }] };
 }
 
 function settingsOf(config: Config): MapSettings {

@@ -141,6 +141,18 @@ test('an accession number without type is known by the system that the settings 
   expect(received[0]?.normalized?.order?.accession_number).toBe('ACC-2');
 });
 
+test('an identifier of no known type, or else the id it was PUT under, is the placer order number', async () => {
+  await send('POST', 'ServiceRequest', { body: { ...order, identifier: [{ system: 'urn:other', value: 'O-1' }] } });
+  await send('PUT', 'ServiceRequest/o2', { body: { ...order, id: 'o2', identifier: undefined } });
+  expect(received.map(({ normalized }) => normalized?.order?.placer_order_number)).toEqual(['O-1', 'o2']);
+});
+
+test('a day is a scheduled time, a month is not', async () => {
+  await send('POST', 'ServiceRequest', { body: { ...order, occurrenceDateTime: '2026-01-06' } });
+  await send('POST', 'ServiceRequest', { body: { ...order, occurrenceDateTime: '2026-01' } });
+  expect(received.map(({ normalized }) => [normalized?.order?.scheduled_at, normalized?.warnings.map(({ location }) => location)])).toEqual([['2026-01-06', []], [undefined, ['ServiceRequest.occurrence[x]']]]);
+});
+
 test('Patient.link becomes a merge, in the right direction', async () => {
   const linked = (type: string): object => ({ ...patient, identifier: [{ system: 'urn:oid:9', value: 'A' }], link: [{ type, other: { identifier: { system: 'urn:oid:9', value: 'B' } } }] });
   const [a, b] = [{ value: 'A', assigning_authority: 'urn:oid:9' }, { value: 'B', assigning_authority: 'urn:oid:9' }];
@@ -211,7 +223,7 @@ test('what the gateway cannot store is answered 503 with Retry-After, never as a
 });
 
 test('what cannot become rows is answered 422 with the place', async () => {
-  const noOrder = await send('POST', 'ServiceRequest', { body: { ...order, identifier: [{ system: 'urn:other', value: '1' }] } });
+  const noOrder = await send('POST', 'ServiceRequest', { body: { ...order, identifier: undefined } });
   expect([noOrder.response.status, noOrder.body.issue[0]?.expression]).toEqual([422, ['ServiceRequest.identifier']]);
   const noPatient = await send('POST', 'ServiceRequest', { body: { ...order, subject: { display: 'somebody' } } });
   expect([noPatient.response.status, noPatient.body.issue[0]?.expression]).toEqual([422, ['ServiceRequest.subject']]);

@@ -22,7 +22,7 @@ export function referenceProblem(reference: Fields, container: Fields, fullUrls:
   if (typeof literal !== 'string') return { target: named };
   if (literal === '#') return { target: textOf(container['resourceType']) };
   if (literal.startsWith('#')) {
-    const contained = containedIn(container).find((resource) => resource['id'] === literal.slice(1));
+    const contained = containedById(container).get(literal.slice(1));
     return contained === undefined ? { target: named, text: 'names a contained resource that is not there' } : { target: textOf(contained['resourceType']) };
   }
   if (literal.startsWith('urn:')) {
@@ -48,8 +48,16 @@ export function fullUrlsOf(bundle: Fields): ReadonlyMap<string, string> {
   return urls;
 }
 
-function containedIn(resource: Fields): readonly Fields[] {
-  return Array.isArray(resource['contained']) ? resource['contained'].filter((item): item is Fields => typeof item === 'object' && item !== null) : [];
+/** Looked up once per container: a message may hold thousands of references to thousands of contained resources. */
+const containedOf = new WeakMap<Fields, ReadonlyMap<unknown, Fields>>();
+
+function containedById(container: Fields): ReadonlyMap<unknown, Fields> {
+  const known = containedOf.get(container);
+  if (known !== undefined) return known;
+  const list = Array.isArray(container['contained']) ? container['contained'].filter((item): item is Fields => typeof item === 'object' && item !== null) : [];
+  const byId = new Map(list.map((resource) => [resource['id'], resource]));
+  containedOf.set(container, byId);
+  return byId;
 }
 
 /** Ids that any `reference`, `uri` or `canonical` below names with '#'; '' stands for '#' itself. */
