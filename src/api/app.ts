@@ -27,6 +27,7 @@ import { patientRoutes } from './routes/patients.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { scanFileRoutes, scanRoutes } from './routes/scans.ts';
+import { settingRoutes } from './routes/settings.ts';
 import { syncLogRoutes } from './routes/sync-logs.ts';
 import { alertRoutes } from './routes/system-alerts.ts';
 import { userRoutes } from './routes/users.ts';
@@ -73,6 +74,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
   auditLogRoutes(router, dependencies);
   queueRoutes(router);
   configurationRoutes(router);
+  settingRoutes(router);
   alertRoutes(router);
   const missing = Object.keys(routePermissions).filter((name) => !router.routes.some((route) => route.name === name));
   if (missing.length > 0) throw new Error(`permissions.ts names routes that do not exist: ${missing.join(', ')}`);
@@ -82,7 +84,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
 /** The adapter reads the untouched request, so this runs before anything that could read or limit its body. */
 async function handOverToAdapter(c: ApiContext, next: () => Promise<void>, { commands }: ApiDependencies): Promise<Response | void> {
   const socket = c.env?.incoming?.socket;
-  if (/^\/(api|login|logout|assets|healthz|readyz|metrics)?(\/|$)/.test(c.req.path)) return next();
+  if (/^\/(api|login|logout|reload|assets|healthz|readyz|metrics)?(\/|$)/.test(c.req.path)) return next();
   const response = await commands.handleAdapterHttp(c.req.raw, { address: peerAddress(c), port: socket?.remotePort ?? 0 });
   return response ?? next();
 }

@@ -10,6 +10,8 @@ export const routePermissions = {
   'POST /auth/login': 'public',
   'POST /auth/logout': 'signed-in',
   'GET /auth/me': 'signed-in',
+  'GET /auth/me/preferences': 'signed-in',
+  'PUT /auth/me/preferences/{preference_key}': 'signed-in',
 
   'GET /organizations': 'organizations:read',
   'GET /organizations/{organization_id}': 'organizations:read',
@@ -66,6 +68,8 @@ export const routePermissions = {
   'GET /workflow-rules/{rule_id}': 'configuration:read',
   'GET /report-templates': 'configuration:read',
   'GET /report-templates/{template_id}': 'configuration:read',
+  'GET /system-settings': 'configuration:read',
+  'PUT /system-settings/{setting_key}': 'configuration:write',
   'GET /system-alerts': 'alerts:read',
   'POST /system-alerts/{alert_id}/acknowledge': 'alerts:acknowledge',
 } as const satisfies Record<string, string>;
@@ -86,7 +90,7 @@ export const rolePermissions: Readonly<Record<Role, readonly Permission[]>> = {
     'alerts:read', 'alerts:acknowledge', 'configuration:read'],
   service: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'exchanges:read', 'configuration:read'],
   administrator: [...clinicalReading, 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
-    'integrations:test', 'exchanges:read', 'exchanges:payload', 'audit:read', 'alerts:acknowledge'],
+    'integrations:test', 'exchanges:read', 'exchanges:payload', 'audit:read', 'alerts:acknowledge', 'configuration:write'],
 };
 
 /** `scopes`: an API token's own, narrower list; empty means all that the role may. */

@@ -13,8 +13,11 @@ import { sql, type Database } from './pool.ts';
 import { asSystem, inOrganization, type Transaction } from './transaction.ts';
 import { insertUser } from './users.ts';
 
+/** Limits of browser sessions while the organization has not set its own (system_settings). */
 export const idleMinutes = 15;
 export const absoluteHours = 12;
+const limit = (key: 'session_idle_minutes' | 'session_hours', fallback: number) => sql.fragment`coalesce((SELECT value::text::integer FROM system_settings
+  WHERE organization_id = ${ORGANIZATION} AND setting_key = ${key} ORDER BY version DESC LIMIT 1), ${fallback})`;
 const tokenPrefix = 'msk_';
 
 /** Who stands behind a session or token. */
@@ -39,7 +42,7 @@ export async function startSession(tx: Transaction, userId: string, origin: Sess
   const sessionId = await tx.oneFirst(sql.type(z.object({ session_id: z.string() }))`
     INSERT INTO user_sessions (organization_id, user_id, kind, token_hash, ip_address, user_agent, idle_expires_at, expires_at)
     VALUES (${ORGANIZATION}, ${userId}, 'browser', ${hashToken(token)}, ${origin.address}, ${origin.userAgent?.slice(0, 300) ?? null},
-      now() + make_interval(mins => ${idleMinutes}), now() + make_interval(hours => ${absoluteHours}))
+      now() + make_interval(mins => ${limit('session_idle_minutes', idleMinutes)}), now() + make_interval(hours => ${limit('session_hours', absoluteHours)}))
     RETURNING session_id`);
   return { token, sessionId };
 }
@@ -56,12 +59,12 @@ export async function revokeSessionsOf(tx: Transaction, userId: string): Promise
   return rowCount;
 }
 
-/** The caller behind a session cookie; undefined when it is unknown, revoked, idle for 15 minutes, 12 hours old, or its user is disabled. A page that reloads itself is no activity: it passes keepAlive false. */
+/** The caller behind a session cookie; undefined when it is unknown, revoked, idle for too long (15 minutes), too old (12 hours), or its user is disabled. A page that reloads itself is no activity: it passes keepAlive false. */
 export async function callerOfSession(database: Database, token: string, options: { readonly keepAlive: boolean } = { keepAlive: true }): Promise<Caller | undefined> {
   const session = await find(database, 'browser', token);
   if (!session) return undefined;
-  // Once a minute is exact enough for 15, and spares a write per request.
-  if (options.keepAlive && session.seconds_unseen >= 60) await inOrganization(database, session.organization_id, (tx) => touch(tx, session.session_id, true));
+  // Every 20 s is exact enough for minutes, and spares a write per request.
+  if (options.keepAlive && session.seconds_unseen >= 20) await inOrganization(database, session.organization_id, (tx) => touch(tx, session.session_id, true));
   return toCaller(session, 'session');
 }
 
@@ -125,7 +128,7 @@ async function find(database: Database, kind: 'browser' | 'api_token', token: st
 
 async function touch(tx: Transaction, sessionId: string, idles: boolean): Promise<void> {
   await tx.query(sql.typeAlias('void')`
-    UPDATE user_sessions SET last_seen_at = now(), idle_expires_at = CASE WHEN ${idles} THEN now() + make_interval(mins => ${idleMinutes}) END
+    UPDATE user_sessions SET last_seen_at = now(), idle_expires_at = CASE WHEN ${idles} THEN now() + make_interval(mins => ${limit('session_idle_minutes', idleMinutes)}) END
     WHERE organization_id = ${ORGANIZATION} AND session_id = ${sessionId}`);
 }
 

@@ -7,6 +7,7 @@ import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../
 import { identify, requireOwnOrigin } from '../api/middleware/identify.ts';
 import { isAllowed } from '../api/permissions.ts';
 import { Problem } from '../api/problem.ts';
+import { reloadPreference, statusPageReloads, writePreference } from '../api/queries/settings.ts';
 import { signIn, signOut } from '../api/sign-in.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Caller } from '../db/user-sessions.ts';
@@ -15,19 +16,22 @@ import { readStatusRows } from './status-rows.ts';
 import { statusPage } from './status.ts';
 import { styles } from './styles.ts';
 
+const wrongSignIn = 'The address or the password is wrong. After five wrong attempts an account is locked for 15 minutes.';
+const smallForm = bodyLimit({ maxSize: 16 * 1024, onError: () => { throw new Problem(413, 'The form is too large.'); } });
+
 export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
   app.get('/assets/medscan.css', (c) => c.body(styles, 200, { 'content-type': 'text/css; charset=utf-8', 'cache-control': 'public, max-age=300' }));
 
   app.get('/login', (c) => c.html(loginPage()));
 
-  app.post('/login', bodyLimit({ maxSize: 16 * 1024, onError: () => { throw new Problem(413, 'The form is too large.'); } }), async (c) => {
+  app.post('/login', smallForm, async (c) => {
     requireOwnOrigin(c);
     const form = await c.req.parseBody();
     const field = (name: string): string => (typeof form[name] === 'string' ? form[name].slice(0, 300) : '');
     try {
       await signIn(c, dependencies, { email: field('email').trim(), password: field('password'), organization: field('organization').trim() || undefined });
     } catch (error) {
-      if (error instanceof Problem) return c.html(loginPage(error.message), error.status);
+      if (error instanceof Problem) return c.html(loginPage(error.status === 401 ? wrongSignIn : error.message), error.status);
       throw error;
     }
     return c.redirect('/', 303);
@@ -45,11 +49,19 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
     const caller = await signedIn(c, dependencies, { keepAlive: !reload });
     if (!caller) return c.redirect('/login', 303);
     if (!isAllowed(caller.role, caller.scopes, 'queue:read')) throw new Problem(403, `The role ${caller.role} may not see the status page.`);
-    const rows = await inOrganization(dependencies.database, caller.organizationId, async (tx) => {
+    const { rows, reloads } = await inOrganization(dependencies.database, caller.organizationId, async (tx) => {
       if (!reload) await recordAudit(tx, { ...auditEvents.query, action: 'R', outcome: 'success', actor: actorOf(c, caller), requestId: c.get('requestId'), object: { type: 'status_page', id: '*' } });
-      return readStatusRows(tx);
+      return { rows: await readStatusRows(tx), reloads: await statusPageReloads(tx, caller.userId) };
     });
-    return c.html(statusPage({ rows, userName: caller.name, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), now: new Date() }));
+    return c.html(statusPage({ rows, userName: caller.name, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), reloads, now: new Date() }));
+  });
+
+  app.post('/reload', smallForm, async (c) => {
+    const caller = await signedIn(c, dependencies);
+    if (!caller) return c.redirect('/login', 303);
+    const reload = (await c.req.parseBody())['reload'] === 'on';
+    await inOrganization(dependencies.database, caller.organizationId, (tx) => writePreference(tx, caller.userId, reloadPreference, reload));
+    return c.redirect('/', 303);
   });
 }
 

@@ -9,11 +9,11 @@ const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad'>> = {
   paused: 'warn', info: 'ok', warning: 'warn', critical: 'bad',
 };
 
-export interface StatusPageOptions { readonly rows: StatusRows; readonly userName: string; readonly seesExchanges: boolean; readonly now: Date }
+export interface StatusPageOptions { readonly rows: StatusRows; readonly userName: string; readonly seesExchanges: boolean; readonly reloads: boolean; readonly now: Date }
 
-export function statusPage({ rows, userName, seesExchanges, now }: StatusPageOptions): Html {
+export function statusPage({ rows, userName, seesExchanges, reloads, now }: StatusPageOptions): Html {
   const { counts } = rows;
-  return page({ title: `${rows.organizationName} · MedScan Gateway`, refreshSeconds: 10, body: html`
+  return page({ title: `${rows.organizationName} · MedScan Gateway`, ...(reloads && { refreshSeconds: 10 }), body: html`
 <header class="bar"><div class="name">MedScan Gateway <span>· ${rows.organizationName}</span></div><div class="who">${userName}</div>
 <form method="post" action="/logout"><button>Sign out</button></form></header>
 <main>
@@ -22,7 +22,8 @@ ${rows.alerts.length === 0 ? '' : alerts(rows, now)}
 ${integrations(rows, now)}
 ${queue(rows, now)}
 ${seesExchanges ? exchanges(rows, now) : ''}
-<footer>As of <time datetime="${now.toISOString()}">${now.toISOString().replace('T', ' ').slice(0, 19)} UTC</time>; the page reloads every 10 seconds. · <a href="/api/docs">API reference</a></footer>
+<footer>As of <time datetime="${now.toISOString()}">${now.toISOString().replace('T', ' ').slice(0, 19)} UTC</time>${reloads ? '; the page reloads every 10 seconds' : ''}.
+<form method="post" action="/reload"><input type="hidden" name="reload" value="${reloads ? 'off' : 'on'}"><button>${reloads ? 'Pause' : 'Reload every 10 seconds'}</button></form><a href="/api/docs">API reference</a></footer>
 </main>` });
 }
 

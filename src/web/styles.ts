@@ -9,7 +9,7 @@ body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 sy
 header.bar { display: flex; align-items: center; gap: 1rem; padding: .75rem 1.5rem; background: var(--card); border-bottom: 1px solid var(--line); }
 header.bar .name { font-weight: 650; letter-spacing: -.01em; }
 header.bar .name span { color: var(--muted); font-weight: 400; }
-header.bar .who { margin-left: auto; color: var(--muted); }
+header.bar .who { margin-left: auto; color: var(--muted); text-align: right; }
 header.bar form { margin: 0; }
 main { max-width: 76rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; gap: 1.25rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem; }
@@ -21,7 +21,7 @@ section { overflow: hidden; }
 section h2 { font-size: 1rem; margin: 0; padding: .8rem 1.1rem; border-bottom: 1px solid var(--line); }
 section .none { margin: 0; padding: 1rem 1.1rem; color: var(--muted); }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; min-width: 44rem; }
 th, td { text-align: left; padding: .5rem 1.1rem; vertical-align: top; }
 th { color: var(--muted); font-weight: 500; font-size: .86rem; white-space: nowrap; }
 tbody tr { border-top: 1px solid var(--line); }
@@ -32,7 +32,9 @@ td time, td.nowrap { white-space: nowrap; }
 .state.ok { color: var(--ok); background: var(--ok-soft); }
 .state.warn { color: var(--warn); background: var(--warn-soft); }
 .state.bad { color: var(--bad); background: var(--bad-soft); }
-footer { color: var(--muted); font-size: .88rem; padding-bottom: 2rem; }
+footer { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; color: var(--muted); font-size: .88rem; padding-bottom: 2rem; }
+footer form { margin: 0; }
+footer button { padding: .15rem .6rem; }
 a { color: var(--accent); }
 button, input { font: inherit; }
 button { padding: .4rem .9rem; border-radius: 7px; border: 1px solid var(--line); background: var(--card); color: var(--text); cursor: pointer; }

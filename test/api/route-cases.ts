@@ -9,6 +9,8 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'POST /auth/login': { body: { email: 'nobody@nowhere.example', password: 'wrong' }, status: 401 },
   'POST /auth/logout': { status: 204 },
   'GET /auth/me': {},
+  'GET /auth/me/preferences': {},
+  'PUT /auth/me/preferences/{preference_key}': { body: { value: { columns: ['scan_number'] } } },
   'GET /organizations': {},
   'GET /organizations/{organization_id}': {},
   'PATCH /organizations/{organization_id}': { body: { time_zone: 'Europe/Berlin' } },
@@ -57,6 +59,8 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'GET /workflow-rules/{rule_id}': {},
   'GET /report-templates': {},
   'GET /report-templates/{template_id}': {},
+  'GET /system-settings': {},
+  'PUT /system-settings/{setting_key}': { body: { value: 20 } },
   'GET /system-alerts': {},
   'POST /system-alerts/{alert_id}/acknowledge': {},
 };

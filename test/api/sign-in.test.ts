@@ -96,6 +96,25 @@ test('activity keeps a session alive, but not beyond its 12 hours, and the statu
   expect(await idle()).toBeGreaterThan(800);
 });
 
+test('an organization sets its own limits for sessions, and every change stays on record', async () => {
+  const limits = async (email: string): Promise<number[]> => {
+    await login(email);
+    const [row] = await api.db.asOwner<{ idle: string; absolute: string }>('SELECT extract(epoch FROM idle_expires_at - created_at) / 60 AS idle, extract(epoch FROM expires_at - created_at) / 3600 AS absolute FROM user_sessions WHERE kind = \'browser\' ORDER BY session_id DESC LIMIT 1');
+    return [Number(row!.idle), Number(row!.absolute)];
+  };
+  const set = (key: string, value: unknown): Promise<Answer> => api.call('PUT', `/api/v1/system-settings/${key}`, { token: api.south.tokens.administrator, body: { value } });
+  expect(await limits(api.south.emails.nurse)).toEqual([15, 12]);
+  expect((await set('session_idle_minutes', 5)).body).toMatchObject({ value: 5, version: 1 });
+  expect((await set('session_hours', 8)).body).toMatchObject({ value: 8, version: 1 });
+  expect((await set('session_hours', 9)).body).toMatchObject({ value: 9, version: 2 });
+  expect(await limits(api.south.emails.nurse)).toEqual([5, 9]);
+  expect(await limits(api.north.emails.nurse)).toEqual([15, 12]);
+  expectProblem(await set('session_idle_minutes', 0), 422);
+  expectProblem(await set('session_idle_minutes', 'x'), 422);
+  expectProblem(await set('everything', 1), 404);
+  expect((await api.db.asOwner('SELECT version, value FROM system_settings WHERE setting_key = \'session_hours\' ORDER BY version'))).toEqual([{ version: 1, value: 8 }, { version: 2, value: 9 }]);
+});
+
 test('signing in again gives a new token and ends the old session', async () => {
   const first = cookieOf(await login(api.north.emails.nurse));
   const second = cookieOf(await api.call('POST', '/api/v1/auth/login', { cookie: first, body: { email: api.north.emails.nurse, password } }));

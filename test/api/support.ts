@@ -89,7 +89,7 @@ async function tenant(db: TestDatabase, name: string, passwordHash: string): Pro
   }
   const ids = await rows(db, organizationId, slug, userIds['radiologist']!);
   return {
-    organizationId, name, ids: { ...ids, organization_id: organizationId, user_id: userIds['nurse']! },
+    organizationId, name, ids: { ...ids, organization_id: organizationId, user_id: userIds['nurse']!, setting_key: 'session_idle_minutes', preference_key: 'scans.table' },
     tokens: tokens as Record<Role, string>, emails: emails as Record<Role, string>, userIds: userIds as Record<Role, string>,
   };
 }

@@ -67,3 +67,13 @@ test('each role sees what it may: exchanges only with the permission to read the
   expect(await auditOf(api.db, page)).toMatchObject([{ action: 'R', object_type: 'status_page' }]);
   expect(await auditOf(api.db, await api.call('GET', '/?auto=1', { cookie: technician }))).toEqual([]);
 });
+
+test('a user pauses the reload for good, on every device', async () => {
+  const cookie = await cookieOf(api.south.emails.radiologist);
+  expect((await api.call('GET', '/', { cookie })).text).toContain('http-equiv="refresh"');
+  const pause = (from: string): Promise<Answer> => api.call('POST', '/reload', { cookie, origin: from, body: 'reload=off', headers: { 'content-type': 'application/x-www-form-urlencoded' } });
+  expect((await pause('https://evil.example')).status).toBe(403);
+  expect((await pause(origin)).headers.get('location')).toBe('/');
+  expect((await api.call('GET', '/', { cookie: await cookieOf(api.south.emails.radiologist) })).text).not.toContain('http-equiv="refresh"');
+  expect((await api.call('GET', '/', { cookie: await cookieOf(api.south.emails.nurse) })).text).toContain('http-equiv="refresh"');
+});
