@@ -6,7 +6,7 @@
  *
  * A ball curves down in all three directions, a vessel in two, a wall in one: the determinant is large for the first alone, whatever the
  * direction (oblique vessels included). Scaling H by sigma squared makes responses of all scales comparable (Lindeberg 1998).
- * Two levels: `fine` on the input grid, `coarse` on a grid of half the resolution for the large scales. No weight was learned.
+ * Peaks that are not round are left out before the candidates are chosen. Two levels: `fine` on the input grid, `coarse` on a grid of half the resolution for the large scales. No weight was learned.
  */
 import { FLOAT, INT64, OnnxGraph, type ValueInfo } from '../onnx-protobuf.ts';
 
@@ -14,6 +14,8 @@ export const MODEL_NAME = 'medscan-blob-detector';
 export const MODEL_VERSION = '1.0.0';
 export const NOTICE = 'NOT FOR CLINICAL USE. Demonstration model: finds bright round structures by plain image operations; validated on synthetic phantoms only.';
 export const CANDIDATES = 256;
+/** Peaks below this roundness are vessels for the most part; they would crowd small nodules out of the list of candidates. */
+const ROUND_ENOUGH = 0.5;
 /** Edge of the input grid's cubes the scales below are meant for. */
 export const SPACING_MILLIMETRES = 1.5;
 /** Sigma of each level's Gaussians in voxels of that level. */
@@ -65,9 +67,12 @@ function gaussian(graph: OnnxGraph, source: string, sigma: number): string {
   return image;
 }
 
-interface Curvature { readonly determinant: string; readonly trace: string }
+interface Curvature { readonly determinant: string; readonly round: string; readonly trace: string }
 
-/** Determinant of M = -sigma^2 H where M is positive definite (Sylvester: all leading minors positive), else 0; and M's trace. */
+/**
+ * Determinant of M = -sigma^2 H where M is positive definite (Sylvester: all leading minors positive), else 0; the same where it is also round enough
+ * (determinant against the cube of the mean curvature, 1 for a ball), else 0; and M's trace.
+ */
 function curvature(graph: OnnxGraph, smoothed: string, sigma: number): Curvature {
   const convolved = graph.apply('Conv', [smoothed, graph.float(hessianKernels(sigma ** 2), [6, 1, 3, 3, 3])], { kernel_shape: [3, 3, 3], pads: [1, 1, 1, 1, 1, 1] });
   const [zz, yy, xx, zy, zx, yx] = graph.node('Split', [convolved], { axis: 1 }, 6) as [string, string, string, string, string, string];
@@ -80,10 +85,10 @@ function curvature(graph: OnnxGraph, smoothed: string, sigma: number): Curvature
   ]);
   const zero = graph.float([0], []);
   const positive = graph.apply('And', [graph.apply('Greater', [zz, zero]), graph.apply('Greater', [minor, zero])]);
-  return {
-    determinant: graph.apply('Where', [positive, graph.apply('Relu', [determinant]), zero]),
-    trace: graph.apply('Add', [graph.apply('Add', [zz, yy]), xx]),
-  };
+  const kept = graph.apply('Where', [positive, graph.apply('Relu', [determinant]), zero]);
+  const trace = graph.apply('Add', [graph.apply('Add', [zz, yy]), xx]);
+  const least = multiply(graph.float([ROUND_ENOUGH / 27], []), multiply(trace, multiply(trace, trace)));
+  return { determinant: kept, round: graph.apply('Where', [graph.apply('Greater', [kept, least]), kept, zero]), trace };
 }
 
 /** Second differences zz, yy, xx and mixed differences zy, zx, yx, negated and scaled. */
@@ -111,7 +116,9 @@ function candidates(graph: OnnxGraph, name: string, curvatures: readonly Curvatu
   const responses = graph.apply('Concat', curvatures.map((each) => each.determinant), { axis: 1 });
   const strongest = graph.apply('ReduceMax', [responses], { axes: [1], keepdims: 1 });
   const neighbourhood = graph.apply('MaxPool', [strongest], { kernel_shape: [3, 3, 3], pads: [1, 1, 1, 1, 1, 1], strides: [1, 1, 1] });
-  const peaks = graph.apply('Where', [graph.apply('Equal', [strongest, neighbourhood]), strongest, graph.float([0], [])]);
+  const strongestRound = graph.apply('ReduceMax', [graph.apply('Concat', curvatures.map((each) => each.round), { axis: 1 })], { axes: [1], keepdims: 1 });
+  const isPeak = graph.apply('And', [graph.apply('Equal', [strongest, neighbourhood]), graph.apply('Equal', [strongest, strongestRound])]);
+  const peaks = graph.apply('Where', [isPeak, strongest, graph.float([0], [])]);
   const [best] = graph.node('TopK', [graph.apply('Reshape', [peaks, graph.int([-1])]), graph.int([CANDIDATES])], { axis: 0 }, ['', `${name}_index`].map((each) => each || `${name}_determinant`));
   const rows = graph.int([curvatures.length, -1]);
   const at = (map: string): string => graph.apply('Gather', [graph.apply('Reshape', [map, rows]), `${name}_index`], { axis: 1 });
