@@ -124,6 +124,7 @@ test.each([
   ['a busy server', 429, outcome('error', 'throttled', 'slow down'), { 'retry-after': '7' }, { kind: 'unreachable', retryAfterMilliseconds: 7000 }],
   ['a server in maintenance with a date', 503, 'down', { 'retry-after': 'Mon, 05 Jan 2026 10:02:00 GMT' }, { kind: 'unreachable', retryAfterMilliseconds: 60_000 }],
   ['a proxy without its server', 502, '<h1>Bad Gateway</h1>', {}, { kind: 'unreachable' }],
+  ['a server without transactions', 501, outcome('error', 'not-supported', 'no transactions'), {}, { kind: 'refused', answerCode: '501' }],
   ['a redirect', 302, '', { location: 'http://127.0.0.1:9/' }, { kind: 'refused', answerCode: '302' }],
   ['a 200 that is a web page', 200, '<h1>Welcome</h1>', { 'content-type': 'text/html' }, { kind: 'refused', answerCode: '200' }],
   ['a 200 without body', 200, '', {}, { kind: 'refused', answerCode: '200' }],

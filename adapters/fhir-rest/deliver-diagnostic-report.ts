@@ -3,7 +3,7 @@
  *
  *   every entry 2xx        delivered
  *   any entry not 2xx      refused, or unreachable when the entries say "later": some servers run a transaction as a batch, answer 200 and keep a part
- *   429, 408, 5xx          unreachable, with Retry-After
+ *   408, 425, 429, 5xx     unreachable, with Retry-After
  *   other status           refused, with the OperationOutcome's words
  *   no connection          unreachable
  *   no answer              unconfirmed
