@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { transforms } from './index.ts';
@@ -85,4 +87,11 @@ test('property: no text makes a transform throw anything but TransformError, or 
       if (value.length > 12) expect((error as Error).message).not.toContain(value);
     }
   }));
+});
+
+test('docs/mappings.md names every transform and no other', () => {
+  const guide = readFileSync(join(import.meta.dirname, '../../../docs/mappings.md'), 'utf8');
+  const table = /## Transforms\n[\s\S]*?\n## Code tables/.exec(guide)?.[0] ?? '';
+  const named = [...table.matchAll(/^\|(.*?)\|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`\{?([a-z0-9-]+)[^`]*`/g)].map(([, name]) => name)).filter((name) => name !== 'group');
+  expect(new Set(named)).toEqual(new Set(transforms.keys()));
 });
