@@ -35,6 +35,7 @@ const settings = {
   logLevel: setting('MEDSCAN_LOG_LEVEL', z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']), 'trace, debug, info, warn, error, fatal or silent', 'info'),
   encryptionKey: setting('MEDSCAN_ENCRYPTION_KEY', key, '32 bytes as 64 hexadecimal digits or as base64, for example from: openssl rand -hex 32', undefined, 'secret'),
   quietSeconds: setting('MEDSCAN_QUIET_SECONDS', seconds, 'seconds without a new image after which a study counts as complete', '30'),
+  retrySeconds: setting('MEDSCAN_RETRY_SECONDS', seconds, 'seconds until a delivery that failed is tried again; doubled with every failure, up to 600', '2'),
   stopSeconds: setting('MEDSCAN_STOP_SECONDS', seconds, 'seconds that running exchanges get to finish when the gateway stops', '10'),
 } as const;
 

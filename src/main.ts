@@ -82,7 +82,7 @@ async function startParts(config: Config, installation: Installation, closing: (
       const adapter = integration && adapters.get(integration.adapter);
       return adapter && integration.isEnabled ? { adapter, integration, context: contextOf(adapter) } : undefined;
     };
-    const workers = await startWorkers(boss, { database, boss, store, ai, log, quietSeconds: config.quietSeconds, destination, now }, log, { analyses: 1 });
+    const workers = await startWorkers(boss, { database, boss, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, now }, log, { analyses: 1 });
     closing.push(() => workers.stop());
     await recoverObjects({ database, store, log });
     const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, now });

@@ -26,11 +26,12 @@ import type { Adapter, AdapterContext, DeliveryOutcome, Integration } from '#gat
 export interface Destination { readonly adapter: Adapter; readonly integration: Integration; readonly context: AdapterContext }
 export interface DeliverDependencies {
   readonly database: Database; readonly boss: PgBoss; readonly log: Log; now(): Date;
+  /** Until the first repeat of a failed delivery; doubled with every failure. */
+  readonly retrySeconds: number;
   /** The enabled destination, or undefined when it was switched off: its outbox waits. */
   destination(organizationId: string, integrationId: string): Destination | undefined;
 }
 
-const FIRST_RETRY_MILLISECONDS = 2_000;
 const LAST_RETRY_MILLISECONDS = 600_000;
 const EXCHANGE_STATUS = { delivered: 'delivered', refused: 'refused', unreachable: 'unreachable', unconfirmed: 'unconfirmed' } as const;
 const ERROR_CLASS = { refused: 'permanent', unreachable: 'transient', unconfirmed: 'ambiguous' } as const;
@@ -98,7 +99,7 @@ async function writeOutcome(dependencies: DeliverDependencies, job: DeliverJob, 
   const now = dependencies.now();
   const text = 'text' in outcome ? outcome.text : null;
   const isOpen = outcome.kind === 'unreachable' || outcome.kind === 'unconfirmed';
-  const nextAttemptAt = new Date(now.getTime() + retryDelay(exchange.number, outcome));
+  const nextAttemptAt = new Date(now.getTime() + retryDelay(dependencies.retrySeconds, exchange.number, outcome));
   await inOrganization(dependencies.database, job.organizationId, async (tx) => {
     const isOurs = await finishAttempt(tx, head.delivery_id, exchange.number, { status: isOpen ? 'queued' : outcome.kind as 'delivered' | 'refused', outcome: outcome.kind, text, ...(isOpen ? { nextAttemptAt } : {}) });
     if (!isOurs) return;
@@ -138,8 +139,8 @@ async function writeHealth(tx: Parameters<typeof recordHealth>[0], job: DeliverJ
   }
 }
 
-function retryDelay(attemptNumber: number, outcome: DeliveryOutcome): number {
+function retryDelay(retrySeconds: number, attemptNumber: number, outcome: DeliveryOutcome): number {
   const asked = outcome.kind === 'unreachable' ? outcome.retryAfterMilliseconds ?? 0 : 0;
-  const backoff = Math.min(LAST_RETRY_MILLISECONDS, FIRST_RETRY_MILLISECONDS * 2 ** Math.min(attemptNumber - 1, 12));
+  const backoff = Math.min(LAST_RETRY_MILLISECONDS, retrySeconds * 1000 * 2 ** Math.min(attemptNumber - 1, 12));
   return Math.max(asked, backoff * (0.8 + Math.random() * 0.4));
 }
