@@ -18,6 +18,8 @@ export interface ListenerLimits {
   readonly connections: number; readonly connectionsPerAddress: number;
   /** Longest pause inside a frame, longest time for a whole frame, longest silence between frames. */
   readonly framePauseMilliseconds: number; readonly frameMilliseconds: number; readonly idleMilliseconds: number;
+  /** How long the peer may leave an answer unread before its connection is cut. */
+  readonly answerMilliseconds: number;
   /** Bytes outside frames after which the peer does not speak MLLP. */
   readonly strayBytes: number;
   /** Frames of one connection waiting for their turn before its socket is paused. */
@@ -26,7 +28,7 @@ export interface ListenerLimits {
 
 export const defaultLimits: ListenerLimits = {
   frameBytes: maximumFrameBytes, connections: 512, connectionsPerAddress: 64,
-  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, strayBytes: 65_536, waitingFrames: 16,
+  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16,
 };
 
 export interface MllpListenOptions { readonly limits?: Partial<ListenerLimits>; readonly tls?: tls.TlsOptions }
@@ -147,12 +149,14 @@ class Connection {
       const finished = (heard: boolean): void => {
         if (done) return;
         done = true;
+        clearTimeout(timer);
         this.#socket.off('close', lost);
         if (heard) failpoint('hl7.afterAck');
         answer.heard(heard);
         resolve();
       };
       const lost = (): void => finished(false);
+      const timer = setTimeout(() => this.cut(), this.#limits.answerMilliseconds);
       if (!this.#socket.writable) { finished(false); return; }
       this.#socket.once('close', lost);
       this.#socket.write(frame(answer.bytes), (error) => finished(!error));

@@ -1,4 +1,5 @@
 /** What a message may not do to the database: values that no index can hold, and more rows than a person ever has. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { Normalized } from '#gateway/normalized.ts';
@@ -55,4 +56,20 @@ test('the trace names what no rule has read', async () => {
 test('an order without patient is kept with a patient nobody knows yet', async () => {
   const result = await normalized('ORM^O01', 'MSH|^~\\&|RIS|HOSP|||20260105||ORM^O01|M1|P|2.5.1\rORC|NW|1\rOBR|1|1||A\r');
   expect(result).toMatchObject({ patient: { identifiers: [] }, order: { control: 'new', placer_order_number: '1' } });
+});
+
+test('property: no message makes normalizing throw anything but NormalizeError, nor a row of the wrong shape', async () => {
+  const value = fc.string({ unit: fc.constantFrom('A', '1', '20260105', '^', '&', '~', '\\', '""', '\\X00\\', '\\F\\', 'é', ' ', '-', '.', 'L', 'Y'), maxLength: 12 });
+  const segment = fc.tuple(fc.constantFrom('PID', 'PV1', 'AL1', 'DG1', 'PR1', 'MRG', 'ORC', 'OBR', 'OBX', 'TQ1', 'IPC', 'ZDS', 'ZZZ'), fc.array(value, { maxLength: 45 })).map(([name, fields]) => [name, ...fields].join('|'));
+  const event = fc.constantFrom('ADT^A08', 'ADT^A40', 'ADT^A03', 'ORM^O01', 'OMI^O23');
+  await fc.assert(fc.asyncProperty(event, fc.array(segment, { maxLength: 8 }), fc.constantFrom('NW', 'SC', 'CA'), async (interaction, segments, control) => {
+    const text = ['MSH|^~\\&|RIS|HOSP|||20260105||' + interaction + '|M1|P|2.5.1', 'PID|1||P1', `ORC|${control}|1`, ...segments, ''].join('\r');
+    let result: Normalized;
+    try { result = await normalized(interaction, text, { time_zone: 'Europe/Berlin' }); } catch (error) { expect(error).toBeInstanceOf(NormalizeError); return; }
+    expect(JSON.stringify(result)).not.toContain('\\u0000');
+    for (const row of result.history ?? []) expect(typeof row.display).toBe('string');
+    for (const merge of result.merges ?? []) expect([merge.survivor.length > 0, merge.prior.length > 0]).toEqual([true, true]);
+    for (const contact of result.patient?.telecom ?? []) expect(contact.value).not.toBe('');
+    if (result.order) expect(['new', 'change', 'cancel', 'hold', 'release']).toContain(result.order.control);
+  }), { numRuns: 400 });
 });
