@@ -79,7 +79,10 @@ async function startDemoGateway(config: Config, screen: DemoScreen): Promise<Run
   const logLevel = config.logLevel === 'info' ? 'warn' : config.logLevel;
   const installation = await openInstallation(demoConfig, createLog({ logLevel }, process.stderr));
   screen.done('database is up', installation.embedded === undefined ? 'the one of DATABASE_URL' : `embedded PostgreSQL under ${config.home}`);
-  const gateway = await startGateway(demoConfig, { installation });
+  const gateway = await startGateway(demoConfig, { installation }).catch((error: NodeJS.ErrnoException & { port?: number }) => {
+    if (error.code !== 'EADDRINUSE') throw error;
+    throw new DemoError('gateway starts', `port ${error.port} is in use. Set MEDSCAN_DICOM_PORT, MEDSCAN_HL7_PORT or MEDSCAN_HTTP_PORT to another; 0 takes any free one.`);
+  });
   const { dicom, hl7, http } = gateway.ports;
   screen.done('gateway is up', `DIMSE ${dicom} (AE title MEDSCAN), MLLP ${hl7}, HTTP ${http}`);
   return gateway;
