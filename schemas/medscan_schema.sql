@@ -1,0 +1,876 @@
+-- The MedScan Gateway's database, schema version 1.1.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+--
+--   createdb -E UTF8 -T template0 medscan_ai
+--   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
+--
+-- For an empty database of PostgreSQL 13 or newer. The role that loads it owns the tables; it may create extensions (uuid-ossp, pgcrypto)
+-- and, for row level security to hold, the role medscan_app. Start the gateway with that role in DATABASE_URL: it finds every migration
+-- applied and adds its queue's schema (pgboss) and its own login.
+
+BEGIN;
+
+-- ======== migrations/0001_organizations_and_access.sql ========
+
+-- schema-version: 1.0.0
+-- Organizations, users, sessions and preferences; the functions every other table uses.
+-- Every table of a tenant starts its keys with organization_id; row level security is switched on in 0007 for all of them at once.
+
+CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+
+-- The role that the gateway works as: not the owner, so that row level security holds. `medscan migrate` gives it a login.
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    CREATE ROLE medscan_app NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+  END IF;
+EXCEPTION
+  WHEN duplicate_object OR unique_violation THEN NULL;
+  WHEN insufficient_privilege THEN RAISE NOTICE 'medscan_app cannot be created by this role; the gateway will work as %', current_user;
+END $$;
+
+-- UUID version 7 (RFC 9562 5.7): the first 48 bits are milliseconds, so that new keys lie next to each other in an index.
+CREATE FUNCTION medscan_uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+  SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+    PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
+$$;
+
+CREATE FUNCTION medscan_touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.updated_at := now();
+  RETURN NEW;
+END $$;
+
+CREATE TABLE organizations (
+  organization_id    uuid PRIMARY KEY DEFAULT medscan_uuid_v7(),
+  name               text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+  organization_type  text NOT NULL DEFAULT 'hospital' CHECK (organization_type IN ('hospital', 'clinic', 'imaging_center', 'research')),
+  subscription_plan  text NOT NULL DEFAULT 'professional' CHECK (subscription_plan IN ('basic', 'professional', 'enterprise')),
+  time_zone          text NOT NULL DEFAULT 'UTC',
+  is_active          boolean NOT NULL DEFAULT true,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now()
+);
+-- Names tell tenants apart at the command line, so they are unique there; no tenant can read another's row.
+CREATE UNIQUE INDEX organizations_name_key ON organizations (lower(name));
+
+-- Traffic that no organization claims (an unknown AE title, an unknown sending application) is on record here.
+INSERT INTO organizations (organization_id, name, organization_type, subscription_plan)
+VALUES ('00000000-0000-0000-0000-000000000000', 'Unassigned', 'research', 'basic');
+
+CREATE TABLE users (
+  organization_id    uuid NOT NULL REFERENCES organizations,
+  user_id            uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  email              text NOT NULL CHECK (email LIKE '%_@_%'),
+  display_name       text NOT NULL,
+  role               text NOT NULL CHECK (role IN ('radiologist', 'physician', 'administrator', 'technician', 'nurse', 'integrator', 'service')),
+  password_hash      text,
+  mfa_secret_sealed  text,
+  is_active          boolean NOT NULL DEFAULT true,
+  failed_attempts    integer NOT NULL DEFAULT 0,
+  locked_until       timestamptz,
+  last_login_at      timestamptz,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, user_id)
+);
+CREATE UNIQUE INDEX users_email_key ON users (organization_id, lower(email));
+CREATE INDEX users_email_login ON users (lower(email));
+
+-- Browser sessions and API tokens: only the SHA-256 of the 256-bit token is here.
+CREATE TABLE user_sessions (
+  organization_id    uuid NOT NULL,
+  session_id         uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  user_id            uuid NOT NULL,
+  kind               text NOT NULL DEFAULT 'browser' CHECK (kind IN ('browser', 'api_token')),
+  token_name         text,
+  token_hash         text NOT NULL,
+  scopes             text[] NOT NULL DEFAULT '{}',
+  ip_address         text,
+  user_agent         text,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  last_seen_at       timestamptz NOT NULL DEFAULT now(),
+  idle_expires_at    timestamptz,
+  expires_at         timestamptz,
+  revoked_at         timestamptz,
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, session_id),
+  FOREIGN KEY (organization_id, user_id) REFERENCES users ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX user_sessions_token_key ON user_sessions (organization_id, token_hash);
+CREATE INDEX user_sessions_token_lookup ON user_sessions (token_hash);
+
+CREATE TABLE user_preferences (
+  organization_id    uuid NOT NULL,
+  user_id            uuid NOT NULL,
+  preference_key     text NOT NULL,
+  value              jsonb NOT NULL,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, user_id, preference_key),
+  FOREIGN KEY (organization_id, user_id) REFERENCES users ON DELETE CASCADE
+);
+
+-- ======== migrations/0002_patients.sql ========
+
+-- Patients, their identifiers, their history, and the journal of merges.
+-- Text columns of a patient hold either the value or, when MEDSCAN_ENCRYPTION_KEY is configured, its sealed form 'v1.<key>.<...>'.
+
+CREATE TABLE patients (
+  organization_id        uuid NOT NULL REFERENCES organizations,
+  patient_id             uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  patient_number         text NOT NULL,
+  family_name            text,
+  given_name             text,
+  middle_name            text,
+  name_prefix            text,
+  name_suffix            text,
+  ideographic_name       text,
+  phonetic_name          text,
+  birth_date             text,  -- ISO 8601 cut to its precision: 1980, 1980-05, 1980-05-17
+  birth_date_precision   text CHECK (birth_date_precision IN ('year', 'month', 'day')),
+  sex                    text CHECK (sex IN ('male', 'female', 'other', 'unknown')),
+  address                jsonb,
+  telecom                jsonb,
+  deceased               boolean,
+  deceased_at            text,
+  is_active              boolean NOT NULL DEFAULT true,
+  merged_into_patient_id uuid,
+  -- 'quarantined': the sender gave no usable identifier, or one that contradicts what is stored; a person or a late ADT decides.
+  identity_status        text NOT NULL DEFAULT 'established' CHECK (identity_status IN ('established', 'quarantined')),
+  -- column -> {authority, sync_id, at}: who said it last.
+  provenance             jsonb NOT NULL DEFAULT '{}',
+  created_at             timestamptz NOT NULL DEFAULT now(),
+  updated_at             timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, patient_id),
+  FOREIGN KEY (organization_id, merged_into_patient_id) REFERENCES patients
+);
+CREATE INDEX patients_merged_into ON patients (organization_id, merged_into_patient_id) WHERE merged_into_patient_id IS NOT NULL;
+CREATE INDEX patients_number ON patients (organization_id, patient_number);
+
+-- value_index is what is searched: the value itself, or its keyed HMAC when values are sealed.
+CREATE TABLE patient_identifiers (
+  organization_id        uuid NOT NULL,
+  patient_identifier_id  uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  patient_id             uuid NOT NULL,
+  assigning_authority    text NOT NULL DEFAULT '',
+  value                  text NOT NULL,
+  value_index            text NOT NULL,
+  type_code              text,
+  is_current             boolean NOT NULL DEFAULT true,
+  created_at             timestamptz NOT NULL DEFAULT now(),
+  updated_at             timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, patient_identifier_id),
+  FOREIGN KEY (organization_id, patient_id) REFERENCES patients,
+  UNIQUE (organization_id, value_index, assigning_authority)
+);
+CREATE INDEX patient_identifiers_patient ON patient_identifiers (organization_id, patient_id);
+
+CREATE TABLE patient_medical_history (
+  organization_id    uuid NOT NULL,
+  history_id         uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  patient_id         uuid NOT NULL,
+  kind               text NOT NULL CHECK (kind IN ('condition', 'allergy', 'procedure', 'medication', 'visit')),
+  code               text,
+  code_system        text,
+  display            text NOT NULL,
+  onset              text,
+  status             text,
+  severity           text,
+  detail             jsonb NOT NULL DEFAULT '{}',
+  -- what makes two statements the same one: kind, code and onset
+  statement_key      text NOT NULL,
+  source_sync_id     uuid,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, history_id),
+  FOREIGN KEY (organization_id, patient_id) REFERENCES patients,
+  UNIQUE (organization_id, patient_id, statement_key)
+);
+
+CREATE TABLE patient_merges (
+  organization_id      uuid NOT NULL,
+  merge_id             uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  survivor_patient_id  uuid NOT NULL,
+  prior_patient_id     uuid NOT NULL,
+  source_sync_id       uuid,
+  -- what moved, so that the merge can be undone: {scans: [...], identifiers: [...], history: [...]}
+  moved                jsonb NOT NULL DEFAULT '{}',
+  merged_at            timestamptz NOT NULL DEFAULT now(),
+  unmerged_at          timestamptz,
+  created_at           timestamptz NOT NULL DEFAULT now(),
+  updated_at           timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, merge_id),
+  FOREIGN KEY (organization_id, survivor_patient_id) REFERENCES patients,
+  FOREIGN KEY (organization_id, prior_patient_id) REFERENCES patients
+);
+
+-- ======== migrations/0003_integrations.sql ========
+
+-- Remote systems and the record of every exchange with them.
+
+CREATE TABLE external_integrations (
+  organization_id     uuid NOT NULL REFERENCES organizations,
+  integration_id      uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  name                text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
+  kind                text NOT NULL CHECK (kind IN ('pacs', 'ris', 'emr', 'modality', 'ai', 'archive')),
+  adapter             text NOT NULL,
+  direction           text NOT NULL CHECK (direction IN ('inbound', 'outbound', 'both')),
+  settings            jsonb NOT NULL DEFAULT '{}',
+  credentials_sealed  text,
+  mapping_overrides   jsonb NOT NULL DEFAULT '{}',
+  is_enabled          boolean NOT NULL DEFAULT true,
+  state               text NOT NULL DEFAULT 'active' CHECK (state IN ('draft', 'active')),
+  version             integer NOT NULL DEFAULT 1,
+  health_status       text NOT NULL DEFAULT 'unknown' CHECK (health_status IN ('unknown', 'ok', 'degraded', 'down')),
+  last_ok_at          timestamptz,
+  last_error          text,
+  last_error_at       timestamptz,
+  owner_contact       text,
+  purpose             text,
+  created_at          timestamptz NOT NULL DEFAULT now(),
+  updated_at          timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, integration_id),
+  UNIQUE (organization_id, name)
+);
+
+-- One row per message, either direction, refused ones too. Two legs: message_status says what became of the message,
+-- answer_status whether the other side heard our answer (inbound) or we heard theirs (outbound).
+CREATE TABLE sync_logs (
+  organization_id   uuid NOT NULL,
+  sync_id           uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id    uuid,
+  adapter           text NOT NULL,
+  direction         text NOT NULL CHECK (direction IN ('inbound', 'outbound')),
+  interaction       text NOT NULL,
+  control_id        text NOT NULL,
+  message_status    text NOT NULL CHECK (message_status IN ('received', 'accepted', 'duplicate', 'rejected', 'failed', 'queued', 'sending', 'delivered', 'refused', 'unreachable', 'unconfirmed')),
+  answer_status     text NOT NULL DEFAULT 'unanswered' CHECK (answer_status IN ('answered', 'unanswered')),
+  answer_code       text,
+  answer_text       text,
+  attempt           integer NOT NULL DEFAULT 1,
+  started_at        timestamptz NOT NULL DEFAULT now(),
+  finished_at       timestamptz,
+  duration_ms       double precision,
+  byte_size         bigint,
+  sha256            text,
+  -- 'store:<path>' for a file of the object store, 'database' for exchange_payloads
+  payload_location  text,
+  correlation_id    uuid,
+  peer_address      text,
+  peer_application  text,
+  error_class       text CHECK (error_class IN ('transient', 'ambiguous', 'permanent')),
+  error_text        text,
+  error_location    text,
+  patient_id        uuid,
+  scan_id           uuid,
+  report_id         uuid,
+  delivery_id       uuid,
+  mapping_version   text,
+  warnings          jsonb,
+  facts             jsonb,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, sync_id, started_at)
+) PARTITION BY RANGE (started_at);
+CREATE INDEX sync_logs_recent ON sync_logs (organization_id, started_at DESC);
+CREATE INDEX sync_logs_control ON sync_logs (organization_id, control_id);
+CREATE INDEX sync_logs_scan ON sync_logs (organization_id, scan_id) WHERE scan_id IS NOT NULL;
+CREATE INDEX sync_logs_patient ON sync_logs (organization_id, patient_id) WHERE patient_id IS NOT NULL;
+
+-- The bytes of messages that are not DICOM objects, and of answers worth keeping.
+CREATE TABLE exchange_payloads (
+  organization_id  uuid NOT NULL,
+  sync_id          uuid NOT NULL,
+  part             text NOT NULL CHECK (part IN ('message', 'answer')),
+  media_type       text NOT NULL,
+  content          bytea NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, sync_id, part)
+);
+
+-- What a sender called its message, with the digest of what it sent: the same pair again is a repeat and is answered as before;
+-- the same name with other bytes is another version, kept and never taken for the first.
+CREATE TABLE message_identities (
+  organization_id  uuid NOT NULL,
+  integration_id   uuid NOT NULL,
+  sender           text NOT NULL DEFAULT '',
+  control_id       text NOT NULL,
+  sha256           text NOT NULL,
+  interaction      text NOT NULL,
+  sync_id          uuid NOT NULL,
+  links            jsonb NOT NULL DEFAULT '{}',
+  answer_code      text,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, integration_id, sender, control_id, sha256),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+-- ======== migrations/0004_scans.sql ========
+
+-- Scans (one per study), their files, and the queue a person sees.
+
+CREATE SEQUENCE scan_number_sequence;
+
+CREATE TABLE scans (
+  organization_id        uuid NOT NULL REFERENCES organizations,
+  scan_id                uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  scan_number            text NOT NULL DEFAULT 'S' || to_char(now(), 'YYMMDD') || '-' || lpad(nextval('scan_number_sequence')::text, 6, '0'),
+  patient_id             uuid NOT NULL,
+  scan_type              text NOT NULL CHECK (scan_type IN ('xray', 'ct', 'mri', 'ultrasound', 'mammogram', 'pet', 'nuclear', 'other')),
+  study_instance_uid     text,
+  study_id               text,
+  accession_number       text,
+  placer_order_number    text,
+  filler_order_number    text,
+  order_status           text CHECK (order_status IN ('ordered', 'held', 'cancelled')),
+  procedure_code         text,
+  procedure_system       text,
+  procedure_description  text,
+  study_description      text,
+  reason                 text,
+  requesting_physician   text,
+  referring_physician    text,
+  modalities             text[] NOT NULL DEFAULT '{}',
+  body_part              text,
+  laterality             text,
+  priority               text NOT NULL DEFAULT 'routine' CHECK (priority IN ('routine', 'urgent', 'emergency', 'stat')),
+  status                 text NOT NULL DEFAULT 'in_progress' CHECK (status IN ('scheduled', 'in_progress', 'completed', 'cancelled', 'failed')),
+  scheduled_at           timestamptz,
+  study_at               timestamptz,
+  institution_name       text,
+  station_name           text,
+  instance_count         integer NOT NULL DEFAULT 0,
+  series_count           integer NOT NULL DEFAULT 0,
+  total_bytes            bigint NOT NULL DEFAULT 0,
+  expected_instances     integer,
+  first_instance_at      timestamptz,
+  last_instance_at       timestamptz,
+  images_complete_at     timestamptz,
+  -- which proof fired: quiet_time, forced, mpps, instance_count
+  completeness_proof     text CHECK (completeness_proof IN ('quiet_time', 'forced', 'mpps', 'instance_count', 'series_list')),
+  completion_run         integer NOT NULL DEFAULT 0,
+  created_at             timestamptz NOT NULL DEFAULT now(),
+  updated_at             timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, scan_id),
+  UNIQUE (organization_id, scan_number),
+  FOREIGN KEY (organization_id, patient_id) REFERENCES patients
+);
+CREATE UNIQUE INDEX scans_study_key ON scans (organization_id, study_instance_uid) WHERE study_instance_uid IS NOT NULL;
+CREATE INDEX scans_accession ON scans (organization_id, accession_number) WHERE accession_number IS NOT NULL;
+CREATE INDEX scans_placer_order ON scans (organization_id, placer_order_number) WHERE placer_order_number IS NOT NULL;
+CREATE INDEX scans_filler_order ON scans (organization_id, filler_order_number) WHERE filler_order_number IS NOT NULL;
+CREATE INDEX scans_patient ON scans (organization_id, patient_id);
+CREATE INDEX scans_recent ON scans (organization_id, created_at DESC);
+
+CREATE TABLE scan_files (
+  organization_id        uuid NOT NULL,
+  scan_file_id           uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  scan_id                uuid NOT NULL,
+  series_instance_uid    text NOT NULL,
+  series_number          integer,
+  series_description     text,
+  modality               text,
+  body_part              text,
+  sop_instance_uid       text NOT NULL,
+  sop_class_uid          text NOT NULL,
+  transfer_syntax_uid    text NOT NULL,
+  instance_number        integer,
+  rows                   integer,
+  columns                integer,
+  number_of_frames       integer,
+  bits_allocated         integer,
+  byte_size              bigint NOT NULL,
+  dataset_offset         integer NOT NULL,
+  sha256                 text NOT NULL,  -- of the dataset as received
+  storage_location       text NOT NULL,
+  received_at            timestamptz NOT NULL,
+  source_integration_id  uuid,
+  source_sync_id         uuid,
+  status                 text NOT NULL DEFAULT 'stored' CHECK (status IN ('stored', 'quarantined', 'archived', 'deleted')),
+  conflict_of            uuid,
+  created_at             timestamptz NOT NULL DEFAULT now(),
+  updated_at             timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, scan_file_id),
+  UNIQUE (organization_id, sop_instance_uid, sha256),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans
+);
+CREATE INDEX scan_files_scan ON scan_files (organization_id, scan_id, series_instance_uid);
+
+CREATE TABLE scan_queue (
+  organization_id      uuid NOT NULL,
+  queue_id             uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  scan_id              uuid NOT NULL,
+  status               text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'assigned', 'in_progress', 'completed', 'paused', 'cancelled')),
+  priority_score       integer NOT NULL DEFAULT 0,
+  queue_entered_at     timestamptz NOT NULL DEFAULT now(),
+  assigned_to_user_id  uuid,
+  assigned_at          timestamptz,
+  started_at           timestamptz,
+  completed_at         timestamptz,
+  sla_due_at           timestamptz,
+  sla_breached_at      timestamptz,
+  why_waiting          text,
+  job_id               uuid,
+  created_at           timestamptz NOT NULL DEFAULT now(),
+  updated_at           timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, queue_id),
+  UNIQUE (organization_id, scan_id),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans,
+  FOREIGN KEY (organization_id, assigned_to_user_id) REFERENCES users (organization_id, user_id)
+);
+CREATE INDEX scan_queue_worklist ON scan_queue (organization_id, assigned_to_user_id, status, priority_score DESC, queue_entered_at);
+CREATE INDEX scan_queue_open ON scan_queue (organization_id, status, priority_score DESC, queue_entered_at);
+
+-- ======== migrations/0005_ai_and_reports.sql ========
+
+-- Models, analyses, findings, reports, templates, and the outbox of deliveries.
+
+CREATE TABLE ai_models (
+  organization_id    uuid NOT NULL REFERENCES organizations,
+  model_id           uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  model_name         text NOT NULL,
+  model_version      text NOT NULL,
+  manufacturer       text NOT NULL DEFAULT '',
+  runtime            text NOT NULL CHECK (runtime IN ('onnx', 'kserve', 'http', 'command', 'dicom-node')),
+  scan_types         text[] NOT NULL DEFAULT '{}',
+  body_parts         text[] NOT NULL DEFAULT '{}',
+  config             jsonb NOT NULL DEFAULT '{}',
+  checksum           text,
+  not_for_clinical_use boolean NOT NULL DEFAULT true,
+  status             text NOT NULL DEFAULT 'draft' CHECK (status IN ('draft', 'active', 'retired')),
+  baseline_metrics   jsonb NOT NULL DEFAULT '{}',
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, model_id),
+  UNIQUE (organization_id, model_name, model_version)
+);
+
+CREATE TABLE ai_analyses (
+  organization_id              uuid NOT NULL,
+  analysis_id                  uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  scan_id                      uuid NOT NULL,
+  model_id                     uuid NOT NULL,
+  status                       text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'processing', 'completed', 'failed', 'cancelled', 'timeout')),
+  completion_run               integer NOT NULL DEFAULT 1,
+  input_digest                 text NOT NULL,
+  supersedes_analysis_id       uuid,
+  processing_start_time        timestamptz,
+  processing_end_time          timestamptz,
+  processing_duration_seconds  double precision,
+  confidence_score             double precision,
+  result                       jsonb,
+  error_class                  text,
+  error_text                   text,
+  attempt                      integer NOT NULL DEFAULT 0,
+  worker                       text,
+  created_at                   timestamptz NOT NULL DEFAULT now(),
+  updated_at                   timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, analysis_id),
+  -- one run per model and study content: a resent study is not analysed twice
+  UNIQUE (organization_id, scan_id, model_id, input_digest),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans,
+  FOREIGN KEY (organization_id, model_id) REFERENCES ai_models,
+  FOREIGN KEY (organization_id, supersedes_analysis_id) REFERENCES ai_analyses (organization_id, analysis_id)
+);
+CREATE INDEX ai_analyses_performance ON ai_analyses (organization_id, processing_start_time) WHERE status = 'completed';
+CREATE INDEX ai_analyses_open ON ai_analyses (organization_id, status) WHERE status IN ('queued', 'processing');
+
+CREATE TABLE findings (
+  organization_id        uuid NOT NULL,
+  finding_id             uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  analysis_id            uuid NOT NULL,
+  tracking_uid           text NOT NULL,
+  finding_type           text NOT NULL,
+  finding_code           text,
+  finding_code_system    text,
+  severity               text NOT NULL CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+  confidence_percentage  double precision NOT NULL CHECK (confidence_percentage BETWEEN 0 AND 100),
+  description            text NOT NULL,
+  body_site              jsonb,
+  laterality             text CHECK (laterality IN ('left', 'right', 'bilateral')),
+  location               jsonb,
+  measurements           jsonb NOT NULL DEFAULT '[]',
+  is_confirmed           boolean,
+  confirmed_by           uuid,
+  confirmed_at           timestamptz,
+  created_at             timestamptz NOT NULL DEFAULT now(),
+  updated_at             timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, finding_id),
+  FOREIGN KEY (organization_id, analysis_id) REFERENCES ai_analyses,
+  FOREIGN KEY (organization_id, confirmed_by) REFERENCES users (organization_id, user_id)
+);
+CREATE INDEX findings_analysis ON findings (organization_id, analysis_id);
+CREATE INDEX findings_unreviewed ON findings (organization_id, severity) WHERE is_confirmed IS NULL;
+
+CREATE TABLE report_templates (
+  organization_id    uuid NOT NULL REFERENCES organizations,
+  template_id        uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  name               text NOT NULL,
+  scan_types         text[] NOT NULL DEFAULT '{}',
+  body_parts         text[] NOT NULL DEFAULT '{}',
+  version            integer NOT NULL DEFAULT 1,
+  -- section -> text with named slots {{findings}}, {{finding_count}} ...
+  sections           jsonb NOT NULL,
+  is_active          boolean NOT NULL DEFAULT true,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, template_id),
+  UNIQUE (organization_id, name, version)
+);
+
+CREATE TABLE reports (
+  organization_id        uuid NOT NULL,
+  report_id              uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  -- the report_id of the first version: what receivers know the report by
+  lineage_id             uuid NOT NULL,
+  version                integer NOT NULL DEFAULT 1,
+  supersedes_report_id   uuid,
+  scan_id                uuid NOT NULL,
+  analysis_id            uuid,
+  status                 text NOT NULL CHECK (status IN ('preliminary', 'final', 'amended', 'corrected', 'cancelled', 'entered-in-error')),
+  template_id            uuid,
+  indication             text,
+  technique              text,
+  findings_text          text NOT NULL,
+  impression             text NOT NULL,
+  conclusion_codes       jsonb NOT NULL DEFAULT '[]',
+  author_kind            text NOT NULL CHECK (author_kind IN ('device', 'user', 'external')),
+  author_name            text NOT NULL,
+  signed_by              uuid,
+  signed_at              timestamptz,
+  -- the ReportDocument as it is sent: what every destination gets, also after rows have moved on
+  document               jsonb NOT NULL,
+  created_at             timestamptz NOT NULL DEFAULT now(),
+  updated_at             timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, report_id),
+  UNIQUE (organization_id, lineage_id, version),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans,
+  FOREIGN KEY (organization_id, analysis_id) REFERENCES ai_analyses,
+  FOREIGN KEY (organization_id, supersedes_report_id) REFERENCES reports (organization_id, report_id),
+  FOREIGN KEY (organization_id, template_id) REFERENCES report_templates
+);
+CREATE INDEX reports_scan ON reports (organization_id, scan_id);
+
+-- The outbox: one row per report version and destination, sent in order of `position`.
+CREATE SEQUENCE delivery_position_sequence;
+CREATE TABLE deliveries (
+  organization_id  uuid NOT NULL,
+  delivery_id      uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id   uuid NOT NULL,
+  report_id        uuid NOT NULL,
+  position         bigint NOT NULL DEFAULT nextval('delivery_position_sequence'),
+  status           text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'sending', 'delivered', 'refused', 'skipped')),
+  attempts         integer NOT NULL DEFAULT 0,
+  next_attempt_at  timestamptz NOT NULL DEFAULT now(),
+  last_outcome     text,
+  last_text        text,
+  delivered_at     timestamptz,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, delivery_id),
+  UNIQUE (organization_id, integration_id, report_id),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations,
+  FOREIGN KEY (organization_id, report_id) REFERENCES reports
+);
+CREATE INDEX deliveries_open ON deliveries (organization_id, integration_id, position) WHERE status IN ('queued', 'sending');
+
+-- ======== migrations/0006_operations.sql ========
+
+-- Audit, metrics, alerts, settings, rules, and the history of configuration.
+
+-- Append-only for the application role (0007 grants INSERT and SELECT only). Sealed behind the writer by audit_seals.
+CREATE SEQUENCE audit_sequence;
+CREATE TABLE audit_logs (
+  organization_id   uuid NOT NULL,
+  audit_id          uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  sequence          bigint NOT NULL DEFAULT nextval('audit_sequence'),
+  occurred_at       timestamptz NOT NULL DEFAULT now(),
+  -- DICOM PS3.15 A.5 event code (DCM 110104 Instances Transferred ...), or our own in the same manner
+  event_code        text NOT NULL,
+  event_name        text NOT NULL,
+  action            text NOT NULL CHECK (action IN ('C', 'R', 'U', 'D', 'E')),
+  outcome           text NOT NULL CHECK (outcome IN ('success', 'minor_failure', 'serious_failure', 'major_failure')),
+  actor_kind        text NOT NULL CHECK (actor_kind IN ('user', 'application', 'system')),
+  actor_id          text NOT NULL,
+  actor_role        text,
+  network_address   text,
+  object_type       text,
+  object_id         text,
+  patient_id        uuid,
+  sync_id           uuid,
+  request_id        text,
+  detail            jsonb NOT NULL DEFAULT '{}',
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, audit_id, occurred_at)
+) PARTITION BY RANGE (occurred_at);
+CREATE INDEX audit_logs_recent ON audit_logs (organization_id, occurred_at DESC);
+CREATE INDEX audit_logs_sequence ON audit_logs (organization_id, sequence);
+CREATE INDEX audit_logs_patient ON audit_logs (organization_id, patient_id) WHERE patient_id IS NOT NULL;
+
+-- A hash chain per organization over its audit rows, made behind the writers: hash = SHA-256(previous hash, the row's canonical JSON).
+CREATE TABLE audit_seals (
+  organization_id   uuid NOT NULL,
+  position          bigint NOT NULL,
+  audit_id          uuid NOT NULL,
+  audit_sequence    bigint NOT NULL,
+  occurred_at       timestamptz NOT NULL,
+  previous_hash     text NOT NULL,
+  hash              text NOT NULL,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, position),
+  UNIQUE (organization_id, audit_id)
+);
+
+CREATE TABLE audit_checkpoints (
+  organization_id   uuid NOT NULL,
+  position          bigint NOT NULL,
+  hash              text NOT NULL,
+  signature         text NOT NULL,
+  public_key        text NOT NULL,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, position)
+);
+
+CREATE TABLE system_metrics (
+  organization_id   uuid NOT NULL,
+  metric_id         uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  measured_at       timestamptz NOT NULL DEFAULT now(),
+  metric_name       text NOT NULL,
+  labels            jsonb NOT NULL DEFAULT '{}',
+  value             double precision NOT NULL,
+  node              text NOT NULL,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, metric_id, measured_at)
+) PARTITION BY RANGE (measured_at);
+CREATE INDEX system_metrics_series ON system_metrics (organization_id, metric_name, measured_at DESC);
+
+CREATE TABLE system_alerts (
+  organization_id   uuid NOT NULL REFERENCES organizations,
+  alert_id          uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  kind              text NOT NULL,
+  severity          text NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
+  subject           text NOT NULL,
+  message           text NOT NULL,
+  occurrences       integer NOT NULL DEFAULT 1,
+  opened_at         timestamptz NOT NULL DEFAULT now(),
+  last_seen_at      timestamptz NOT NULL DEFAULT now(),
+  acknowledged_by   uuid,
+  acknowledged_at   timestamptz,
+  resolved_at       timestamptz,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, alert_id)
+);
+CREATE UNIQUE INDEX system_alerts_one_open ON system_alerts (organization_id, kind, subject) WHERE resolved_at IS NULL;
+
+-- Every change is a new version; the highest is in force. Settings of the whole installation belong to the organization 'Unassigned'.
+CREATE TABLE system_settings (
+  organization_id   uuid NOT NULL REFERENCES organizations,
+  setting_key       text NOT NULL,
+  version           integer NOT NULL,
+  value             jsonb NOT NULL,
+  changed_by        text NOT NULL,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, setting_key, version)
+);
+
+CREATE TABLE workflow_rules (
+  organization_id   uuid NOT NULL REFERENCES organizations,
+  rule_id           uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  name              text NOT NULL,
+  rule_order        integer NOT NULL DEFAULT 100,
+  -- {all|any: [{field, equals|in|exists}, ...]} over the scan's columns
+  conditions        jsonb NOT NULL DEFAULT '{}',
+  -- [{action: run_model, model_name, model_version?}, {action: set_priority, priority}, {action: assign, user_email}, {action: deliver_to, integration}]
+  actions           jsonb NOT NULL DEFAULT '[]',
+  is_enabled        boolean NOT NULL DEFAULT true,
+  state             text NOT NULL DEFAULT 'active' CHECK (state IN ('draft', 'active')),
+  version           integer NOT NULL DEFAULT 1,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, rule_id),
+  UNIQUE (organization_id, name)
+);
+
+CREATE TABLE configuration_versions (
+  organization_id   uuid NOT NULL,
+  table_name        text NOT NULL,
+  row_id            uuid NOT NULL,
+  version           integer NOT NULL,
+  value             jsonb NOT NULL,
+  changed_by        text NOT NULL,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, table_name, row_id, version)
+);
+
+-- ======== migrations/0007_partitions_and_row_level_security.sql ========
+
+-- Monthly partitions of the append-only tables; triggers; row level security; what the application role may do.
+
+-- Makes the partitions from last month to `months_ahead` months from now that do not exist yet. Returns how many it made.
+CREATE FUNCTION medscan_ensure_partitions(months_ahead integer DEFAULT 3) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  parent text;
+  first_day date;
+  partition_name text;
+  made integer := 0;
+BEGIN
+  FOREACH parent IN ARRAY ARRAY['sync_logs', 'audit_logs', 'system_metrics'] LOOP
+    FOR i IN -1..months_ahead LOOP
+      first_day := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i))::date;
+      partition_name := parent || '_' || to_char(first_day, 'YYYY_MM');
+      IF to_regclass(partition_name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', partition_name, parent,
+          first_day || ' 00:00:00+00', (first_day + interval '1 month')::date || ' 00:00:00+00');
+        -- Reached through the parent only: no policy and no grant here means no direct access.
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition_name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', partition_name);
+        made := made + 1;
+      END IF;
+    END LOOP;
+  END LOOP;
+  RETURN made;
+END $$;
+-- A row outside every month is kept rather than refused.
+CREATE TABLE sync_logs_default PARTITION OF sync_logs DEFAULT;
+CREATE TABLE audit_logs_default PARTITION OF audit_logs DEFAULT;
+CREATE TABLE system_metrics_default PARTITION OF system_metrics DEFAULT;
+SELECT medscan_ensure_partitions();
+
+DO $$
+DECLARE
+  t record;
+BEGIN
+  FOR t IN SELECT c.oid, c.relname, c.relispartition FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
+             AND EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'organization_id' AND NOT a.attisdropped) LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t.relname);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t.relname);
+    IF NOT t.relispartition THEN
+      EXECUTE format('CREATE POLICY tenant ON %I USING (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)', t.relname);
+      IF EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = t.oid AND attname = 'updated_at') THEN
+        EXECUTE format('CREATE TRIGGER touch_updated_at BEFORE UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at()', t.relname);
+      END IF;
+    END IF;
+  END LOOP;
+END $$;
+
+-- Reads that come before the tenant is known: which organization an AE title, a login or a token belongs to, and the lists that
+-- schedules walk. Reading only, and only when a transaction says so (app.scope = 'system').
+CREATE POLICY system_reads ON organizations FOR SELECT USING (current_setting('app.scope', true) = 'system');
+CREATE POLICY system_reads ON users FOR SELECT USING (current_setting('app.scope', true) = 'system');
+CREATE POLICY system_reads ON user_sessions FOR SELECT USING (current_setting('app.scope', true) = 'system');
+CREATE POLICY system_reads ON external_integrations FOR SELECT USING (current_setting('app.scope', true) = 'system');
+-- Settings of the installation are read by everyone.
+CREATE POLICY installation_settings ON system_settings FOR SELECT USING (organization_id = '00000000-0000-0000-0000-000000000000');
+
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO medscan_app', current_schema());
+    GRANT SELECT, INSERT, UPDATE ON organizations, users, user_sessions, user_preferences, patients, patient_identifiers, patient_medical_history,
+      patient_merges, external_integrations, sync_logs, exchange_payloads, message_identities, scans, scan_files, scan_queue, ai_models, ai_analyses,
+      findings, report_templates, reports, deliveries, system_alerts, workflow_rules TO medscan_app;
+    GRANT DELETE ON user_sessions, user_preferences, patient_identifiers, exchange_payloads, message_identities TO medscan_app;
+    GRANT SELECT, INSERT ON audit_logs, audit_seals, audit_checkpoints, system_metrics, system_settings, configuration_versions TO medscan_app;
+    GRANT USAGE ON SEQUENCE scan_number_sequence, delivery_position_sequence, audit_sequence TO medscan_app;
+  END IF;
+END $$;
+
+-- ======== migrations/0008_store_instances.sql ========
+
+-- schema-version: 1.1.0
+-- The hot path of C-STORE as one statement: instances of studies that are open and whose patient was compared before. Everything else
+-- (a study's first instance, a conflict, a completed scan) is left to the application: those items come back as 'slow', untouched.
+-- One call is one transaction: files, counts, exchanges and audit rows of many senders commit together or not at all.
+
+CREATE FUNCTION medscan_store_instances(p_organization_id uuid, p_items jsonb)
+RETURNS TABLE (item integer, outcome text, out_scan_file_id uuid, out_scan_id uuid, out_patient_id uuid) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  -- Batches lock their scans in one order, and wait for a completion that holds one.
+  PERFORM 1 FROM scans s WHERE s.organization_id = p_organization_id
+    AND s.scan_id IN (SELECT (i->>'scan_id')::uuid FROM jsonb_array_elements(p_items) i) ORDER BY s.scan_id FOR UPDATE;
+  RETURN QUERY
+  WITH items AS MATERIALIZED (
+    SELECT r.*, row_number() OVER (PARTITION BY r.sop_instance_uid, r.sha256 ORDER BY r.item) AS nth,
+      EXISTS (SELECT 1 FROM jsonb_array_elements(p_items) o WHERE o->>'sop_instance_uid' = r.sop_instance_uid AND o->>'sha256' <> r.sha256) AS is_contested
+    FROM jsonb_to_recordset(p_items) AS r(item int, sync_id uuid, scan_file_id uuid, scan_id uuid, patient_id uuid, integration_id uuid, adapter text, interaction text,
+      series_instance_uid text, series_number int, series_description text, modality text, body_part text, sop_instance_uid text, sop_class_uid text,
+      transfer_syntax_uid text, instance_number int, rows int, columns int, number_of_frames int, bits_allocated int, byte_size bigint, dataset_offset int, sha256 text,
+      storage_location text, received_at timestamptz, finished_at timestamptz, duration_ms float8, scan_type text, peer_address text, peer_application text,
+      mapping_version text, warnings jsonb, facts jsonb)),
+  judged AS MATERIALIZED (
+    SELECT i.*, f.scan_file_id AS stored_file_id, f.scan_id AS stored_scan_id, CASE
+      WHEN s.scan_id IS NULL OR i.is_contested THEN 'slow'
+      WHEN f.sha256 = i.sha256 THEN 'duplicate'
+      WHEN f.scan_file_id IS NOT NULL THEN 'slow'
+      WHEN i.nth > 1 THEN 'duplicate'
+      ELSE 'accepted' END AS verdict
+    FROM items i
+    LEFT JOIN scans s ON s.organization_id = p_organization_id AND s.scan_id = i.scan_id AND s.patient_id = i.patient_id AND s.status = 'in_progress' AND s.images_complete_at IS NULL
+    LEFT JOIN LATERAL (SELECT x.scan_file_id, x.scan_id, x.sha256 FROM scan_files x WHERE x.organization_id = p_organization_id AND x.sop_instance_uid = i.sop_instance_uid
+      ORDER BY x.sha256 = i.sha256 DESC LIMIT 1) f ON true),
+  placed AS MATERIALIZED (
+    SELECT j.*, CASE WHEN j.verdict = 'accepted' THEN j.scan_file_id
+      ELSE coalesce(j.stored_file_id, (SELECT k.scan_file_id FROM judged k WHERE k.sop_instance_uid = j.sop_instance_uid AND k.verdict = 'accepted')) END AS final_file_id
+    FROM judged j),
+  fresh AS (SELECT * FROM placed WHERE verdict = 'accepted'),
+  new_series AS (
+    SELECT d.scan_id, count(*) AS series FROM (SELECT DISTINCT x.scan_id, x.series_instance_uid FROM fresh x) d
+    WHERE NOT EXISTS (SELECT 1 FROM scan_files f WHERE f.organization_id = p_organization_id AND f.scan_id = d.scan_id AND f.series_instance_uid = d.series_instance_uid)
+    GROUP BY d.scan_id),
+  arrived AS (
+    SELECT x.scan_id, count(*) AS instances, sum(x.byte_size) AS bytes, max(x.received_at) AS last_at, array_agg(DISTINCT x.modality) FILTER (WHERE x.modality IS NOT NULL) AS modalities,
+      min(x.scan_type) FILTER (WHERE x.scan_type <> 'other') AS scan_type FROM fresh x GROUP BY x.scan_id),
+  inserted AS (
+    INSERT INTO scan_files (organization_id, scan_file_id, scan_id, series_instance_uid, series_number, series_description, modality, body_part, sop_instance_uid, sop_class_uid,
+      transfer_syntax_uid, instance_number, rows, columns, number_of_frames, bits_allocated, byte_size, dataset_offset, sha256, storage_location, received_at, source_integration_id, source_sync_id)
+    SELECT p_organization_id, x.scan_file_id, x.scan_id, x.series_instance_uid, x.series_number, x.series_description, x.modality, x.body_part, x.sop_instance_uid, x.sop_class_uid,
+      x.transfer_syntax_uid, x.instance_number, x.rows, x.columns, x.number_of_frames, x.bits_allocated, x.byte_size, x.dataset_offset, x.sha256, x.storage_location, x.received_at,
+      x.integration_id, x.sync_id FROM fresh x),
+  counted AS (
+    UPDATE scans s SET instance_count = s.instance_count + a.instances, series_count = s.series_count + coalesce(n.series, 0), total_bytes = s.total_bytes + a.bytes,
+      last_instance_at = greatest(s.last_instance_at, a.last_at),
+      modalities = CASE WHEN s.modalities @> coalesce(a.modalities, '{}') THEN s.modalities ELSE ARRAY(SELECT DISTINCT unnest(s.modalities || a.modalities) ORDER BY 1) END,
+      scan_type = CASE WHEN s.scan_type = 'other' THEN coalesce(a.scan_type, s.scan_type) ELSE s.scan_type END
+    FROM arrived a LEFT JOIN new_series n ON n.scan_id = a.scan_id WHERE s.organization_id = p_organization_id AND s.scan_id = a.scan_id),
+  exchanges AS (
+    INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at, duration_ms, byte_size, sha256,
+      payload_location, peer_address, peer_application, patient_id, scan_id, mapping_version, warnings, facts)
+    SELECT p_organization_id, x.sync_id, x.integration_id, x.adapter, 'inbound', x.interaction, x.sop_instance_uid, x.verdict, x.received_at, x.finished_at, x.duration_ms, x.byte_size,
+      x.sha256, CASE WHEN x.verdict = 'accepted' THEN 'store:' || x.storage_location END, x.peer_address, x.peer_application, x.patient_id, coalesce(x.stored_scan_id, x.scan_id),
+      x.mapping_version, x.warnings, x.facts
+    FROM placed x WHERE x.verdict <> 'slow'),
+  audited AS (
+    INSERT INTO audit_logs (organization_id, event_code, event_name, action, outcome, actor_kind, actor_id, network_address, object_type, object_id, patient_id, sync_id, detail)
+    SELECT p_organization_id, '110104', 'DICOM Instances Transferred', 'C', 'success', 'application', coalesce(x.peer_application, 'unknown'), x.peer_address, 'scan_file',
+      x.final_file_id::text, x.patient_id, x.sync_id, CASE WHEN x.verdict = 'duplicate' THEN '{"repeat": true}'::jsonb ELSE '{}'::jsonb END
+    FROM placed x WHERE x.verdict <> 'slow' ORDER BY x.item)
+  SELECT x.item, x.verdict, x.final_file_id, coalesce(x.stored_scan_id, x.scan_id), x.patient_id FROM placed x ORDER BY x.item;
+END $$;
+
+-- ======== which migrations this file is ========
+
+CREATE TABLE schema_migration (
+  id              text PRIMARY KEY,
+  sha256          text NOT NULL,
+  schema_version  text NOT NULL,
+  applied_at      timestamptz NOT NULL DEFAULT now(),
+  milliseconds    integer NOT NULL
+);
+INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
+  ('0001_organizations_and_access.sql', '69db3869297516de0c6d6d18105d37486fd651895fa1dbe6b4ecb8934aa9bdb7', '1.0.0', 0),
+  ('0002_patients.sql', 'c6e39e640125cdce6165f57df1d40a98f149d88ac18c78c104c8bfb43f793480', '1.0.0', 0),
+  ('0003_integrations.sql', 'd4d84ca9b053738f8a2568b9c9f6d0061494734bd62c79323ea138f1d9062d7a', '1.0.0', 0),
+  ('0004_scans.sql', '68e46127e74dbe117f0aae1f172bdebe4a0de826bc43c6e55201cb66551e41f0', '1.0.0', 0),
+  ('0005_ai_and_reports.sql', '328fc17a377568620e117f198d5b6bf71cbb91592111f72693ca4e60eee0f9a9', '1.0.0', 0),
+  ('0006_operations.sql', '2a0c7d7badb0dec3ccb991523876e8336578a4067cc36e1e9d71174c2ec8b18b', '1.0.0', 0),
+  ('0007_partitions_and_row_level_security.sql', '629571cd23eec70995221922732b4773e59dc326722e42c2b77feda68996f159', '1.0.0', 0),
+  ('0008_store_instances.sql', '58397c5bc4124ada8134b59192f3a243d9ac227c9e95212f9668bc34db5e9fa2', '1.1.0', 0);
+
+COMMIT;

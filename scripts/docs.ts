@@ -1,0 +1,5 @@
+/** `npm run docs`: brings the generated tables of the READMEs up to date. */
+import { generatedDocs } from './generated-docs.ts';
+import { writeChanged } from './write-changed.ts';
+
+await writeChanged(await generatedDocs());

@@ -1,0 +1,50 @@
+/** The categories of the database's documentation, each with its tables. `additions` are ours beside the 21. */
+export interface Category { readonly title: string; readonly tables: Readonly<Record<string, string>>; readonly additions: Readonly<Record<string, string>> }
+
+export const categories: readonly Category[] = [
+  {
+    title: 'Authentication & access control',
+    tables: {
+      organizations: 'healthcare institutions: the tenants', users: 'people and service accounts', user_sessions: 'browser sessions and API tokens, hashed',
+      user_preferences: 'choices of one user',
+    },
+    additions: {},
+  },
+  {
+    title: 'Patient management',
+    tables: { patients: 'demographics', patient_medical_history: 'conditions, allergies, procedures, medication, visits' },
+    additions: { patient_identifiers: 'every number a patient is known by, with its assigning authority', patient_merges: 'journal of merges' },
+  },
+  {
+    title: 'Medical imaging',
+    tables: { scans: 'one row per study, with its order', scan_files: 'one row per DICOM instance', scan_queue: 'where a scan stands, as a person sees it' },
+    additions: {},
+  },
+  {
+    title: 'AI processing',
+    tables: { ai_models: 'models, versions, settings', ai_analyses: 'one model on one scan', findings: 'what a model found, where and how sure' },
+    additions: {},
+  },
+  {
+    title: 'Reporting & documentation',
+    tables: { reports: 'versions of a report', report_templates: 'text with slots' },
+    additions: { deliveries: 'outbox: one row per report version and destination' },
+  },
+  {
+    title: 'Analytics & monitoring',
+    tables: { system_metrics: 'samples, by month', audit_logs: 'who did what, by month, append-only', system_alerts: 'what a person should look at' },
+    additions: { audit_seals: 'hash chain over audit_logs', audit_checkpoints: 'signed heads of the chain' },
+  },
+  {
+    title: 'Configuration',
+    tables: { system_settings: 'versioned settings', workflow_rules: 'conditions and actions' },
+    additions: { configuration_versions: 'earlier versions of integrations, rules and models' },
+  },
+  {
+    title: 'Integration',
+    tables: { external_integrations: 'connections to PACS, RIS, EMR', sync_logs: 'every exchange, both directions, by month' },
+    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat' },
+  },
+];
+
+export const allTables: ReadonlyMap<string, string> = new Map(categories.flatMap(({ tables, additions }) => [...Object.entries(tables), ...Object.entries(additions)]));
