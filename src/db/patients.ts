@@ -23,6 +23,14 @@ export async function findCandidates(tx: CommonQueryMethods, values: readonly st
     ORDER BY i.created_at`);
 }
 
+/** A patient by our own id; one that was merged is its survivor. */
+export async function findById(tx: CommonQueryMethods, patientId: string): Promise<Omit<PatientCandidate, 'value' | 'assigning_authority'> | undefined> {
+  return await tx.maybeOne(sql.type(Candidate.omit({ value: true, assigning_authority: true }))`
+    SELECT s.patient_id, s.family_name, s.birth_date, s.identity_status FROM patients p
+    JOIN patients s ON s.organization_id = p.organization_id AND s.patient_id = coalesce(p.merged_into_patient_id, p.patient_id)
+    WHERE p.organization_id = ${ORGANIZATION} AND p.patient_id = ${patientId}`) ?? undefined;
+}
+
 export const PATIENT_COLUMNS = ['family_name', 'given_name', 'middle_name', 'name_prefix', 'name_suffix', 'ideographic_name', 'phonetic_name', 'birth_date', 'sex',
   'address', 'telecom', 'deceased', 'deceased_at'] as const;
 export type PatientColumn = (typeof PATIENT_COLUMNS)[number];

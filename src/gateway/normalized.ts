@@ -29,6 +29,8 @@ export interface PatientIdentifier {
   readonly type_code?: string;
 }
 export interface PatientRow {
+  /** Our own patient_id, where a sender refers to a patient by what we called it (FHIR 'Patient/<id>'). An unknown one is refused. */
+  readonly patient_id?: string;
   /** First is the one to match and to show, unless the mapping picked another as `patient_number`. May be empty: identity is then quarantined. */
   readonly identifiers: readonly PatientIdentifier[];
   readonly family_name?: string | null; readonly given_name?: string | null; readonly middle_name?: string | null;

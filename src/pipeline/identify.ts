@@ -10,9 +10,10 @@
  */
 import { raiseAlert } from '../db/alerts.ts';
 import {
-  addIdentifiers, findCandidates, insertPatient, lockPatient, mergePatients, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues,
+  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, mergePatients, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues,
 } from '../db/patients.ts';
 import type { Transaction } from '../db/transaction.ts';
+import { NormalizeError } from '#gateway/adapter.ts';
 import type { MappingWarning, PatientIdentifier, PatientMerge, PatientRow, SourceAuthority } from '#gateway/normalized.ts';
 
 const RANK: Record<SourceAuthority, number> = { image: 1, order: 2, registration: 3 };
@@ -34,6 +35,11 @@ export async function identifyPatient(tx: Transaction, row: PatientRow, said: Sa
 }
 
 async function findPatient(tx: Transaction, row: PatientRow, warnings: MappingWarning[]): Promise<Identified | undefined> {
+  if (row.patient_id !== undefined) {
+    const named = await findById(tx, row.patient_id);
+    if (!named) throw new NormalizeError('invalid', 'no patient of this organization has this id; refer to the patient by an identifier', 'Patient/<id>');
+    return toIdentified(named);
+  }
   if (row.identifiers.length === 0) return undefined;
   const candidates = await findCandidates(tx, row.identifiers.map((identifier) => identifier.value));
   for (const identifier of row.identifiers) {
@@ -51,7 +57,7 @@ async function findPatient(tx: Transaction, row: PatientRow, warnings: MappingWa
   return undefined;
 }
 
-const toIdentified = (candidate: PatientCandidate): Identified => ({ patientId: candidate.patient_id, isNew: false, isQuarantined: candidate.identity_status === 'quarantined' });
+const toIdentified = (candidate: Pick<PatientCandidate, 'patient_id' | 'identity_status'>): Identified => ({ patientId: candidate.patient_id, isNew: false, isQuarantined: candidate.identity_status === 'quarantined' });
 
 function contradicts(candidate: PatientCandidate, row: PatientRow): boolean {
   const differ = (a: string | null | undefined, b: string | null | undefined): boolean => Boolean(a && b) && a!.localeCompare(b!, undefined, { sensitivity: 'base' }) !== 0;

@@ -6,6 +6,7 @@ import { raiseAlert } from '../db/alerts.ts';
 import { insertExchanges, type ExchangeRow } from '../db/exchanges.ts';
 import { bossDb } from '../db/pool.ts';
 import { enterQueue } from '../db/scan-queue.ts';
+import { storeInstances, type InstanceItem } from '../db/store-instances.ts';
 import { fillFromStudy, findFiles, findScansByOrder, findScansByStudy, insertFiles, openStudy, type ExistingFile, type NewFile, type ScanKey } from '../db/scans.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents, type AuditEvent } from '../audit/event.ts';
@@ -17,18 +18,61 @@ import type { InstanceRow, MappingWarning, PatientRow } from '#gateway/normalize
 import { identifierKey, identifyPatient } from './identify.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
-interface Outcome { persisted: Persisted; warnings: MappingWarning[] }
+interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?: boolean }
+
+/**
+ * Instances of open studies whose patient was compared before take one statement; what it leaves ('slow'), and every first instance, goes
+ * through the whole logic.
+ */
+export async function persistKnownInstances(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly (Persisted | undefined)[]> {
+  failpoint('persist.beforeBegin');
+  const now = dependencies.now();
+  const stored = await storeInstances(dependencies.database, organizationId, items.map((item, index) => instanceItem(item, index, now)));
+  failpoint('persist.afterCommit');
+  return stored.map((row, index) => {
+    if (row.outcome === 'slow') {
+      verified.delete(studyKey(items[index]!));
+      return undefined;
+    }
+    const links = { scans: row.out_scan_id, scan_files: row.out_scan_file_id ?? '', patients: row.out_patient_id };
+    if (row.outcome === 'accepted') return { kind: 'accepted', links };
+    discard(dependencies, items[index]!);
+    return { kind: 'duplicate', answerCode: undefined, links };
+  });
+}
+
+/** The study is open and this patient identifier was found to be its patient's. */
+export const isKnown = (item: PersistItem): boolean => verified.get(studyKey(item)) !== undefined;
+
+function instanceItem(item: PersistItem, index: number, now: Date): InstanceItem {
+  const { message, normalized, integration } = item;
+  const { series, file, study } = normalized.instance!;
+  const place = verified.get(studyKey(item))!;
+  return {
+    item: index, sync_id: item.exchangeId, scan_file_id: uuidV7(), scan_id: place.scanId, patient_id: place.patientId, integration_id: integration.integrationId, adapter: item.adapter,
+    interaction: message.interaction, ...series, ...file, scan_type: study.scan_type, byte_size: message.byteSize, sha256: message.sha256, storage_location: message.object?.location ?? '',
+    received_at: message.receivedAt.toISOString(), finished_at: now.toISOString(), duration_ms: now.getTime() - message.receivedAt.getTime(),
+    peer_address: message.peer.address, peer_application: message.peer.application, mapping_version: normalized.mapping,
+    ...(normalized.warnings.length > 0 ? { warnings: normalized.warnings } : {}), facts: message.facts,
+  };
+}
 
 export async function persistInstances(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Persisted[]> {
   failpoint('persist.beforeBegin');
   const outcomes = await inOrganization(dependencies.database, organizationId, (tx) => writeBatch(dependencies, tx, organizationId, items));
   failpoint('persist.afterCommit');
-  outcomes.forEach((outcome, index) => {
-    const location = items[index]!.message.object?.location;
-    // The first copy is committed and this one has no row: nothing refers to its bytes.
-    if (outcome.persisted.kind === 'duplicate' && location) void dependencies.store.remove(location).catch(() => {});
+  outcomes.forEach(({ persisted }, index) => {
+    if (persisted.kind === 'duplicate') discard(dependencies, items[index]!);
+    // Known from here on, now that it is committed.
+    else if (!outcomes[index]!.isForeign) verified.set(studyKey(items[index]!), { scanId: persisted.links['scans']!, patientId: persisted.links['patients']! });
   });
   return outcomes.map((outcome) => outcome.persisted);
+}
+
+/** The first copy is committed and this one has no row: nothing refers to its bytes. */
+function discard(dependencies: PersistDependencies, item: PersistItem): void {
+  const location = item.message.object?.location;
+  if (location) void dependencies.store.remove(location).catch(() => {});
 }
 
 async function writeBatch(dependencies: PersistDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
@@ -77,24 +121,21 @@ async function placeInstance(tx: Transaction, item: PersistItem, stored: Map<str
   push(stored, instance.file.sop_instance_uid, {
     scan_file_id: scanFileId, scan_id: scan.scan_id, patient_id: scan.patient_id, sop_instance_uid: instance.file.sop_instance_uid, sha256: item.message.sha256, source_sync_id: item.exchangeId,
   });
-  return { persisted: { kind: 'accepted', links: { scans: scan.scan_id, scan_files: scanFileId, patients: scan.patient_id } }, warnings };
+  return { persisted: { kind: 'accepted', links: { scans: scan.scan_id, scan_files: scanFileId, patients: scan.patient_id } }, warnings, isForeign };
 }
 
 /** Study -> scan, with the identity check: an instance that names another patient than its study is kept, but out of the analysis. */
 async function placeStudy(tx: Transaction, item: PersistItem, instance: InstanceRow, scans: Map<string, ScanKey>, warnings: MappingWarning[]): Promise<{ scan: ScanKey; isForeign: boolean }> {
   const patient: PatientRow = item.normalized.patient ?? { identifiers: [] };
   const known = scans.get(instance.study.study_instance_uid);
-  const verifiedKey = `${item.integration.organizationId} ${instance.study.study_instance_uid} ${identifierKey(patient.identifiers)}`;
-  if (known && (verified.has(verifiedKey) || patient.identifiers.length === 0)) return { scan: known, isForeign: false };
+  const place = verified.get(studyKey(item));
+  if (known && (place?.patientId === known.patient_id || patient.identifiers.length === 0)) return { scan: known, isForeign: false };
 
   const said = { authority: item.normalized.authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings };
   const unknownName = `UNKNOWN-${instance.study.study_instance_uid.slice(-24)}`;
   if (known) {
     const identified = await identifyPatient(tx, patient, said, unknownName);
-    if (identified.patientId === known.patient_id) {
-      verified.add(verifiedKey);
-      return { scan: known, isForeign: false };
-    }
+    if (identified.patientId === known.patient_id) return { scan: known, isForeign: false };
     warnings.push({ location: '(0010,0020)', text: 'this instance names another patient than its study; it is quarantined' });
     await raiseAlert(tx, { kind: 'identity_conflict', severity: 'critical', subject: `scan ${known.scan_id}`, message: 'An instance names another patient than the study it belongs to. It is stored, and left out of the analysis until a person decides.' });
     return { scan: known, isForeign: true };
@@ -154,12 +195,16 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   else map.set(key, [value]);
 }
 
-/** Pairs of study and patient identifier that were compared: the check runs once per pair, not once per slice. */
+const studyKey = (item: PersistItem): string =>
+  `${item.integration.organizationId} ${item.normalized.instance!.study.study_instance_uid} ${identifierKey(item.normalized.patient?.identifiers ?? [])}`;
+
+/** Pairs of study and patient identifier that were compared: the check runs once per pair, not once per slice. The database checks again that the scan still is that patient's. */
 const verified = new class {
-  readonly #keys = new Set<string>();
-  has(key: string): boolean { return this.#keys.has(key); }
-  add(key: string): void {
-    this.#keys.add(key);
-    if (this.#keys.size > 10_000) this.#keys.delete(this.#keys.values().next().value!);
+  readonly #places = new Map<string, { scanId: string; patientId: string }>();
+  get(key: string): { scanId: string; patientId: string } | undefined { return this.#places.get(key); }
+  delete(key: string): void { this.#places.delete(key); }
+  set(key: string, place: { scanId: string; patientId: string }): void {
+    this.#places.set(key, place);
+    if (this.#places.size > 10_000) this.#places.delete(this.#places.keys().next().value!);
   }
 }();

@@ -14,7 +14,7 @@ import type { MappingWarning, Normalized } from '#gateway/normalized.ts';
 import type { ExchangeRow } from '../db/exchanges.ts';
 import { DataIntegrityError, isRefusedValue, sqlState } from '../db/errors.ts';
 import { GroupCommit } from './group-commit.ts';
-import { persistInstances } from './persist-instances.ts';
+import { isKnown, persistInstances, persistKnownInstances } from './persist-instances.ts';
 import { persistMessages } from './persist-messages.ts';
 
 export interface PersistItem {
@@ -37,19 +37,35 @@ export interface PersistDependencies {
 }
 
 export function createPersist(dependencies: PersistDependencies): (item: PersistItem) => Promise<Persisted> {
-  const groups = new Map<string, GroupCommit<PersistItem, Persisted>>();
-  return (item) => {
-    const isInstance = item.normalized.instance !== undefined;
-    const key = `${item.integration.organizationId} ${isInstance ? 'instances' : 'messages'}`;
-    let group = groups.get(key);
-    if (!group) {
-      const run = isInstance ? persistInstances : persistMessages;
-      group = new GroupCommit((items) => run(dependencies, item.integration.organizationId, items), isInstance ? 256 : 64);
-      groups.set(key, group);
+  const groups = new Map<string, Groups>();
+  return async (item) => {
+    const { organizationId } = item.integration;
+    let group = groups.get(organizationId);
+    if (!group) groups.set(organizationId, group = organizationGroups(dependencies, organizationId));
+    if (!item.normalized.instance) return submit(group.messages, item);
+    if (isKnown(item)) {
+      // A repeat that races with its first copy fails there and is recognised in the one-lane group; a refused value is worded there.
+      const persisted = await group.known.submit(item).catch((error: unknown) => {
+        if (sqlState(error) !== '23505' && !isRefusedValue(error)) throw error;
+        return undefined;
+      });
+      if (persisted) return persisted;
     }
-    return submit(group, item);
+    return submit(group.instances, item);
   };
 }
+
+interface Groups {
+  readonly messages: GroupCommit<PersistItem, Persisted>;
+  readonly instances: GroupCommit<PersistItem, Persisted>;
+  readonly known: GroupCommit<PersistItem, Persisted | undefined>;
+}
+
+const organizationGroups = (dependencies: PersistDependencies, organizationId: string): Groups => ({
+  messages: new GroupCommit((items) => persistMessages(dependencies, organizationId, items), 64),
+  instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
+  known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256, 2),
+});
 
 /** Another process may have made the same patient or study first: seen again, it is found. A refused value is the sender's to change. */
 async function submit(group: GroupCommit<PersistItem, Persisted>, item: PersistItem): Promise<Persisted> {

@@ -55,6 +55,7 @@ async function accept(dependencies: ReceiveDependencies, adapter: Adapter, messa
   try {
     return await dependencies.persist({ exchangeId, adapter: adapter.name, integration, message, normalized });
   } catch (error) {
+    if (error instanceof NormalizeError) return reject(dependencies, adapter, message, exchangeId, { reason: error.reason, text: error.message, ...(error.location ? { location: error.location } : {}) });
     if (error instanceof DataIntegrityError) return reject(dependencies, adapter, message, exchangeId, { reason: 'invalid', text: error.message });
     return failed(dependencies, adapter, error, exchangeId);
   }

@@ -93,7 +93,7 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
         await handle.close();
       }
     },
-    remove: (location) => rm(resolve(location), { force: true }),
+    remove: (location) => unlink(resolve(location)).catch(unlessMissing),
     newestHours: (count) => newestHours(absoluteRoot, count),
     async setAside(location, milliseconds) {
       const file = resolve(location);
@@ -194,6 +194,10 @@ class DiskWriter implements FileWriter {
     this.#handle = undefined;
     await unlink(this.#temporary).catch(() => {});
   }
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 async function writeAll(handle: FileHandle, chunks: Buffer[]): Promise<void> {
