@@ -14,6 +14,7 @@
  *
  * `receive` resolves only after the commit: whatever it returns may be told to the sender. An adapter sees no database and no queue.
  */
+import type { SecureContext } from 'node:tls';
 import type { z } from 'zod';
 import type { Mapper, Normalized } from './normalized.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
@@ -67,7 +68,9 @@ export interface HttpInbound<Config = unknown> {
   handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response>;
 }
 
-export interface Endpoint { readonly host: string; readonly port: number }
+export interface Endpoint { readonly host: string; readonly port: number; readonly tls?: ListenerTls }
+/** Server side of TLS 1.2/1.3 (BCP 195). `context` is asked for at each handshake, so that a renewed certificate needs no restart. */
+export interface ListenerTls { context(): SecureContext; readonly requireClientCertificate: boolean }
 /** `port` is the bound one (0 asks for any). close() refuses new work, lets running exchanges finish for `graceMilliseconds`, then cuts. */
 export interface Listener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
 
