@@ -61,9 +61,15 @@ async function complete(dependencies: CompleteDependencies, tx: Transaction, org
   }
   const actions = await chosenActions(tx, scan);
   const priority = await applyRouting(tx, scan, actions);
-  const queued = await queueAnalyses(dependencies, tx, organizationId, scan, actions, run, priorityScore(priority));
-  const whyWaiting = queued > 0 ? `Waiting for ${queued === 1 ? 'an analysis' : `${queued} analyses`}.` : null;
-  await moveInQueue(tx, scan.scan_id, { status: queued > 0 ? 'pending' : 'completed', whyWaiting }, now);
+  const { queued, missing } = await queueAnalyses(dependencies, tx, organizationId, scan, actions, run, priorityScore(priority));
+  await moveInQueue(tx, scan.scan_id, waitingFor(queued, missing), now);
+}
+
+/** A scan that no rule wants analysed is done; one whose model is not installed waits for a person. */
+function waitingFor(queued: number, missing: readonly string[]): { status: 'pending' | 'paused' | 'completed'; whyWaiting: string | null } {
+  if (queued > 0) return { status: 'pending', whyWaiting: `Waiting for ${queued === 1 ? 'an analysis' : `${queued} analyses`}.` };
+  if (missing.length > 0) return { status: 'paused', whyWaiting: `Not analysed: no active version of ${missing.join(', ')} is installed.` };
+  return { status: 'completed', whyWaiting: null };
 }
 
 async function chosenActions(tx: Transaction, scan: LockedScan): Promise<readonly Action[]> {
@@ -92,14 +98,16 @@ async function applyRouting(tx: Transaction, scan: LockedScan, actions: readonly
   return priority;
 }
 
-async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, actions: readonly Action[], run: number, priority: number): Promise<number> {
+async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, actions: readonly Action[], run: number, priority: number): Promise<{ queued: number; missing: readonly string[] }> {
   const files = await filesInUse(tx, scan.scan_id);
+  const missing: string[] = [];
   let queued = 0;
   for (const action of actions) {
     if (action.action !== 'run_model') continue;
     const model = await findActiveModel(tx, action.model_name, action.model_version);
     if (!model) {
       await raiseAlert(tx, { kind: 'analysis_failed', severity: 'warning', subject: `model ${action.model_name}`, message: 'A workflow rule names this model, but no active version of it is installed.' });
+      missing.push([action.model_name, action.model_version].filter(Boolean).join(' '));
       continue;
     }
     const analysisId = await insertAnalysis(tx, { scanId: scan.scan_id, modelId: model.model_id, inputDigest: contentDigest(files), completionRun: run });
@@ -108,7 +116,7 @@ async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction
     await dependencies.boss.send(QUEUES.analyze.name, data, { priority, db: bossDb(tx) as never });
     queued += 1;
   }
-  return queued;
+  return { queued, missing };
 }
 
 /** What the study consists of, whatever the order of arrival. */
