@@ -14,8 +14,10 @@
  *
  * `receive` resolves only after the commit: whatever it returns may be told to the sender. An adapter sees no database and no queue.
  */
-import type { SecureContext } from 'node:tls';
+import type { ServerOpts } from 'node:net';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
+import type { OpenHoldings } from './holdings.ts';
 import type { Mapper, Normalized } from './normalized.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
@@ -69,8 +71,8 @@ export interface HttpInbound<Config = unknown> {
 }
 
 export interface Endpoint { readonly host: string; readonly port: number; readonly tls?: ListenerTls }
-/** Server side of TLS 1.2/1.3 (BCP 195). `context` is asked for at each handshake, so that a renewed certificate needs no restart. */
-export interface ListenerTls { context(): SecureContext; readonly requireClientCertificate: boolean }
+/** Server side of TLS 1.2/1.3 (BCP 195). The server asks for the certificate at each handshake, so that a renewed one needs no restart. */
+export interface ListenerTls { createServer(options: ServerOpts, onConnection: (socket: TLSSocket) => void): TlsServer }
 /** `port` is the bound one (0 asks for any). close() refuses new work, lets running exchanges finish for `graceMilliseconds`, then cuts. */
 export interface Listener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
 
@@ -171,6 +173,8 @@ export interface AdapterContext {
   store(hint: { extension: string }): Promise<ObjectWriter>;
   /** Resolves a bearer token to the organization and role it stands for; undefined when it is unknown, expired or revoked. */
   authenticate(bearerToken: string): Promise<Principal | undefined>;
+  /** Opens what one organization holds, for who may ask (holdings.ts). Absent in a connection test. */
+  readonly holdings?: OpenHoldings;
 }
 export interface Principal { readonly organizationId: string; readonly userId: string; readonly role: string; readonly name: string }
 
