@@ -1,4 +1,4 @@
-/** The hot path of C-STORE: one prepared statement, one commit, for the instances of many senders (migrations/0008). */
+/** The hot path of C-STORE: one statement, one commit, for the instances of many senders (migrations/0008). */
 import { z } from 'zod';
 import { jsonText } from './json-text.ts';
 import { sql, type Database } from './pool.ts';
@@ -13,8 +13,7 @@ export type StoredInstance = z.infer<typeof Row>;
 
 /** One result per item, in order. Committed when it resolves, except the 'slow' ones: nothing was written for them. */
 export async function storeInstances(database: Database, organizationId: string, items: readonly InstanceItem[]): Promise<readonly StoredInstance[]> {
-  const query = sql.type(Row)`SELECT outcome, out_scan_file_id, out_scan_id, out_patient_id FROM medscan_store_instances(${organizationId}::uuid, ${jsonText(items)}::jsonb) ORDER BY item`;
-  // Named: parsed and planned once per connection.
-  const { rows } = await database.pool.query({ ...query, name: 'medscan_store_instances' } as typeof query);
+  const { rows } = await database.pool.query(sql.type(Row)`
+    SELECT outcome, out_scan_file_id, out_scan_id, out_patient_id FROM medscan_store_instances(${organizationId}::uuid, ${jsonText(items)}::jsonb) ORDER BY item`);
   return rows;
 }

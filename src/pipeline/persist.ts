@@ -64,7 +64,7 @@ interface Groups {
 const organizationGroups = (dependencies: PersistDependencies, organizationId: string): Groups => ({
   messages: new GroupCommit((items) => persistMessages(dependencies, organizationId, items), 64),
   instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
-  known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256, 2),
+  known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256),
 });
 
 /** Another process may have made the same patient or study first: seen again, it is found. A refused value is the sender's to change. */
