@@ -22,6 +22,6 @@ export type CanonicalRow = z.infer<typeof CanonicalRow>;
 /** What the first seal of an organization follows. */
 export const firstHash = '0'.repeat(64);
 
-export function sealHash(previousHash: string, row: Pick<CanonicalRow, 'columns'>): string {
+export function sealHash(previousHash: string, row: { readonly columns: readonly (string | null)[] }): string {
   return createHash('sha256').update(previousHash).update('\n').update(JSON.stringify(row.columns)).digest('hex');
 }

@@ -3,7 +3,8 @@
  *
  *   changed    the row's text does not give the seal's hash         reordered  seals do not follow each other (swapped, or rewritten)
  *   deleted    a seal has no row, or a position has no seal          cut        the chain ends before a signed head
- *   inserted   an old row has no seal, or shares its number          forged     a signed head is not what our key signed for this chain
+ *   inserted   a row was sealed long after later ones, has no seal   forged     a signed head is not what our key signed for this chain
+ *              though it is old, or shares its number with another
  *
  * A row that has just been written waits for its seal for a second; rows younger than `graceMilliseconds` without one are counted as
  * unsealed, not as inserted.
@@ -38,11 +39,10 @@ export interface VerifyOptions {
   readonly trustedHead?: { readonly position: number; readonly hash: string };
 }
 
-const batchSize = 5000;
-const Link = z.object({
-  position: z.number(), audit_sequence: z.number(), previous_hash: z.string(), hash: z.string(), sequence: z.number().nullable(), columns: z.array(z.string().nullable()).nullable(),
-});
-type Link = z.infer<typeof Link>;
+const batchSize = 20_000;
+/** Longer than any transaction of the gateway runs. */
+const usualGrace = 3_600_000;
+type Link = z.infer<typeof Seal> & { readonly columns: readonly (string | null)[] | null };
 
 /** Runs in a transaction of the organization; reads only. */
 export async function verifyAuditChain(tx: Transaction, options: VerifyOptions): Promise<AuditVerification> {
@@ -50,30 +50,42 @@ export async function verifyAuditChain(tx: Transaction, options: VerifyOptions):
   const heads = await readHeads(tx);
   const hashesAt = new Map<number, string>();
   const wanted = new Set([...heads.map((head) => head.position), ...(options.trustedHead ? [options.trustedHead.position] : [])]);
+  const late = lateRows(options.graceMilliseconds ?? usualGrace);
   let rows = 0;
   let end = { position: 0, hash: firstHash, sequence: 0 };
-  for (;;) {
-    const links = await readLinks(tx, end.position);
+  const last = await tx.oneFirst(sql.type(z.object({ position: z.number() }))`SELECT coalesce(max(position), 0) AS position FROM audit_seals WHERE organization_id = ${ORGANIZATION}`);
+  for (let after = 0; after < last; after += batchSize) {
+    const links = await readLinks(tx, after);
     for (const link of links) {
-      defects.push(...defectsOfLink(link, end));
+      defects.push(...defectsOfLink(link, end), ...late(link));
       if (wanted.has(link.position)) hashesAt.set(link.position, link.hash);
       end = { position: link.position, hash: link.hash, sequence: link.audit_sequence };
     }
     rows += links.length;
-    if (links.length < batchSize) break;
   }
   defects.push(...defectsOfHeads(await ownId(tx), heads, hashesAt, end, options));
-  defects.push(...await insertedRows(tx, options.graceMilliseconds ?? 3_600_000));
+  defects.push(...await insertedRows(tx, options.graceMilliseconds ?? usualGrace));
   defects.sort((a, b) => (a.position ?? Number.MAX_SAFE_INTEGER) - (b.position ?? Number.MAX_SAFE_INTEGER));
   return { ok: defects.length === 0, rows, unsealed: await countUnsealed(tx), checkpointPosition: heads.at(-1)?.position ?? null, defects };
 }
 
-function readLinks(tx: Transaction, afterPosition: number): Promise<readonly Link[]> {
-  return tx.any(sql.type(Link)`
-    SELECT s.position, s.audit_sequence, s.previous_hash, s.hash, l.sequence, l.columns
-    FROM audit_seals s LEFT JOIN LATERAL (SELECT ${canonicalColumns} FROM audit_logs l
-      WHERE l.organization_id = s.organization_id AND l.audit_id = s.audit_id AND l.occurred_at = s.occurred_at) l ON true
-    WHERE s.organization_id = ${ORGANIZATION} AND s.position > ${afterPosition} ORDER BY s.position LIMIT ${batchSize}`);
+const Seal = z.object({ position: z.number(), audit_id: z.string(), audit_sequence: z.number(), previous_hash: z.string(), hash: z.string(), sealed_at: z.number() });
+const Row = z.object({ audit_id: z.string(), columns: z.array(z.string().nullable()) });
+
+/**
+ * The seals at positions (after, after + batchSize] with their rows. One JSON value per statement, because handling each row on its own takes
+ * longer than hashing it; two statements, because a join of both tables is at the mercy of statistics that a busy log outruns.
+ */
+async function readLinks(tx: Transaction, after: number): Promise<readonly Link[]> {
+  const seals = await tx.oneFirst(sql.type(z.object({ seals: z.array(Seal) }))`
+    SELECT coalesce(json_agg(seal ORDER BY seal.position), '[]') AS seals FROM (
+      SELECT position, audit_id, audit_sequence, previous_hash, hash, extract(epoch FROM created_at)::float8 * 1000 AS sealed_at FROM audit_seals
+      WHERE organization_id = ${ORGANIZATION} AND position > ${after} AND position <= ${after + batchSize}) seal`);
+  const rows = await tx.oneFirst(sql.type(z.object({ rows: z.array(Row) }))`
+    SELECT coalesce(json_agg(row), '[]') AS rows FROM (
+      SELECT ${canonicalColumns} FROM audit_logs l WHERE l.organization_id = ${ORGANIZATION} AND l.audit_id = ANY(${sql.array(seals.map((seal) => seal.audit_id), 'uuid')})) row`);
+  const columns = new Map(rows.map((row) => [row.audit_id, row.columns]));
+  return seals.map((seal) => ({ ...seal, columns: columns.get(seal.audit_id) ?? null }));
 }
 
 function defectsOfLink(link: Link, before: { readonly position: number; readonly hash: string; readonly sequence: number }): AuditDefect[] {
@@ -87,6 +99,26 @@ function defectsOfLink(link: Link, before: { readonly position: number; readonly
   if (link.columns === null) defects.push({ kind: 'deleted', ...at, text: `The row ${link.audit_sequence} is gone; its seal is there.` });
   else if (sealHash(link.previous_hash, { columns: link.columns }) !== link.hash) defects.push({ kind: 'changed', ...at, text: `The row ${link.audit_sequence} is not what was sealed.` });
   return defects;
+}
+
+/**
+ * A row may be sealed after rows with higher numbers, because its transaction was slow, but only as much later as a transaction lasts.
+ * The highest number and the time of each sealing pass tell when a number was passed.
+ */
+function lateRows(graceMilliseconds: number): (link: Link) => AuditDefect[] {
+  const passes: { highest: number; sealedAt: number }[] = [];
+  let highest = 0;
+  return (link) => {
+    const sealedAt = link.sealed_at;
+    const passed = link.audit_sequence < highest ? passes.find((pass) => pass.highest > link.audit_sequence) : undefined;
+    highest = Math.max(highest, link.audit_sequence);
+    const last = passes.at(-1);
+    if (last?.sealedAt === sealedAt) last.highest = highest;
+    else passes.push({ highest, sealedAt });
+    if (!passed || sealedAt - passed.sealedAt <= graceMilliseconds) return [];
+    const minutes = Math.round((sealedAt - passed.sealedAt) / 60_000);
+    return [{ kind: 'inserted', sequence: link.audit_sequence, position: link.position, text: `The row ${link.audit_sequence} appeared ${minutes} minutes after rows with higher numbers were sealed.` }];
+  };
 }
 
 const SignedHead = z.object({ position: z.number(), hash: z.string(), signature: z.string(), public_key: z.string() });

@@ -22,7 +22,7 @@ ${rows.alerts.length === 0 ? '' : alerts(rows, now)}
 ${integrations(rows, now)}
 ${queue(rows, now)}
 ${seesExchanges ? exchanges(rows, now) : ''}
-<footer>As of <time datetime="${now.toISOString()}">${now.toISOString().replace('T', ' ').slice(0, 19)} UTC</time>${reloads ? '; the page reloads every 10 seconds' : ''}.
+<footer><span>As of <time datetime="${now.toISOString()}">${now.toISOString().replace('T', ' ').slice(0, 19)} UTC</time>${reloads ? '; the page reloads every 10 seconds' : ''}.</span>
 <form method="post" action="/reload"><input type="hidden" name="reload" value="${reloads ? 'off' : 'on'}"><button>${reloads ? 'Pause' : 'Reload every 10 seconds'}</button></form><a href="/api/docs">API reference</a></footer>
 </main>` });
 }

@@ -11,6 +11,8 @@ header.bar .name { font-weight: 650; letter-spacing: -.01em; }
 header.bar .name span { color: var(--muted); font-weight: 400; }
 header.bar .who { margin-left: auto; color: var(--muted); text-align: right; }
 header.bar form { margin: 0; }
+header.bar button { white-space: nowrap; }
+@media (max-width: 40rem) { header.bar .who { display: none; } header.bar form { margin-left: auto; } }
 main { max-width: 76rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; gap: 1.25rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem; }
 .tile, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
@@ -21,7 +23,7 @@ section { overflow: hidden; }
 section h2 { font-size: 1rem; margin: 0; padding: .8rem 1.1rem; border-bottom: 1px solid var(--line); }
 section .none { margin: 0; padding: 1rem 1.1rem; color: var(--muted); }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; min-width: 44rem; }
+table { border-collapse: collapse; width: 100%; min-width: 52rem; }
 th, td { text-align: left; padding: .5rem 1.1rem; vertical-align: top; }
 th { color: var(--muted); font-weight: 500; font-size: .86rem; white-space: nowrap; }
 tbody tr { border-top: 1px solid var(--line); }
