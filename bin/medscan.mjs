@@ -7,6 +7,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+// File syncs wait in libuv's thread pool, one per object being received: four would be a queue. Read when the pool is first used.
+process.env.UV_THREADPOOL_SIZE ??= '16';
+
 const oldest = 24;
 const packageRoot = path.dirname(path.dirname(realpathSync(fileURLToPath(import.meta.url))));
 const cli = path.join(packageRoot, 'src', 'cli.ts');
