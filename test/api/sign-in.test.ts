@@ -156,10 +156,13 @@ test('10 MB from nobody is answered 401 without reading them', async () => {
   expect([response.status, pulled]).toEqual([401, 0]);
 });
 
-test('over a socket too: the answer comes while the body is still being sent', async () => {
+test('over a socket too: the answer comes while the body is still being sent, and the audit log knows the caller\'s address', async () => {
   const server = serve({ fetch: api.app.fetch, hostname: '127.0.0.1', port: 0 });
   await new Promise((resolve) => { server.once('listening', resolve); });
-  const socket = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const { port } = server.address() as AddressInfo;
+  const login = await fetch(`http://127.0.0.1:${port}/api/v1/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ email: api.north.emails.nurse, password }) });
+  expect(await api.db.asOwner('SELECT network_address, actor_id FROM audit_logs WHERE request_id = $1', [login.headers.get('x-request-id')])).toEqual([{ network_address: '127.0.0.1', actor_id: api.north.userIds.nurse }]);
+  const socket = net.connect(port, '127.0.0.1');
   const { promise: answered, resolve } = Promise.withResolvers<string>();
   socket.on('data', (chunk) => resolve(chunk.toString('latin1')));
   socket.on('error', () => undefined);
