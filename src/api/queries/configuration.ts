@@ -6,10 +6,11 @@ import { keyAfter, type Page } from '../pagination.ts';
 
 export const Model = z.object({
   model_id: id, model_name: z.string(), model_version: z.string(), manufacturer: z.string(), runtime: z.enum(['onnx', 'kserve', 'http', 'command', 'dicom-node']),
-  scan_types: z.array(z.string()), body_parts: z.array(z.string()), config: json, checksum: text, not_for_clinical_use: z.boolean(), status: z.enum(['draft', 'active', 'retired']),
+  scan_types: z.array(z.string()), body_parts: z.array(z.string()), config: json.describe('Without the headers that sign in to a model server'), checksum: text, not_for_clinical_use: z.boolean(), status: z.enum(['draft', 'active', 'retired']),
   baseline_metrics: json, created_at: timestamp, updated_at: timestamp,
 }).openapi('Model');
-const modelColumns = sql.fragment`model_id, model_name, model_version, manufacturer, runtime, scan_types, body_parts, config, checksum, not_for_clinical_use, status, baseline_metrics, created_at, updated_at`;
+// `headers` are what the gateway signs in to a model server with.
+const modelColumns = sql.fragment`model_id, model_name, model_version, manufacturer, runtime, scan_types, body_parts, config - 'headers' AS config, checksum, not_for_clinical_use, status, baseline_metrics, created_at, updated_at`;
 
 export const WorkflowRule = z.object({
   rule_id: id, name: z.string(), rule_order: z.int(), conditions: json, actions: z.array(json), is_enabled: z.boolean(), state: z.enum(['draft', 'active']), version: z.int(),
