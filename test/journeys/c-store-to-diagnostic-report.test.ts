@@ -61,7 +61,7 @@ test('the images are one scan of the registered patient, linked to the order, an
   });
   expect(queueStates[0]).toBe('pending: Ordered; waiting for images.');
   expect(queueStates[1]).toMatch(/^pending: Images are arriving/);
-  expect(queueStates.some((state) => /^in_progress: medscan-blob-detector/.test(state)), queueStates.join('\n')).toBe(true);
+  expect(queueStates.some((state) => state.startsWith('in_progress: medscan-blob-detector')), queueStates.join('\n')).toBe(true);
   // The sample hospital's rule gives CT to the radiologist on duty: when the report is there the scan waits for that person.
   expect(queueStates.at(-1)).toBe('assigned: null');
 });
@@ -87,7 +87,7 @@ test('the EMR has one DiagnosticReport with an Observation per finding, the stud
   expect(others).toEqual([]);
   expect(report).toMatchObject({ status: 'preliminary' });
   const findings = emr.list('Observation').filter((observation) => JSON.stringify(observation['code']).includes('"27925004"'));
-  expect(findings.map((observation) => (observation as Record<string, any>)['interpretation'][0].text).toSorted()).toEqual(['critical', 'high', 'medium']);
+  expect(findings.map((observation) => (observation as Record<string, any>)['interpretation'][0].text as string).toSorted()).toEqual(['critical', 'high', 'medium']);
   expect(report!['result'].map((reference: { reference: string }) => reference.reference).toSorted()).toEqual(emr.list('Observation').map((observation) => `Observation/${observation.id}`).toSorted());
   expect(emr.list('Patient')).toMatchObject([{ name: [{ family: patient.familyName, given: [patient.givenName, patient.middleName] }], birthDate: '1958-03-11', gender: 'female' }]);
   expect(JSON.stringify(emr.list('ImagingStudy'))).toContain(study.studyInstanceUid);
@@ -98,7 +98,7 @@ test('the EMR has one DiagnosticReport with an Observation per finding, the stud
 
 test('the RIS has one ORU^R01 for the order, about the same patient and findings', () => {
   expect(journey.hospital.ris.received.items).toHaveLength(1);
-  const [{ text, answered: code }] = journey.hospital.ris.received.items as [{ text: string; answered: string }];
+  const { text, answered: code } = journey.hospital.ris.received.items[0]!;
   expect(code).toBe('AA');
   const segments = text.split('\r').map((line) => line.split('|'));
   const field = (name: string, index: number): string => segments.find(([segment]) => segment === name)?.[index] ?? '';
