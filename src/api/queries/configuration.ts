@@ -10,7 +10,7 @@ export const Model = z.object({
   baseline_metrics: json, created_at: timestamp, updated_at: timestamp,
 }).openapi('Model');
 // `headers` are what the gateway signs in to a model server with.
-const modelColumns = sql.fragment`model_id, model_name, model_version, manufacturer, runtime, scan_types, body_parts, config - 'headers' AS config, checksum, not_for_clinical_use, status, baseline_metrics, created_at, updated_at`;
+const modelColumns = sql.fragment`model_id, model_name, model_version, manufacturer, runtime, scan_types, body_parts, config #- '{endpoint,headers}' AS config, checksum, not_for_clinical_use, status, baseline_metrics, created_at, updated_at`;
 
 export const WorkflowRule = z.object({
   rule_id: id, name: z.string(), rule_order: z.int(), conditions: json, actions: z.array(json), is_enabled: z.boolean(), state: z.enum(['draft', 'active']), version: z.int(),
