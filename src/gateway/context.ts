@@ -4,11 +4,12 @@ import type { Database } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { AdapterContext } from './adapter.ts';
+import type { OpenHoldings } from './holdings.ts';
 
-export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date }
+export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly holdings?: OpenHoldings }
 
 export function adapterContext(dependencies: ContextDependencies): AdapterContext {
-  const { database, log, signal, store, now } = dependencies;
+  const { database, log, signal, store, now, holdings } = dependencies;
   return {
     log, signal, now: now ?? (() => new Date()),
     async store(hint) {
@@ -16,5 +17,6 @@ export function adapterContext(dependencies: ContextDependencies): AdapterContex
       return store.begin(hint.extension);
     },
     authenticate: (bearerToken) => resolveToken(database, bearerToken),
+    ...(holdings ? { holdings } : {}),
   };
 }

@@ -177,7 +177,7 @@ export function matchOf(key: string, kind: KeyKind, text: string): Match | undef
   return { kind: 'wildcard', pattern };
 }
 
-const forms = { date: /^\d{4}(\d\d){0,2}$/, time: /^\d\d(\d\d){0,2}(\.\d{1,6})?$/ };
+const forms = { date: /^\d{4}((0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])?)?$/, time: /^([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?$/ };
 
 /** 'a', 'a-b', 'a-', '-b'; the ACR-NEMA forms 2025.01.31 and 12:30 too. */
 function rangeOf(key: string, kind: 'date' | 'time', value: string): Match {

@@ -27,6 +27,7 @@
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
 export { forceComplete } from './complete.ts';
 export { startMaintenance } from './maintain.ts';
+export { createHoldings } from './holdings.ts';
 export { createPersist } from './persist.ts';
 export { createReceive } from './receive.ts';
 export { recoverObjects } from './recover.ts';
