@@ -104,7 +104,7 @@ test('secrets of an integration are never returned', async () => {
 });
 
 test('what the gateway signs in to a model server with is never returned', async () => {
-  await api.db.asOwner('UPDATE ai_models SET config = config || \'{"headers": {"authorization": "Bearer model-secret"}}\' WHERE model_id = $1', [api.north.ids['model_id']]);
+  await api.db.asOwner('UPDATE ai_models SET config = config || \'{"endpoint": {"url": "http://model.example", "model": "m", "headers": {"authorization": "Bearer model-secret"}}}\' WHERE model_id = $1', [api.north.ids['model_id']]);
   for (const answer of [await get('/ai-models'), await get(`/ai-models/${api.north.ids['model_id']}`)]) {
     expect(answer.text).toContain('medscan-blob-detector');
     expect(answer.text).not.toContain('model-secret');
