@@ -24,7 +24,7 @@ test('needs no setting at all', () => {
 test('reports every problem at once, with the variable, what was given and what is wanted', () => {
   const problems = problemsOf({ MEDSCAN_HTTP_PORT: '99999', MEDSCAN_ROLES: 'gateway,doctor', MEDSCAN_LOG_LEVEL: 'loud', MEDSCAN_QUIET_SECONDS: '-1' });
   expect(problems).toHaveLength(4);
-  expect(problems[0]).toBe('MEDSCAN_HTTP_PORT is "99999"; wanted: a port, 0 (any free one) to 65535');
+  expect(problems[0]).toBe('MEDSCAN_HTTP_PORT is "99999"; wanted: a port, 0 (any free one) to 65535, or off');
   expect(problems.map((problem) => problem.split(' ')[0])).toEqual(['MEDSCAN_HTTP_PORT', 'MEDSCAN_ROLES', 'MEDSCAN_LOG_LEVEL', 'MEDSCAN_QUIET_SECONDS']);
 });
 
@@ -47,4 +47,21 @@ test('takes an encryption key as hexadecimal, as base64 or from a file', () => {
 
 test('an empty variable counts as not set', () => {
   expect(loadConfig({ MEDSCAN_HTTP_PORT: '', DATABASE_URL: '' })).toMatchObject({ httpPort: 8080, databaseUrl: undefined });
+});
+
+test('a port can be turned off, and a TLS port needs a certificate and its key', () => {
+  expect(loadConfig({ MEDSCAN_HTTP_PORT: 'off', MEDSCAN_DICOM_PORT: 'off', MEDSCAN_HL7_PORT: 'off' })).toMatchObject({ httpPort: undefined, dicomPort: undefined, hl7Port: undefined });
+  expect(problemsOf({ MEDSCAN_DICOM_TLS_PORT: '2762', MEDSCAN_HTTPS_PORT: '0', MEDSCAN_TLS_CERT_FILE: 'gateway.crt' })).toEqual([
+    'MEDSCAN_HTTPS_PORT, MEDSCAN_DICOM_TLS_PORT: TLS needs a certificate and its key; wanted: MEDSCAN_TLS_CERT_FILE and MEDSCAN_TLS_KEY_FILE',
+  ]);
+});
+
+test.each([
+  [{ MEDSCAN_BIND: '0.0.0.0' }, 1], [{ MEDSCAN_BIND: '10.1.2.3' }, 1], [{ MEDSCAN_BIND: '::' }, 1], [{ MEDSCAN_BIND: '0.0.0.0', MEDSCAN_DICOM_PORT: 'off' }, 1],
+  [{ MEDSCAN_BIND: '127.0.0.1' }, 0], [{ MEDSCAN_BIND: '::1' }, 0], [{ MEDSCAN_BIND: 'localhost' }, 0], [{ MEDSCAN_BIND: '0.0.0.0', MEDSCAN_INSECURE: 'true' }, 0],
+  [{ MEDSCAN_BIND: '0.0.0.0', MEDSCAN_DICOM_PORT: 'off', MEDSCAN_HL7_PORT: 'off' }, 0], [{ MEDSCAN_BIND: '0.0.0.0', MEDSCAN_ROLES: 'api,worker' }, 0],
+])('patient data in the clear from other machines must be wanted: %j', (environment, count) => {
+  const problems = problemsOf(environment as Record<string, string>);
+  expect(problems).toHaveLength(count);
+  if (count > 0) expect(problems[0]).toMatch(/^MEDSCAN_BIND is .*MEDSCAN_INSECURE=true/);
 });

@@ -19,7 +19,9 @@ export class ConfigError extends Error {
 }
 
 const port = z.string().regex(/^\d{1,5}$/).transform(Number).refine((value) => value <= 65_535);
+const portOrOff = z.union([z.literal('off').transform(() => undefined), port]);
 const seconds = z.string().regex(/^\d+(\.\d+)?$/).transform(Number);
+const file = z.string().min(1).transform((value) => path.resolve(value));
 const key = z.string().transform(decodeKey).refine((value) => value?.length === 32).transform((value) => value as Buffer);
 
 /** One row per variable: its name, schema, what is wanted in words, and its default. `secret` values are never repeated in messages. */
@@ -28,9 +30,16 @@ const settings = {
   databasePoolSize: setting('MEDSCAN_DATABASE_POOL_SIZE', z.string().regex(/^\d{1,3}$/).transform(Number).refine((value) => value >= 2), 'a number of connections, 2 to 999', '20'),
   home: setting('MEDSCAN_HOME', z.string().min(1).transform((value) => path.resolve(value)), 'a directory', './data'),
   bind: setting('MEDSCAN_BIND', z.string().regex(/^[\w.:-]+$/), 'an address to listen on, for example 127.0.0.1 or 0.0.0.0', '127.0.0.1'),
-  httpPort: setting('MEDSCAN_HTTP_PORT', port, 'a port, 0 (any free one) to 65535', '8080'),
-  dicomPort: setting('MEDSCAN_DICOM_PORT', port, 'a port, 0 (any free one) to 65535', '11112'),
-  hl7Port: setting('MEDSCAN_HL7_PORT', port, 'a port, 0 (any free one) to 65535', '2575'),
+  httpPort: setting('MEDSCAN_HTTP_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '8080'),
+  dicomPort: setting('MEDSCAN_DICOM_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '11112'),
+  hl7Port: setting('MEDSCAN_HL7_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '2575'),
+  httpsPort: setting('MEDSCAN_HTTPS_PORT', port, 'a port for HTTPS beside HTTP; needs MEDSCAN_TLS_CERT_FILE', undefined),
+  dicomTlsPort: setting('MEDSCAN_DICOM_TLS_PORT', port, 'a port for DICOM over TLS (2762 is the registered one); needs MEDSCAN_TLS_CERT_FILE', undefined),
+  hl7TlsPort: setting('MEDSCAN_HL7_TLS_PORT', port, 'a port for HL7 over TLS; needs MEDSCAN_TLS_CERT_FILE', undefined),
+  tlsCertificateFile: setting('MEDSCAN_TLS_CERT_FILE', file, 'a PEM file with the certificate of the gateway and those between it and its CA', undefined),
+  tlsKeyFile: setting('MEDSCAN_TLS_KEY_FILE', file, 'a PEM file with the private key of that certificate', undefined),
+  tlsClientCaFile: setting('MEDSCAN_TLS_CLIENT_CA_FILE', file, 'a PEM file with the CAs of client certificates; when set, DICOM and HL7 over TLS demand one', undefined),
+  insecure: setting('MEDSCAN_INSECURE', z.enum(['true', 'false']).transform((text) => text === 'true'), 'true to take DICOM and HL7 without TLS from other machines, or false', 'false'),
   roles: setting('MEDSCAN_ROLES', z.string().transform((text) => text.split(',').map((role) => role.trim())).pipe(z.array(z.enum(roles)).min(1)), 'one or more of gateway,worker,api', roles.join(',')),
   logLevel: setting('MEDSCAN_LOG_LEVEL', z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']), 'trace, debug, info, warn, error, fatal or silent', 'info'),
   encryptionKey: setting('MEDSCAN_ENCRYPTION_KEY', key, '32 bytes as 64 hexadecimal digits or as base64, for example from: openssl rand -hex 32', undefined, 'secret'),
@@ -52,9 +61,27 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     if (!result.success) problems.push(`${variable} is ${secret ? '(hidden)' : JSON.stringify(text)}; wanted: ${wanted}`);
     return [name, result.data];
   });
+  const config = Object.fromEntries(entries) as Config;
+  if (problems.length === 0) problems.push(...listenerProblems(config));
   if (problems.length > 0) throw new ConfigError(problems);
-  return Object.fromEntries(entries) as Config;
+  return config;
 }
+
+/** What single settings cannot tell: a TLS port without certificate, and patient data in the clear on the network by oversight. */
+function listenerProblems({ bind, insecure, roles: own, dicomPort, hl7Port, ...config }: Config): string[] {
+  const tlsPorts = { MEDSCAN_HTTPS_PORT: config.httpsPort, MEDSCAN_DICOM_TLS_PORT: config.dicomTlsPort, MEDSCAN_HL7_TLS_PORT: config.hl7TlsPort };
+  const needed = Object.entries(tlsPorts).filter(([, value]) => value !== undefined).map(([variable]) => variable);
+  const problems: string[] = [];
+  if (needed.length > 0 && (!config.tlsCertificateFile || !config.tlsKeyFile)) problems.push(`${needed.join(', ')}: TLS needs a certificate and its key; wanted: MEDSCAN_TLS_CERT_FILE and MEDSCAN_TLS_KEY_FILE`);
+  const plain = own.includes('gateway') ? [...(dicomPort === undefined ? [] : ['MEDSCAN_DICOM_PORT']), ...(hl7Port === undefined ? [] : ['MEDSCAN_HL7_PORT'])] : [];
+  if (plain.length > 0 && !insecure && !isLoopback(bind)) {
+    problems.push(`MEDSCAN_BIND is ${JSON.stringify(bind)}: other machines could send patient data unencrypted and without login; `
+      + `wanted: ${plain.map((variable) => `${variable}=off`).join(' and ')} and the ports MEDSCAN_DICOM_TLS_PORT and MEDSCAN_HL7_TLS_PORT, or MEDSCAN_INSECURE=true where the network itself is trusted`);
+  }
+  return problems;
+}
+
+const isLoopback = (address: string): boolean => address === 'localhost' || address === '::1' || /^127\.\d+\.\d+\.\d+$/.test(address);
 
 /** For help and documentation: one line per variable. */
 export function describeSettings(): { variable: string; wanted: string; fallback: string | undefined }[] {

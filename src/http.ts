@@ -2,11 +2,11 @@
  * The HTTP port: the API and its pages, and the HTTP adapters under their mounts (/fhir/r4). What the API asks of the rest of the gateway
  * (src/api/commands.ts) is answered here.
  */
-import { serve } from '@hono/node-server';
+import { serve, type ServerType } from '@hono/node-server';
 import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
-import { createApi } from './api/app.ts';
+import { createSite } from './web/site.ts';
 import type { ApiCommands } from './api/commands.ts';
 import type { Config } from './config.ts';
 import type { Adapter, AdapterContext, Peer, Receive } from './gateway/adapter.ts';
@@ -15,32 +15,46 @@ import type { Integrations } from './gateway/integrations.ts';
 import type { Installation } from './installation.ts';
 import { forceComplete } from './pipeline/index.ts';
 import type { ObjectStore } from './storage/object-store.ts';
+import type { GatewayTls } from './tls.ts';
 
 export interface HttpDependencies {
   readonly config: Config; readonly installation: Installation; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Integrations;
-  readonly store: ObjectStore; readonly boss: PgBoss;
+  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined;
   receiveFor(adapter: Adapter): Receive;
   contextOf(adapter: Adapter): AdapterContext;
 }
 
-export async function startHttp(dependencies: HttpDependencies): Promise<{ port: number; close(): Promise<void> }> {
-  const { config, installation } = dependencies;
-  const app = createApi({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = serve({ fetch: app.fetch, hostname: config.bind, port: config.httpPort, overrideGlobalObjects: false }, (address) => resolve(address.port));
-  server.once('error', reject);
-  const port = await promise;
-  return {
-    port,
-    async close() {
-      const { promise: closed, resolve: done } = Promise.withResolvers<void>();
-      server.close(() => done());
-      if ('closeIdleConnections' in server) server.closeIdleConnections();
-      const cut = setTimeout(() => { if ('closeAllConnections' in server) server.closeAllConnections(); }, config.stopSeconds * 1000);
-      await closed;
-      clearTimeout(cut);
-    },
+/** Opens the HTTP port and, with TLS, the HTTPS port; each is left out when it is off. */
+export async function startHttp(dependencies: HttpDependencies): Promise<{ ports: { http?: number; https?: number }; close(): Promise<void> }> {
+  const { config, installation, tls } = dependencies;
+  const app = createSite({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
+  const common = { fetch: app.fetch, hostname: config.bind, overrideGlobalObjects: false };
+  const ports: { http?: number; https?: number } = {};
+  const servers: ServerType[] = [];
+  const open = async (name: keyof typeof ports, options: Parameters<typeof serve>[0]): Promise<void> => {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const server = serve(options, (address) => resolve(address.port)).once('error', reject);
+    ports[name] = await promise;
+    servers.push(server);
   };
+  const close = async (): Promise<void> => { await Promise.all(servers.map((server) => closeServer(server, config.stopSeconds * 1000))); };
+  try {
+    if (config.httpPort !== undefined) await open('http', { ...common, port: config.httpPort });
+    if (config.httpsPort !== undefined && tls) await open('https', { ...common, port: config.httpsPort, createServer: tls.createHttpsServer });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { ports, close };
+}
+
+async function closeServer(server: ServerType, graceMilliseconds: number): Promise<void> {
+  const { promise: closed, resolve: done } = Promise.withResolvers<void>();
+  server.close(() => done());
+  if ('closeIdleConnections' in server) server.closeIdleConnections();
+  const cut = setTimeout(() => { if ('closeAllConnections' in server) server.closeAllConnections(); }, graceMilliseconds);
+  await closed;
+  clearTimeout(cut);
 }
 
 async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands> {

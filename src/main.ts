@@ -14,17 +14,22 @@ import { startAuditSealer } from './audit/seal.ts';
 import type { Config } from './config.ts';
 import { inOrganization } from './db/transaction.ts';
 import { adapterContext } from './gateway/context.ts';
-import type { Adapter, Listener, Receive } from './gateway/adapter.ts';
+import type { Adapter, Endpoint, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createPersist, createReceive, recoverObjects, startMaintenance, startWorkers } from './pipeline/index.ts';
+import { createAnswerRecorder, createHoldings, createPersist, createReceive, recoverObjects, startMaintenance, startWorkers } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
+import { openTls } from './tls.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
-export interface Ports { readonly dicom: number | undefined; readonly hl7: number | undefined; readonly http: number | undefined }
+/** The bound ones; undefined: that listener is off. */
+export interface Ports {
+  readonly dicom: number | undefined; readonly hl7: number | undefined; readonly http: number | undefined;
+  readonly dicomTls: number | undefined; readonly hl7Tls: number | undefined; readonly https: number | undefined;
+}
 
 export interface RunningGateway {
   readonly installation: Installation;
@@ -36,7 +41,7 @@ export interface RunningGateway {
   stop(): Promise<void>;
 }
 
-const SOCKET_PORTS: Readonly<Record<string, 'dicomPort' | 'hl7Port'>> = { 'dicom-dimse': 'dicomPort', 'hl7v2-mllp': 'hl7Port' };
+const SOCKET_PORTS = { 'dicom-dimse': { plain: 'dicom', tls: 'dicomTls' }, 'hl7v2-mllp': { plain: 'hl7', tls: 'hl7Tls' } } as const satisfies Record<string, Record<string, keyof Ports>>;
 
 export async function startGateway(config: Config, options: { installation?: Installation } = {}): Promise<RunningGateway> {
   const installation = options.installation ?? await openInstallation(config);
@@ -67,7 +72,7 @@ async function startParts(config: Config, installation: Installation, closing: (
   const integrations = await openIntegrations(database, keys, adapters, log);
   closing.push(async () => { integrations.stop(); stopping.abort(); });
 
-  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now });
+  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, holdings: createHoldings({ database, store, log, now }, adapter.name) });
   const answers = createAnswerRecorder(database, log);
   closing.push(() => answers.flush());
   const persist = createPersist({ database, boss, store, quietSeconds: config.quietSeconds, now });
@@ -91,33 +96,40 @@ async function startParts(config: Config, installation: Installation, closing: (
     closing.push(() => sealing.stop());
   }
 
-  const bound: { dicomPort?: number; hl7Port?: number } = {};
+  const tls = openTls(config, log);
+  const bound: { -readonly [Name in keyof Ports]?: number } = {};
   if (has('gateway')) {
-    for (const adapter of adapters.values()) {
-      const portName = SOCKET_PORTS[adapter.name];
-      if (adapter.inbound?.transport !== 'socket' || !portName) continue;
-      const listener = await listen(adapter, config, portName, integrations, receiveFor(adapter), contextOf(adapter));
-      bound[portName] = listener.port;
+    for (const { adapter, name, endpoint } of socketEndpoints(adapters, config, tls)) {
+      const listener = await adapter.inbound.listen(endpoint, integrations.directory(adapter.name), receiveFor(adapter), contextOf(adapter));
+      bound[name] = listener.port;
       closing.push(() => listener.close(config.stopSeconds * 1000));
     }
   }
-  let httpPort: number | undefined;
   if (has('api')) {
     const { startHttp } = await import('./http.ts');
-    const http = await startHttp({ config, installation, adapters, integrations, store, boss, receiveFor, contextOf });
-    httpPort = http.port;
+    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, receiveFor, contextOf });
+    Object.assign(bound, http.ports);
     closing.push(() => http.close());
   }
-  const ports: Ports = { dicom: bound.dicomPort, hl7: bound.hl7Port, http: httpPort };
+  const ports: Ports = { dicom: undefined, hl7: undefined, http: undefined, dicomTls: undefined, hl7Tls: undefined, https: undefined, ...bound };
   await recordActivity(installation, 'applicationStart');
   closing.push(() => recordActivity(installation, 'applicationStop'));
   log.info({ ports, roles: config.roles, home: config.home }, 'the gateway is ready');
   return { installation, integrations, boss, store, ports, stop };
 }
 
-async function listen(adapter: Adapter, config: Config, portName: 'dicomPort' | 'hl7Port', integrations: Integrations, receive: Receive, context: ReturnType<typeof adapterContext>): Promise<Listener> {
-  if (adapter.inbound?.transport !== 'socket') throw new Error(`${adapter.name} has no socket to listen on`);
-  return adapter.inbound.listen({ host: config.bind, port: config[portName] }, integrations.directory(adapter.name), receive, context);
+type SocketAdapter = Adapter & { readonly inbound: { readonly transport: 'socket' } };
+interface SocketEndpoint { readonly adapter: SocketAdapter; readonly name: keyof Ports; readonly endpoint: Endpoint }
+
+/** Up to two listeners an adapter: plain, and over TLS. */
+function socketEndpoints(adapters: ReadonlyMap<string, Adapter>, config: Config, tls: Endpoint['tls']): SocketEndpoint[] {
+  return Object.entries(SOCKET_PORTS).flatMap(([adapterName, names]) => {
+    const adapter = adapters.get(adapterName);
+    if (adapter?.inbound?.transport !== 'socket') return [];
+    const of = (name: keyof Ports, port: number | undefined, more: Partial<Endpoint>): SocketEndpoint[] =>
+      (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...more } }]);
+    return [...of(names.plain, config[`${names.plain}Port`], {}), ...(tls ? of(names.tls, config[`${names.tls}Port`], { tls }) : [])];
+  });
 }
 
 /** PS3.15 A.5.3.1 Application Activity. */

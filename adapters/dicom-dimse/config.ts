@@ -27,6 +27,7 @@ export const configSchema = z.strictObject({
   called_ae_title: aeTitle.default('MEDSCAN').describe('AE title under which this sender calls the gateway.'),
   calling_ae_titles: z.array(aeTitle).default([]).describe('AE titles of the sender that may associate. Empty: any.'),
   addresses: z.array(address).default([]).describe('IP addresses or networks (10.20.0.0/16) of the sender that may associate. Empty: any. DIMSE has no login, so name them.'),
+  tls_subjects: z.array(z.string().min(1).max(255)).default([]).describe('Common names (CN) of client certificates the sender may come with, over TLS only. Empty: any, and also without TLS.'),
   accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too.'),
   maximum_object_megabytes: z.int().min(1).max(65_536).default(4096).describe('An object larger than this (MiB) is refused: the association is aborted.'),
   assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),

@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
+import type { AssociationDecision } from './association.ts';
 import { decideAssociation, rejections } from './association.ts';
 import type { Config } from './config.ts';
 import { answerOnly, receiveCEcho } from './receive-c-echo.ts';
@@ -23,9 +24,20 @@ export async function listen(
   endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits = defaultLimits,
 ): Promise<Listener> {
   return listenUpperLayer(endpoint.host, endpoint.port, {
+    ...(endpoint.tls ? { createServer: endpoint.tls.createServer } : {}),
     limits, implementation: { classUid: implementationClassUid, versionName: implementationVersionName },
     user: (acceptor, caller) => new GatewayUser(acceptor, caller, integrations, receive, context, limits),
   });
+}
+
+/** An integration may demand who stands behind an AE title: setting tls_subjects. */
+function withCertificate(decision: AssociationDecision, subject: string | undefined): AssociationDecision {
+  if (decision.kind === 'reject') return decision;
+  const { integration } = decision;
+  const { tls_subjects: allowed } = integration.config;
+  if (allowed.length === 0 || (subject !== undefined && allowed.includes(subject))) return decision;
+  const came = subject === undefined ? 'without a client certificate' : 'with another client certificate';
+  return { kind: 'reject', rejection: rejections.callingAeTitleNotRecognized, refusal: { reason: 'not-allowed', text: `the caller came ${came} (setting tls_subjects)` }, integration };
 }
 
 class GatewayUser implements UpperLayerUser {
@@ -52,7 +64,7 @@ class GatewayUser implements UpperLayerUser {
       this.#context.log.warn(about, 'association rejected: too many associations');
       return { kind: 'reject', rejection: rejections.temporaryCongestion };
     }
-    const decision = decideAssociation(request, this.#caller.address, this.#integrations, this.#limits.minimumPeerMaximumLength);
+    const decision = withCertificate(decideAssociation(request, this.#caller.address, this.#integrations, this.#limits.minimumPeerMaximumLength), this.#caller.tlsSubject);
     if (decision.kind === 'reject') {
       this.#context.log.warn({ ...about, ...decision.rejection }, `association rejected: ${decision.refusal.text}`);
       const receipt = await this.#recordRefusal(decision.integration, decision.refusal, request.bytes, request);
@@ -84,7 +96,8 @@ class GatewayUser implements UpperLayerUser {
   }
 
   #peer(request?: AssociateRequest): Peer {
-    return { address: this.#caller.address, port: this.#caller.port, ...(request ? { application: request.callingAeTitle } : {}) };
+    const { address, port, tlsSubject } = this.#caller;
+    return { address, port, ...(request ? { application: request.callingAeTitle } : {}), ...(tlsSubject === undefined ? {} : { tlsSubject }) };
   }
 
   /** On record before the peer hears it, but never in the way of telling it. */

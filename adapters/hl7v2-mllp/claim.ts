@@ -1,9 +1,9 @@
-/** Which integration a message belongs to: MSH-3, MSH-4 and the peer's address against the settings; the most specific one wins. */
+/** Which integration a message belongs to: MSH-3, MSH-4, the peer's address and its certificate against the settings; the most specific one wins. */
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import type { Integration } from '#gateway/adapter.ts';
 import type { Hl7v2Config } from './config.ts';
 
-export interface Sender { readonly application: string; readonly facility: string; readonly address: string }
+export interface Sender { readonly application: string; readonly facility: string; readonly address: string; readonly tlsSubject?: string | undefined }
 
 /**
  * undefined: nobody claims the sender, or integrations of two organizations claim it equally well: then nobody may have it.
@@ -17,13 +17,19 @@ export function claimingIntegration(integrations: readonly Integration<Hl7v2Conf
   return claims.every(({ organizationId }) => organizationId === claims[0]?.organizationId) ? claims[0] : undefined;
 }
 
-/** undefined: not this sender. Higher: said more exactly. An exact name counts more than a pattern, a name more than an address. */
+/** undefined: not this sender. Higher: said more exactly. An exact name counts more than a pattern, a name more than an address or certificate. */
 export function specificity(config: Hl7v2Config, sender: Sender): number | undefined {
   if (!config.receives) return undefined;
   const application = nameScore(config.sending_application, sender.application);
   const facility = nameScore(config.sending_facility, sender.facility);
   const address = addressScore(config.addresses, sender.address);
-  return application === undefined || facility === undefined || address === undefined ? undefined : 100 * application + 10 * facility + address;
+  const subject = subjectScore(config.tls_subjects, sender.tlsSubject);
+  return application === undefined || facility === undefined || address === undefined || subject === undefined ? undefined : 1000 * application + 100 * facility + 10 * address + subject;
+}
+
+function subjectScore(allowed: readonly string[], subject: string | undefined): number | undefined {
+  if (allowed.length === 0) return 0;
+  return subject !== undefined && allowed.includes(subject) ? 1 : undefined;
 }
 
 function nameScore(patterns: readonly string[], name: string): number | undefined {

@@ -18,6 +18,7 @@ export const hl7v2Config = z.strictObject({
   sending_application: pattern.default([]).describe('MSH-3 values this system sends with; * stands for any characters. Empty: any.'),
   sending_facility: pattern.default([]).describe('MSH-4 values this system sends with; * stands for any characters. Empty: any.'),
   addresses: z.array(address).default([]).describe('IP addresses or ranges (10.20.0.0/16) this system sends from. Empty: any. MLLP has no login, so name them.'),
+  tls_subjects: z.array(z.string().min(1).max(255)).default([]).describe('Common names (CN) of client certificates this system may come with, over TLS only. Empty: any, and also without TLS.'),
   processing_ids: z.array(z.enum(['P', 'D', 'T'])).min(1).default(['P', 'D', 'T']).describe('MSH-11 values taken: P production, D debugging, T training. Others are answered AR 202.'),
   unknown_events: z.enum(['reject', 'accept']).default('reject').describe('A well-formed message of a type we do not use: reject (AR 200/201) or accept (AA, kept, no effect).'),
   acknowledgment: z.enum(['one-answer', 'original', 'enhanced']).default('one-answer')

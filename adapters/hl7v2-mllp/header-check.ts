@@ -19,7 +19,7 @@ export function interactionOf(message: Hl7Message): string {
 /** undefined: the message may go on to be normalized. */
 export function headerProblem(message: Hl7Message, integration: Integration<Hl7v2Config> | undefined): HeaderProblem | undefined {
   const [type, version, processingId] = [message.header(9), message.header(12), message.header(11)];
-  if (!integration) return { reason: 'not-allowed', condition: '103', location: 'MSH-3', text: 'No integration takes messages from this sending application, facility and address' };
+  if (!integration) return { reason: 'not-allowed', condition: '103', location: 'MSH-3', text: 'No integration takes messages from this sending application, facility, address and certificate' };
   if (message.header(10) === '') return { reason: 'malformed', condition: '101', location: 'MSH-10', text: 'Required field missing: MSH-10' };
   if (validControlId(message.header(10)) === undefined) return { reason: 'malformed', condition: '102', location: 'MSH-10', text: 'MSH-10 holds control characters or is longer than 199 characters' };
   if (type === '') return { reason: 'malformed', condition: '101', location: 'MSH-9', text: 'Required field missing: MSH-9' };

@@ -3,7 +3,7 @@
  * the one before, because senders rely on the order; connections run side by side. Limits keep one peer from taking what all need.
  */
 import net from 'node:net';
-import tls from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receive } from '#gateway/adapter.ts';
 import { failpoint } from '#src/failpoint.ts';
 import type { Hl7v2Config } from './config.ts';
@@ -31,7 +31,7 @@ export const defaultLimits: ListenerLimits = {
   framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16,
 };
 
-export interface MllpListenOptions { readonly limits?: Partial<ListenerLimits>; readonly tls?: tls.TlsOptions }
+export interface MllpListenOptions { readonly limits?: Partial<ListenerLimits> }
 
 export async function listen(
   endpoint: Endpoint, integrations: IntegrationDirectory<Hl7v2Config>, receive: Receive, context: AdapterContext, options: MllpListenOptions = {},
@@ -54,7 +54,9 @@ export async function listen(
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
   };
-  const server = options.tls ? tls.createServer({ ...options.tls, noDelay: true, keepAlive: true }, accept) : net.createServer({ noDelay: true, keepAlive: true }, accept);
+  const socketOptions = { noDelay: true, keepAlive: true };
+  const server = endpoint.tls ? endpoint.tls.createServer(socketOptions, accept) : net.createServer(socketOptions, accept);
+  server.maxConnections = 2 * limits.connections; // those in their handshake count too
   server.on('tlsClientError', (_error, socket: net.Socket) => socket.destroy());
   await bound(server, endpoint);
   server.on('error', (error) => context.log.error({ error: error.name }, 'the MLLP listener had an error'));
@@ -76,6 +78,12 @@ async function closeListener(server: net.Server, connections: ReadonlySet<Connec
   clearTimeout(timer);
 }
 
+/** The common name of a client certificate that our CA has signed. */
+function verifiedSubject(socket: net.Socket): Pick<Peer, 'tlsSubject'> {
+  const name: unknown = socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined;
+  return typeof name === 'string' ? { tlsSubject: name } : {};
+}
+
 class Connection {
   readonly peer: Peer;
   readonly #socket: net.Socket;
@@ -94,8 +102,7 @@ class Connection {
   constructor(socket: net.Socket, limits: ListenerLimits, to: FrameReceiver, context: AdapterContext) {
     this.#socket = socket; this.#limits = limits; this.#to = to; this.#context = context;
     this.#decoder = new MllpDecoder(limits.frameBytes);
-    const subject = socket instanceof tls.TLSSocket ? socket.getPeerCertificate().subject?.CN : undefined;
-    this.peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, ...(typeof subject === 'string' ? { tlsSubject: subject } : {}) };
+    this.peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, ...verifiedSubject(socket) };
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('error', () => {}); // 'close' follows; a peer that resets its connection is no event
     socket.on('close', () => clearTimeout(this.#timer));

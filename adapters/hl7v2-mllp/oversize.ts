@@ -16,7 +16,7 @@ export async function answerToOversize(error: FrameTooLargeError, peer: Peer, to
   const sha256 = createHash('sha256').update(error.head).digest('hex');
   try {
     const receipt = await to.receive({
-      integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address }), interaction: 'unreadable',
+      integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject }), interaction: 'unreadable',
       controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),
       facts: { cutAfterBytes: error.head.length }, head: error.head, sha256, byteSize: error.byteSize,
     }, { reason: 'malformed', text: error.message });

@@ -57,7 +57,7 @@ async function receiveMessage(bytes: Buffer, frame: Buffer, peer: Peer, to: Fram
   if (answersOurAcknowledgment(message)) return [];
   const [application, facility] = [message.header(3), message.header(4)];
   const sender: Peer = { ...peer, application: senderName(application, facility) };
-  const integration = claimingIntegration(to.integrations(), { application, facility, address: peer.address });
+  const integration = claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject });
   const problem = headerProblem(message, integration);
   const inbound = inboundMessages(message, bytes, integration, sender, to.now(), problem === undefined);
   const { verdict, receipts } = await receiveAll(inbound, problem, to);
@@ -82,7 +82,7 @@ function inboundMessages(message: Hl7Message, bytes: Buffer, integration: Integr
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const controlId = validControlId(message.header(10)) ?? `sha256:${sha256.slice(0, 16)}`;
   const groups = isTaken && orderInteractions.includes(interaction) ? Math.max(orderGroupCount(message), 1) : 1;
-  const facts = { version: message.header(12).slice(0, 20), processingId: message.header(11).slice(0, 20), characterSet: (message.header(18) || message.characterSet.encoding).slice(0, 40) };
+  const facts = { version: message.header(12).slice(0, 20), processingId: message.header(11).slice(0, 20), characterSet: (message.header(18) || message.characterSet.encoding).slice(0, 40), ...(peer.tlsSubject === undefined ? {} : { tlsSubject: peer.tlsSubject }) };
   return Array.from({ length: groups }, (_, index) => ({
     integration, interaction, peer, receivedAt, head: bytes, sha256, byteSize: bytes.length,
     controlId: index === 0 ? controlId : `${controlId}#${index + 1}`,
@@ -101,7 +101,7 @@ async function refuseUnreadable(bytes: Buffer, frame: Buffer, peer: Peer, to: Fr
   const [application, facility] = [readable?.header(3) ?? '', readable?.header(4) ?? ''];
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const inbound: InboundMessage<Hl7v2Config> = {
-    integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address }), interaction: 'unreadable',
+    integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject }), interaction: 'unreadable',
     controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),
     facts: { frameBytes: frame.length }, head: bytes, sha256, byteSize: bytes.length,
   };

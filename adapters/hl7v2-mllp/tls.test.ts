@@ -3,7 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import { expect, test } from 'vitest';
+import type { ListenerTls } from '#gateway/adapter.ts';
 import { connect, MllpClient } from './mllp-client.ts';
 import { adt, fakeGateway, integration, startListener } from './testing/fake-gateway.ts';
 
@@ -15,13 +17,14 @@ function selfSigned(name: string): Certificate | undefined {
     return { cert: readFileSync(join(folder, 'cert'), 'utf8'), key: readFileSync(join(folder, 'key'), 'utf8') };
   } catch { return undefined; }
 }
+const servedWith = (certificate: tls.TlsOptions): ListenerTls => ({ createServer: (options, onConnection) => tls.createServer({ ...options, ...certificate }, onConnection) });
 const server = selfSigned('gateway');
 const client = selfSigned('ris');
 if (!server || !client) process.stderr.write('MLLP TLS tests skipped: no openssl to make certificates with\n');
 
 test.skipIf(!server || !client)('a client that trusts the certificate is answered, and its own certificate is told with the message', async () => {
   const gateway = fakeGateway();
-  const listener = await startListener(gateway, [integration()], { tls: { ...server, ca: client?.cert, requestCert: true, rejectUnauthorized: true } });
+  const listener = await startListener(gateway, [integration()], { tls: servedWith({ ...server, ca: client?.cert, requestCert: true, rejectUnauthorized: true }) });
   const endpoint = { host: '127.0.0.1', port: listener.port, connectTimeoutMilliseconds: 2000 };
   const sender = new MllpClient({ ...endpoint, tls: { ca: server?.cert, ...client } });
   try {
@@ -33,7 +36,7 @@ test.skipIf(!server || !client)('a client that trusts the certificate is answere
 
 test.skipIf(!server || !client)('a certificate nobody we trust has signed is refused before anything is sent', async () => {
   const gateway = fakeGateway();
-  const listener = await startListener(gateway, [integration()], { tls: { ...server } });
+  const listener = await startListener(gateway, [integration()], { tls: servedWith({ ...server }) });
   try {
     const untrusting = new MllpClient({ host: '127.0.0.1', port: listener.port, connectTimeoutMilliseconds: 2000, tls: {} });
     expect(await untrusting.send(Buffer.from(adt('M1')), 2000)).toMatchObject({ kind: 'not-connected', text: expect.stringContaining('SELF_SIGNED') as string });

@@ -46,10 +46,10 @@ export async function checkKeys({ home, encryptionKey, databaseUrl }: Config): P
   return checks;
 }
 
-export async function checkPorts({ bind, httpPort, dicomPort, hl7Port }: Config): Promise<Check[]> {
-  const gatewayRuns = httpPort !== 0 && await fetch(`http://${urlHost(bind)}:${httpPort}/healthz`, { signal: AbortSignal.timeout(2_000) }).then((response) => response.ok, () => false);
-  const ports = { HTTP: httpPort, DICOM: dicomPort, HL7: hl7Port };
-  return Promise.all(Object.entries(ports).map(async ([name, port]): Promise<Check> => {
+export async function checkPorts({ bind, httpPort, dicomPort, hl7Port, httpsPort, dicomTlsPort, hl7TlsPort }: Config): Promise<Check[]> {
+  const gatewayRuns = Boolean(httpPort) && await fetch(`http://${urlHost(bind)}:${httpPort}/healthz`, { signal: AbortSignal.timeout(2_000) }).then((response) => response.ok, () => false);
+  const ports = Object.entries({ HTTP: httpPort, DICOM: dicomPort, HL7: hl7Port, HTTPS: httpsPort, DICOM_TLS: dicomTlsPort, HL7_TLS: hl7TlsPort }).filter((entry): entry is [string, number] => entry[1] !== undefined);
+  return Promise.all(ports.map(async ([name, port]): Promise<Check> => {
     const problem = await whyNotListen(bind, port);
     if (!problem) return { name: 'port', status: gatewayRuns && port !== 0 ? 'warning' : 'ok', detail: `${name} ${bind}:${port} is free`, advice: 'A gateway runs, but not with this listener: see MEDSCAN_ROLES and its log.' };
     if (problem === 'EADDRINUSE' && gatewayRuns) return { name: 'port', status: 'ok', detail: `${name} ${bind}:${port} is in use while the gateway runs` };

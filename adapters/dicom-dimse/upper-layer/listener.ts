@@ -1,12 +1,26 @@
 import { createServer } from 'node:net';
-import type { Socket } from 'node:net';
+import type { Server, ServerOpts, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { AcceptorOptions, UpperLayerUser } from './acceptor.ts';
 import { AssociationAcceptor } from './acceptor.ts';
 
 /** Where an association comes from, and whether there is room for it: without room it is rejected as "temporary congestion". */
-export interface Caller { readonly address: string; readonly port: number; readonly isWithinLimits: boolean }
+export interface Caller {
+  readonly address: string; readonly port: number; readonly isWithinLimits: boolean;
+  /** Common name of the client certificate, when one was asked for and verified. */
+  readonly tlsSubject?: string;
+}
 export interface UpperLayerListener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
-export type ListenerOptions = Omit<AcceptorOptions, 'user'> & { user(acceptor: AssociationAcceptor, caller: Caller): UpperLayerUser };
+export type ListenerOptions = Omit<AcceptorOptions, 'user'> & {
+  user(acceptor: AssociationAcceptor, caller: Caller): UpperLayerUser;
+  /** Makes the server that accepts connections, where it is not plain TCP. */
+  createServer?(options: ServerOpts, onConnection: (socket: Socket) => void): Server;
+};
+
+function verifiedSubject(socket: Socket): Pick<Caller, 'tlsSubject'> {
+  const name: unknown = socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined;
+  return typeof name === 'string' ? { tlsSubject: name } : {};
+}
 
 /** IPv4 addresses that arrive on a dual-stack socket lose their ::ffff: prefix, so that one notation is compared and shown. */
 const plainAddress = (socket: Socket): string => (socket.remoteAddress ?? '').replace(/^::ffff:/i, '');
@@ -19,13 +33,13 @@ export async function listen(host: string, port: number, options: ListenerOption
   const { limits } = options;
   const perAddress = new Map<string, number>();
   const acceptors = new Set<AssociationAcceptor>();
-  const server = createServer({ noDelay: true, keepAlive: true, highWaterMark: 256 * 1024 }, (socket) => {
+  const server = (options.createServer ?? createServer)({ noDelay: true, keepAlive: true, highWaterMark: 256 * 1024 }, (socket) => {
     const address = plainAddress(socket);
     const ofAddress = (perAddress.get(address) ?? 0) + 1;
     if (ofAddress > 2 * limits.associationsPerAddress) { socket.destroy(); return; }
     perAddress.set(address, ofAddress);
     const caller: Caller = {
-      address, port: socket.remotePort ?? 0, isWithinLimits: acceptors.size < limits.associations && ofAddress <= limits.associationsPerAddress,
+      address, port: socket.remotePort ?? 0, isWithinLimits: acceptors.size < limits.associations && ofAddress <= limits.associationsPerAddress, ...verifiedSubject(socket),
     };
     const acceptor = new AssociationAcceptor(socket, { ...options, user: (self) => options.user(self, caller) });
     acceptors.add(acceptor);
@@ -40,6 +54,7 @@ export async function listen(host: string, port: number, options: ListenerOption
     server.once('error', reject);
     server.listen({ host, port }, () => { server.off('error', reject); resolve(); });
   });
+  server.on('tlsClientError', (_error, socket: Socket) => { socket.destroy(); });
   server.on('error', () => { /* a failed accept (too many open files): the next one is tried */ });
   const bound = server.address();
   return {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { resolve } from 'node:path';
 import { NormalizeError } from '#gateway/adapter.ts';
-import type { AdapterContext, InboundMessage, Integration, Listener, Receipt, ReceiptBody, Receive, Refusal } from '#gateway/adapter.ts';
+import type { AdapterContext, InboundMessage, Integration, Listener, ListenerTls, Receipt, ReceiptBody, Receive, Refusal } from '#gateway/adapter.ts';
 import type { Normalized } from '#gateway/normalized.ts';
 import { createMapper } from '#mapping/mapper.ts';
 import { hl7v2Config } from '../config.ts';
@@ -68,8 +68,8 @@ async function judge(gateway: FakeGateway, message: InboundMessage<Hl7v2Config>,
   }
 }
 
-export async function startListener(gateway: FakeGateway, integrations: readonly Integration<Hl7v2Config>[] = [integration()], options: MllpListenOptions = {}): Promise<Listener> {
-  return listen({ host: '127.0.0.1', port: 0 }, { all: () => integrations }, gateway.receive, gateway.context, options);
+export async function startListener(gateway: FakeGateway, integrations: readonly Integration<Hl7v2Config>[] = [integration()], options: MllpListenOptions & { tls?: ListenerTls } = {}): Promise<Listener> {
+  return listen({ host: '127.0.0.1', port: 0, ...(options.tls ? { tls: options.tls } : {}) }, { all: () => integrations }, gateway.receive, gateway.context, options);
 }
 
 /** A sender that writes bytes as told and hands out the answers in order. */
