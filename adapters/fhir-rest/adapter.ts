@@ -2,7 +2,7 @@
 import type { Adapter } from '#gateway/adapter.ts';
 import { configSchema } from './config.ts';
 import type { Config } from './config.ts';
-import { deliver, interaction } from './deliver-diagnostic-report.ts';
+import { deliver, interactions } from './deliver-diagnostic-report.ts';
 import { normalize } from './normalize.ts';
 import { handle, mount } from './receive-resource.ts';
 import { testConnection } from './test-connection.ts';
@@ -16,7 +16,7 @@ const adapter: Adapter<Config> = {
     transport: 'http', mount, handle, normalize,
     interactions: ['create Patient', 'update Patient', 'create ServiceRequest', 'update ServiceRequest'],
   },
-  outbound: { interactions: [interaction], deliver },
+  outbound: { interactions, deliver },
   testConnection,
 };
 export default adapter;

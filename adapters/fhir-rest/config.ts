@@ -40,6 +40,11 @@ const fields = z.strictObject({
 
   patient: z.enum(['conditional-create', 'conditional-update', 'reference']).default('conditional-create')
     .describe('The Patient in the Bundle: conditional-create makes one only where the identifier is unknown; conditional-update also corrects it; reference sends none and names it by identifier.'),
+  deliver_by: z.enum(['auto', 'transaction', 'batch', 'single']).default('auto')
+    .describe('How a report is sent: auto follows the CapabilityStatement (transaction, else batch, else single requests).'),
+  report_as: z.enum(['auto', 'diagnostic-report', 'document-reference']).default('auto')
+    .describe('What carries the report: auto sends a DiagnosticReport where the server takes and corrects it, else a DocumentReference.'),
+  statement_minutes: z.int().min(0).max(1440).default(60).describe('How long the CapabilityStatement of the server is used before it is read again, in minutes.'),
   resource_system: systemUri.default('urn:medscan:gateway').describe('Namespace of the identifiers of what we send (reports, findings, models): a URN or URL of yours. Never change it in production: resends would no longer find what is there.'),
 });
 

@@ -14,7 +14,7 @@ import type { Config } from './config.ts';
 import { createFhirClient } from './fhir-client.ts';
 import { reportBundle } from './report-bundle.ts';
 import { sampleConfig, sampleReport } from './testcases/sample-report.ts';
-import { send, startTestingFhirServer } from './testing-fhir-server.ts';
+import { send, startTestingFhirServer, statementOf } from './testing-fhir-server.ts';
 import type { TestingFhirServer } from './testing-fhir-server.ts';
 
 let server: TestingFhirServer;
@@ -83,7 +83,9 @@ test('a delivered report is stored once, with all its links, however often it is
   expect(report.status).toBe('preliminary');
   expect((await deliver()).kind).toBe('delivered');
   expect([...server.resources.keys()]).toEqual(keys);
-  expect(server.requests[0]?.body).toBe(server.requests[1]?.body);
+  const posts = server.requests.filter(({ method }) => method === 'POST');
+  expect(posts).toHaveLength(2);
+  expect(posts[0]?.body).toBe(posts[1]?.body);
 });
 
 test('version 2 updates the report and findings of version 1 and adds only its Provenance', async () => {
@@ -114,7 +116,7 @@ test('a server that runs the transaction as a batch and refuses one entry is not
   Object.assign(server, { runsAsBatch: true, refuses: 'ImagingStudy' });
   const result = await deliver();
   expect(result).toMatchObject({ kind: 'refused', answerCode: '400' });
-  expect(result).toHaveProperty('text', expect.stringMatching(/stored 8 of 9 entries.*entry 3 \(ImagingStudy\) 400: error not-supported: ImagingStudy is not taken here/));
+  expect(result).toHaveProperty('text', expect.stringMatching(/^POST ImagingStudy: HTTP 400: error not-supported: ImagingStudy is not taken here; stored before it: Patient\/1, Device\/2/));
 });
 
 test.each([
@@ -184,7 +186,7 @@ test('our login goes to nobody but the configured server', async () => {
     expect(stranger.requests).toEqual([]);
     expect(server.requests.map(({ url }) => url)).toEqual(['/fhir']);
     server.intercept = undefined;
-    expect(await client.nextPage({ link: [{ relation: 'next', url: `${server.baseUrl}/metadata?page=2` }] }, signal)).toMatchObject({ answer: { status: 404 } });
+    expect(await client.nextPage({ link: [{ relation: 'next', url: `${server.baseUrl}/Patient/404?page=2` }] }, signal)).toMatchObject({ answer: { status: 404 } });
     expect(server.requests.at(-1)?.headers.authorization).toBe('Bearer secret-token');
   } finally {
     await client.close();
@@ -233,10 +235,13 @@ test('client credentials with a secret, and HTTP Basic', async () => {
 });
 
 test('the connection test tells each step, changes nothing and never throws', async () => {
-  expect(await adapter.testConnection(settings(), context)).toMatchObject({ ok: true, steps: [{ step: 'connect', ok: true }, { step: 'login', ok: true }, { step: 'metadata', ok: true, detail: 'FHIR 4.0.1, testing server' }] });
+  expect(await adapter.testConnection(settings(), context)).toMatchObject({ ok: true, steps: [{ step: 'connect', ok: true }, { step: 'login', ok: true }, { step: 'metadata', ok: true, detail: 'FHIR 4.0.1, testing server; results go as DiagnosticReport by one transaction' }] });
   expect(server.requests.map(({ method, url }) => `${method} ${url}`)).toEqual(['GET /fhir/metadata']);
-  server.runsAsBatch = true;
-  expect((await adapter.testConnection(settings(), context)).steps.at(-1)?.advice).toContain('no transaction');
+  server.statement = statementOf(['batch'], { Patient: { can: 'search', searches: 'identifier' }, DocumentReference: { can: 'create', searches: '' } });
+  expect((await adapter.testConnection(settings(), context)).steps.at(-1)).toMatchObject({ ok: true, detail: expect.stringContaining('DocumentReference by batches'), advice: expect.stringMatching(/Left out.*Device, ImagingStudy, Observation, Provenance.*corrections and retractions must be made there by hand.*a person must look/) });
+  server.statement = statementOf(['batch'], { DiagnosticReport: { can: 'search' } });
+  expect((await adapter.testConnection(settings(), context)).steps.at(-1)).toMatchObject({ ok: false, advice: expect.stringContaining('ORU^R01') });
+  server.interceptsMetadata = true;
   server.intercept = (_request, response) => { send(response, 200, { resourceType: 'CapabilityStatement', fhirVersion: '5.0.0' }); return true; };
   expect(await adapter.testConnection(settings(), context)).toMatchObject({ ok: false });
   expect(await adapter.testConnection(settings({ base_url: `http://127.0.0.1:${await freePort()}/fhir` }), context)).toMatchObject({ ok: false, steps: [{ step: 'connect', ok: false, advice: expect.any(String) }] });

@@ -1,37 +1,103 @@
 /**
- * DIAGNOSTICREPORT LEAVES HERE. In: a report. Out: what the server made of its Bundle.
+ * DIAGNOSTICREPORT LEAVES HERE. In: a report. Out: what the server made of it. How it goes is planned from the server's CapabilityStatement (plan.ts).
  *
  *   every entry 2xx        delivered
- *   any entry not 2xx      refused, or unreachable when the entries say "later": some servers run a transaction as a batch, answer 200 and keep a part
+ *   some entries not 2xx   the server runs a transaction entry by entry, answers 200 and keeps a part: completed in stages, or unreachable when
+ *                          the entries say "later"
  *   408, 425, 429, 5xx     unreachable, with Retry-After
  *   other status           refused, with the OperationOutcome's words
  *   no connection          unreachable
  *   no answer              unconfirmed
  */
+import type { ReportDocument } from '#domain/report-document.ts';
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
 import { isFailure, wordsOf } from '#standards/fhir/operation-outcome.ts';
 import type { Bundle } from '#standards/fhir/types.ts';
 import type { Config } from './config.ts';
+import { deliverInStages } from './deliver-in-stages.ts';
 import { failureByStatus } from './failure.ts';
 import type { Failure } from './failure.ts';
 import { clientFor } from './fhir-client.ts';
-import type { HttpAnswer } from './fhir-client.ts';
-import { reportBundle } from './report-bundle.ts';
+import type { FhirClient, HttpAnswer } from './fhir-client.ts';
+import { find, searchFor } from './lookup.ts';
+import type { Existing } from './lookup.ts';
+import { planFor } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { needsLookup, transactionOf } from './report-bundle.ts';
+import { reportItems } from './report-items.ts';
+import type { Item } from './report-items.ts';
+import { learnNoTransaction, offerFrom } from './statement-cache.ts';
+import { withdrawnFindings } from './withdrawn.ts';
 
-export const interaction = 'transaction DiagnosticReport';
+export const interactions = ['transaction DiagnosticReport', 'batch DiagnosticReport', 'create DiagnosticReport', 'transaction DocumentReference', 'batch DocumentReference', 'create DocumentReference'] as const;
+
+type Interaction = (typeof interactions)[number];
+interface Sent { readonly failure: Failure | undefined; readonly answerCode: string; readonly interaction: Interaction; readonly sent?: Buffer; readonly answer?: Buffer; readonly runsEntries?: boolean }
 
 export async function deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome> {
-  if (config.base_url === undefined) return { kind: 'refused', answerCode: 'settings', text: 'base_url is not set: this system gets no results', interaction, peer: '' };
-  const bundle = reportBundle(delivery.document, config);
-  const json = JSON.stringify(bundle);
+  if (config.base_url === undefined) return { kind: 'refused', answerCode: 'settings', text: 'base_url is not set: this system gets no results', interaction: interactions[0], peer: '' };
   const client = clientFor(config);
-  const about = { interaction, peer: new URL(client.baseUrl).host, sent: Buffer.from(json), sentType: 'application/fhir+json' };
+  const { failure, answerCode, runsEntries, ...about } = await send(client, delivery.document, config, context);
+  const outcome = { ...about, peer: new URL(client.baseUrl).host, sentType: 'application/fhir+json' };
+  if (runsEntries === true) context.log.warn({ deliveryId: delivery.deliveryId, peer: outcome.peer }, 'the server ran a transaction entry by entry; results go there in stages from now on');
+  if (failure === undefined) return { kind: 'delivered', answerCode, ...outcome };
+  context.log.warn({ deliveryId: delivery.deliveryId, outcome: failure.kind, answerCode: failure.answerCode, peer: outcome.peer }, 'a report was not delivered');
+  return { ...outcomeOf(failure), ...outcome };
+}
+
+async function send(client: FhirClient, document: ReportDocument, config: Config, context: AdapterContext): Promise<Sent> {
+  const offer = await offerFrom(client, config, context.now(), context.signal);
+  if ('failure' in offer) return { failure: offer.failure, answerCode: '', interaction: interactions[0] };
+  const plan = planFor(offer, config);
+  if ('refused' in plan) return { failure: { kind: 'refused', answerCode: 'capability', text: plan.refused }, answerCode: '', interaction: interactions[0] };
+  if (plan.way !== 'transaction') return sendInStages(client, document, config, plan, context);
+  const sent = await sendTransaction(client, document, config, plan, context);
+  if (sent.runsEntries !== true || config.deliver_by === 'transaction') return sent;
+  const learned = learnNoTransaction(client, offer, config, context.now()), next = planFor(learned, config);
+  if (sent.failure?.kind !== 'refused' || 'refused' in next) return sent;
+  return { ...await sendInStages(client, document, config, next, context), runsEntries: true };
+}
+
+async function sendTransaction(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, context: AdapterContext): Promise<Sent> {
+  const interaction: Interaction = `transaction ${plan.carrier}`;
+  const items = reportItems(document, config, plan);
+  const found = await findExisting(client, items, plan, context.signal);
+  if ('failure' in found) return { failure: found.failure, answerCode: '', interaction };
+  const patientId = [...found.values()].find(({ resource }) => resource.resourceType === 'Patient')?.resource.id;
+  const withdrawn = await withdrawnFindings(client, document, items, config, plan, patientId, context.signal);
+  if ('failure' in withdrawn) return { failure: withdrawn.failure, answerCode: '', interaction };
+  const bundle = transactionOf(items, plan.offer, found, withdrawn), json = JSON.stringify(bundle);
   const exchanged = await client.transaction(json, context.signal);
-  const failure = 'failure' in exchanged ? exchanged.failure : judge(exchanged.answer, bundle, context.now());
-  const answer = 'answer' in exchanged ? { answer: answerBytes(exchanged.answer.body) } : {};
-  if (failure === undefined) return { kind: 'delivered', answerCode: 'answer' in exchanged ? String(exchanged.answer.status) : '', ...about, ...answer };
-  context.log.warn({ deliveryId: delivery.deliveryId, outcome: failure.kind, answerCode: failure.answerCode, peer: about.peer }, 'a DiagnosticReport was not delivered');
-  return { ...outcomeOf(failure), ...about, ...answer };
+  if ('failure' in exchanged) return { failure: exchanged.failure, answerCode: '', interaction, sent: Buffer.from(json) };
+  const { status, body } = exchanged.answer;
+  const failure = judge(exchanged.answer, bundle, context.now());
+  const runsEntries = status === 501 || (status >= 200 && status < 300 && (body as Partial<Bundle> | null)?.type === 'batch-response') || failure?.answerCode.startsWith('entry ') === true;
+  return { failure, answerCode: String(status), interaction, sent: Buffer.from(json), answer: answerBytes(body), runsEntries };
+}
+
+async function sendInStages(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, context: AdapterContext): Promise<Sent> {
+  const items = reportItems(document, config, plan);
+  const { failure, exchanges } = await deliverInStages(client, items, plan, (patientId) => withdrawnFindings(client, document, items, config, plan, patientId, context.signal), context.signal);
+  const sent = { resourceType: 'Bundle', type: 'batch', entry: exchanges.map(({ resource, request }) => ({ resource, request })) };
+  const answer = { resourceType: 'Bundle', type: 'batch-response', entry: exchanges.map(({ response }) => ({ response })) };
+  return { failure, answerCode: '200', interaction: `${plan.way === 'batch' ? 'batch' : 'create'} ${plan.carrier}`, sent: answerBytes(sent), answer: answerBytes(answer) };
+}
+
+/** What is there already of the types that take no conditional requests. */
+async function findExisting(client: FhirClient, items: readonly Item[], plan: Plan, signal: AbortSignal): Promise<ReadonlyMap<string, Existing> | { readonly failure: Failure }> {
+  const found = new Map<string, Existing>();
+  let patientId: string | undefined, carrier: string | undefined;
+  for (const item of items.filter((candidate) => needsLookup(candidate, plan.offer))) {
+    const search = searchFor(item, plan.offer, { patientId, carrier });
+    const existing = search === undefined ? undefined : await find(client, search, item.identity, item, signal);
+    if (existing === undefined) continue;
+    if ('failure' in existing) return existing;
+    found.set(item.fullUrl, existing);
+    const { resourceType, id } = existing.resource;
+    if (resourceType === 'Patient') patientId = id;
+    if (item.stage === 3) carrier = `${resourceType}/${id}`;
+  }
+  return found;
 }
 
 function outcomeOf(failure: Failure): { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string; retryAfterMilliseconds?: number } | { kind: 'unconfirmed'; text: string } {
@@ -68,5 +134,5 @@ function judgeEntries(entries: NonNullable<Bundle['entry']>, sent: Bundle, now: 
   const told = faults.slice(0, 3).map(({ position, type, status, words }) => `entry ${position} (${type}) ${status || 'without status'}${words === undefined ? '' : `: ${words}`}`).join('; ');
   const text = `the server stored ${expected.length - faults.length} of ${expected.length} entries, so it does not run transactions as a whole: ${told}`;
   const areLater = faults.every(({ status }) => failureByStatus(status || 400, undefined, undefined, now).kind === 'unreachable');
-  return { kind: areLater ? 'unreachable' : 'refused', answerCode: String(first.status), text };
+  return { kind: areLater ? 'unreachable' : 'refused', answerCode: `entry ${first.status}`, text };
 }

@@ -6,7 +6,7 @@ import type { Attachment, CodeableConcept, DiagnosticReport, Observation, Refere
 import { codingOf, concept, conceptOf, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { orderIdentifier, ownIdentifier } from './identifiers.ts';
-import type { Links } from './report-bundle.ts';
+import type { Links } from './report-items.ts';
 
 export function diagnosticReport(document: ReportDocument, config: Config, links: Links, result: Reference<Observation>[]): DiagnosticReport {
   const { scan, sections } = document;
@@ -24,21 +24,21 @@ export function diagnosticReport(document: ReportDocument, config: Config, links
 }
 
 /** 18748-4 Diagnostic imaging study, where nobody told the exam's code. */
-function examCode({ scan }: ReportDocument, config: Config): CodeableConcept {
+export function examCode({ scan }: ReportDocument, config: Config): CodeableConcept {
   const coding = scan.procedureCode === undefined ? undefined : codingOf(scan.procedureCode, config.resource_system);
   const coded = coding === undefined ? concept(systems.loinc, '18748-4') : { coding: [coding] };
   const text = [scan.studyDescription, scan.procedureCode?.display].find((words) => words?.trim());
   return { ...coded, ...(text === undefined ? {} : { text }) };
 }
 
-function title(document: ReportDocument): string {
+export function title(document: ReportDocument): string {
   const isReviewed = document.status === 'final' || document.status === 'amended' || document.status === 'corrected';
   const notice = document.models.some((model) => model.notForClinicalUse) ? ' Not for clinical use.' : '';
   return `AI result, ${document.status}.${isReviewed ? '' : ' Not reviewed by a radiologist.'}${notice}`;
 }
 
 /** Attachment.hash is SHA-1 in base64 (R4 datatypes.html#Attachment), not in hex. */
-function htmlForm(document: ReportDocument): Attachment {
+export function htmlForm(document: ReportDocument): Attachment {
   const bytes = Buffer.from(html(document));
   return {
     contentType: 'text/html; charset=utf-8', language: 'en', data: bytes.toString('base64'), size: bytes.byteLength,

@@ -17,6 +17,8 @@ import type { Failure } from './failure.ts';
 export interface HttpAnswer { readonly status: number; readonly headers: Headers | undefined; readonly body: unknown }
 export type Exchanged = { readonly answer: HttpAnswer } | { readonly failure: Failure };
 
+export interface ClientRequest { readonly method: 'GET' | 'POST' | 'PUT'; readonly url: string; readonly json?: string; readonly ifNoneExist?: string; readonly ifMatch?: string }
+
 export interface FhirClient {
   readonly baseUrl: string;
   /** All resolve for what network and server do; `signal` ends the wait. */
@@ -25,11 +27,15 @@ export interface FhirClient {
   transaction(json: string, signal: AbortSignal): Promise<Exchanged>;
   read(resourceType: string, id: string, signal: AbortSignal): Promise<Exchanged>;
   search(resourceType: string, parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Exchanged>;
+  /** One interaction with a type or a resource: `Patient`, `Patient/1`, `Patient?identifier=...`. */
+  send(request: ClientRequest, signal: AbortSignal): Promise<Exchanged>;
   /** The next page of a search when its link stays below the base URL; undefined when there is none. */
   nextPage(bundle: unknown, signal: AbortSignal): Promise<Exchanged | undefined>;
   authorization(signal: AbortSignal): Promise<string | undefined>;
   close(): Promise<void>;
 }
+
+type Method = ClientRequest['method'];
 
 export function createFhirClient(config: Config): FhirClient {
   const base = baseUrl(config), dispatcher = openConnection(config), login = loginFor(config, dispatcher);
@@ -40,8 +46,8 @@ export function createFhirClient(config: Config): FhirClient {
   };
   const client = new Client({ baseUrl: base, requestOptions: { dispatcher, redirect: 'manual' }, customHeaders: { 'accept-encoding': 'identity' }, requestSigner: (url, options) => requestSigner(url, options) as unknown as void });
 
-  const once = async (method: 'GET' | 'POST', path: string, signal: AbortSignal, body?: string): Promise<Exchanged> => {
-    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/fhir+json', prefer: 'return=minimal' };
+  const once = async (method: Method, path: string, signal: AbortSignal, body?: string, more: Readonly<Record<string, string>> = {}): Promise<Exchanged> => {
+    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/fhir+json', prefer: 'return=minimal', ...more };
     const options: RequestOptions = { headers, signal: AbortSignal.any([signal, AbortSignal.timeout(config.request_timeout_milliseconds)]) };
     try {
       const resource = await client.request(`${base}${path}`, { method, options, body });
@@ -51,9 +57,9 @@ export function createFhirClient(config: Config): FhirClient {
       return exchanged(error);
     }
   };
-  const exchange = async (method: 'GET' | 'POST', path: string, signal: AbortSignal, body?: string): Promise<Exchanged> => {
-    const first = await once(method, path, signal, body);
-    return 'answer' in first && first.answer.status === 401 && login.forget() ? once(method, path, signal, body) : first;
+  const exchange = async (method: Method, path: string, signal: AbortSignal, body?: string, more?: Readonly<Record<string, string>>): Promise<Exchanged> => {
+    const first = await once(method, path, signal, body, more);
+    return 'answer' in first && first.answer.status === 401 && login.forget() ? once(method, path, signal, body, more) : first;
   };
   return {
     baseUrl: base,
@@ -64,6 +70,10 @@ export function createFhirClient(config: Config): FhirClient {
     },
     async search(resourceType, parameters, signal) {
       return isType(resourceType) ? exchange('GET', `/${resourceType}?${new URLSearchParams(parameters).toString()}`, signal) : { failure: badName };
+    },
+    async send({ method, url, json, ifNoneExist, ifMatch }, signal) {
+      if (!isInteractionUrl(url)) return { failure: badName };
+      return exchange(method, `/${url}`, signal, json, { ...(ifNoneExist === undefined ? {} : { 'if-none-exist': ifNoneExist }), ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }) });
     },
     async nextPage(bundle, signal) {
       const links = (bundle as { link?: readonly { relation?: string; url?: string }[] } | undefined)?.link;
@@ -91,6 +101,11 @@ function isType(resourceType: string): boolean {
 }
 function isId(id: string): boolean {
   return /^[A-Za-z0-9.-]{1,64}$/.test(id) && !/^\.+$/.test(id);
+}
+
+function isInteractionUrl(url: string): boolean {
+  const [path = ''] = url.split('?'), [type = '', id, ...rest] = path.split('/');
+  return isType(type) && (id === undefined || isId(id)) && rest.length === 0;
 }
 
 /** The library throws for every status that is not 2xx, and for 2xx whose body is no JSON: all of that is an answer. */

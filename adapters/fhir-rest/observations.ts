@@ -8,7 +8,7 @@ import type { Observation, ObservationComponent } from '#standards/fhir/types.ts
 import { concept, conceptOf, findingConcept, interpretations, lateralities, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { ownIdentifier } from './identifiers.ts';
-import type { Links } from './report-bundle.ts';
+import type { Links } from './report-items.ts';
 
 export function findingObservation(finding: ReportFinding, document: ReportDocument, config: Config, links: Links): Observation {
   const device = links.device(finding.analysisId);

@@ -1,28 +1,73 @@
-/** What a server offers of what our Bundle needs, by its CapabilityStatement. Today every delivery is a transaction; a plan for less starts here. */
-import type { CapabilityStatement } from '#standards/fhir/types.ts';
+/**
+ * How a report gets to one server, decided from what the server offers:
+ *
+ *   transaction      one Bundle, all or nothing
+ *   batch            a few batches, one per stage: entries of a batch cannot refer to each other, so ids must be known first
+ *   single           the same stages, one request for each resource
+ *
+ *   DiagnosticReport where it can be created and corrected; else DocumentReference; else DiagnosticReport that can be created only; else
+ *   nothing is sent, because ORU^R01 is the way such a server gets results.
+ *
+ * Types that cannot be written are left out, and what refers to them names them by identifier.
+ */
+import type { Config } from './config.ts';
+import type { ServerOffer } from './server-offer.ts';
 
-/** Sentences for a person, one per thing the server does not say it can; empty when it says it can all. */
-export function lacking(statement: CapabilityStatement): readonly string[] {
-  const rest = statement.rest?.find((candidate) => candidate.mode === 'server');
-  if (rest === undefined) return ['says nothing about a REST server'];
-  const said: string[] = [];
-  if (!rest.interaction?.some((interaction) => interaction.code === 'transaction')) said.push('no transaction: the Bundle would be refused or stored in part');
-  for (const [type, needs] of needed) {
-    const resource = rest.resource?.find((candidate) => candidate.type === type);
-    const missing = needs.filter((need) => !offers(resource, need));
-    if (missing.length > 0) said.push(`${type}: no ${missing.join(', no ')}`);
-  }
-  return said;
+export type Carrier = 'DiagnosticReport' | 'DocumentReference';
+export type OptionalType = 'Device' | 'ImagingStudy' | 'Observation' | 'Provenance';
+
+export interface Plan {
+  readonly way: 'transaction' | 'batch' | 'single';
+  readonly carrier: Carrier;
+  /** Written where the server takes them. */
+  readonly sends: ReadonlySet<OptionalType>;
+  readonly offer: ServerOffer;
+}
+export interface NoPlan { readonly refused: string }
+
+const optionalTypes: readonly OptionalType[] = ['Device', 'ImagingStudy', 'Observation', 'Provenance'];
+
+export function planFor(offer: ServerOffer, config: Config): Plan | NoPlan {
+  const carrier = carrierFor(offer, config);
+  if (carrier === undefined) return { refused: noCarrier(config) };
+  const sends = new Set(optionalTypes.filter((type) => offer.offers(type, 'create') || (offer.offers(type, 'update') && offer.offers(type, 'conditional update'))));
+  return { way: wayFor(offer, config), carrier, sends, offer };
 }
 
-type Need = 'create' | 'update' | 'conditional create' | 'conditional update';
-const needed: readonly (readonly [string, readonly Need[]])[] = [
-  ['DiagnosticReport', ['create', 'update', 'conditional update']], ['Observation', ['create', 'update', 'conditional update']],
-  ['ImagingStudy', ['create', 'conditional create']], ['Device', ['create', 'update', 'conditional update']], ['Provenance', ['create', 'conditional create']],
-];
+function wayFor(offer: ServerOffer, config: Config): Plan['way'] {
+  if (config.deliver_by !== 'auto') return config.deliver_by;
+  return offer.transaction ? 'transaction' : offer.batch ? 'batch' : 'single';
+}
 
-function offers(resource: NonNullable<NonNullable<CapabilityStatement['rest']>[0]['resource']>[0] | undefined, need: Need): boolean {
-  if (need === 'conditional create') return resource?.conditionalCreate === true;
-  if (need === 'conditional update') return resource?.conditionalUpdate === true;
-  return resource?.interaction?.some((interaction) => interaction.code === need) === true;
+function carrierFor(offer: ServerOffer, config: Config): Carrier | undefined {
+  const creates = (type: Carrier): boolean => offer.offers(type, 'create'), corrects = (type: Carrier): boolean => creates(type) && offer.offers(type, 'update');
+  if (config.report_as === 'diagnostic-report') return creates('DiagnosticReport') ? 'DiagnosticReport' : undefined;
+  if (config.report_as === 'document-reference') return creates('DocumentReference') ? 'DocumentReference' : undefined;
+  const order: readonly Carrier[] = ['DiagnosticReport', 'DocumentReference'];
+  return order.find(corrects) ?? order.find(creates);
+}
+
+function noCarrier(config: Config): string {
+  const wanted = config.report_as === 'auto' ? 'neither DiagnosticReport nor DocumentReference' : `no ${config.report_as === 'diagnostic-report' ? 'DiagnosticReport' : 'DocumentReference'}`;
+  return `by its CapabilityStatement the server lets us create ${wanted}: send results to this system as ORU^R01 (adapter hl7v2-mllp), or ask its operator for the permission`;
+}
+
+/** The plan for a person: what will be sent, and what will be missing there. */
+export function planWords(plan: Plan | NoPlan): { readonly detail: string; readonly advice: string | undefined } {
+  if ('refused' in plan) return { detail: 'results cannot be delivered', advice: `${plan.refused.charAt(0).toUpperCase()}${plan.refused.slice(1)}.` };
+  const ways = { transaction: 'one transaction', batch: 'batches, one per stage', single: 'single requests, one per resource' };
+  const missing = optionalTypes.filter((type) => !plan.sends.has(type));
+  const advice = [
+    ...(plan.way === 'transaction' ? [] : ['A delivery that breaks off leaves a part there until it is completed by the next attempt.']),
+    ...(missing.length === 0 ? [] : [`Left out, because the server does not take them: ${missing.join(', ')}.`]),
+    ...(plan.offer.offers(plan.carrier, 'update') ? [] : [`The server does not take updates of ${plan.carrier}: corrections and retractions must be made there by hand.`]),
+    ...(canBeFound(plan.offer, plan.carrier) ? [] : [`The server cannot search ${plan.carrier} by identifier or patient: after a lost answer a person must look before it is sent again.`]),
+  ];
+  return { detail: `results go as ${plan.carrier} by ${ways[plan.way]}`, advice: advice.length === 0 ? undefined : advice.join(' ') };
+}
+
+/** Whether what we sent can be found again, so that sending twice makes nothing twice. */
+export function canBeFound(offer: ServerOffer, type: string): boolean {
+  if (offer.offers(type, 'conditional update') || offer.offers(type, 'conditional create')) return true;
+  return offer.offers(type, 'search') && ['identifier', 'patient', 'subject', 'target', '_tag'].some((parameter) => offer.searches(type, parameter));
 }

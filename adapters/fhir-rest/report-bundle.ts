@@ -1,136 +1,64 @@
 /**
- * A report as one transaction Bundle. In: ReportDocument. Out: Bundle, the same for the same document.
- *
- *   Patient          If-None-Exist or PUT by its identifier, or not sent at all (setting `patient`)
- *   Device           one a model, PUT by model id and version
- *   ImagingStudy     If-None-Exist by Study Instance UID: the PACS may have made it, and it is not ours to change
- *   Observation      one a finding, PUT by tracking UID; findings and impression as text, PUT by report id
- *   DiagnosticReport PUT by report id: version 2 updates what version 1 made
- *   Provenance       If-None-Exist by a tag of report and version (R4 Provenance has no identifier)
- *
- * ServiceRequest and Organization are named by identifier only.
+ * The items of a report as one transaction Bundle. Where the server takes conditional requests they say what happens to a resource that is
+ * there; where not, it has been looked for before, and the entry names its id and version.
  */
 import type { ReportDocument } from '#domain/report-document.ts';
-import { narrativeOf } from '#standards/fhir/narrative.ts';
+import type { Bundle, BundleEntry, Reference, Resource } from '#standards/fhir/types.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
-import type { Bundle, BundleEntry, Device, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
-import { concept, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
-import { diagnosticReport } from './diagnostic-report.ts';
-import { identifierQuery, orderIdentifier, orderReference, ownIdentifier, patientIdentifiers, studyIdentifier, token, urnUuid } from './identifiers.ts';
-import { findingObservation, sectionObservations } from './observations.ts';
+import type { Existing } from './lookup.ts';
+import type { Plan } from './plan.ts';
+import { identityQuery, reportItems } from './report-items.ts';
+import type { Item } from './report-items.ts';
+import { assumedOffer } from './server-offer.ts';
+import type { ServerOffer } from './server-offer.ts';
 
-/** What resources of one Bundle say about each other. */
-export interface Links {
-  readonly subject: Reference<Patient>;
-  readonly study: Reference<ImagingStudy>;
-  readonly order: Reference<ServiceRequest> | undefined;
-  readonly performer: Reference<Organization>;
-  device(analysisId: string): Reference<Device> | undefined;
-}
+const wholePlan: Plan = { way: 'transaction', carrier: 'DiagnosticReport', sends: new Set(['Device', 'ImagingStudy', 'Observation', 'Provenance'] as const), offer: assumedOffer };
 
+/** As a server gets it that offers everything. */
 export function reportBundle(document: ReportDocument, config: Config): Bundle {
-  const url = (kind: string, key: string): string => urnUuid(`${document.reportId} ${kind} ${key}`);
-  const devices = new Map(document.models.map((model) => [model.analysisId, url('Device', `${model.modelId}@${model.version}`)]));
-  const [patientIdentifier = {}] = patientIdentifiers(document.patient, config);
-  const patientUrl = url('Patient', document.patient.patientId), studyUrl = url('ImagingStudy', document.scan.studyInstanceUid);
-  const links: Links = {
-    subject: config.patient === 'reference' ? { type: 'Patient', identifier: patientIdentifier } : { reference: patientUrl },
-    study: { reference: studyUrl }, order: orderReference(document.scan, config),
-    performer: { type: 'Organization', identifier: ownIdentifier(config, 'organization', document.organization.organizationId), display: document.organization.name },
-    device: (analysisId) => { const reference = devices.get(analysisId); return reference === undefined ? undefined : { reference }; },
+  return transactionOf(reportItems(document, config, wholePlan), assumedOffer, new Map(), []);
+}
+
+/** `found`: what is there already, by fullUrl, of the types without conditional requests. `withdrawn`: resources of the server in their new state. */
+export function transactionOf(items: readonly Item[], offer: ServerOffer, found: ReadonlyMap<string, Existing>, withdrawn: readonly Existing[]): Bundle {
+  const known = new Map([...found].map(([fullUrl, { resource }]): [string, Reference] => [fullUrl, { reference: `${resource.resourceType}/${resource.id}` }]));
+  const entries = items.flatMap((item) => entryOf(item, offer, found.get(item.fullUrl)));
+  const bundle: Bundle = { resourceType: 'Bundle', type: 'transaction', entry: [...entries, ...withdrawn.map(withdrawnEntry)] };
+  return withReferences(withoutEmpty(bundle), known);
+}
+
+/** Whether the item must be looked for before it is written. */
+export function needsLookup(item: Item, offer: ServerOffer): boolean {
+  const { resourceType } = item.resource;
+  return !offer.offers(resourceType, item.existing === 'replace' ? 'conditional update' : 'conditional create');
+}
+
+function entryOf(item: Item, offer: ServerOffer, existing: Existing | undefined): BundleEntry[] {
+  const { fullUrl, resource } = item, { resourceType } = resource, query = identityQuery(item.identity);
+  if (item.existing === 'find' || (existing !== undefined && item.existing === 'keep')) return [];
+  if (item.existing === 'replace' && !needsLookup(item, offer)) return [{ fullUrl, resource, request: { method: 'PUT', url: `${resourceType}?${query}` } }];
+  if (existing !== undefined) return [{ fullUrl, resource: { ...resource, id: existing.resource.id ?? '' }, request: { method: 'PUT', url: `${resourceType}/${existing.resource.id}`, ...ifMatch(existing) } }];
+  return [{ fullUrl, resource, request: { method: 'POST', url: resourceType, ...(offer.offers(resourceType, 'conditional create') ? { ifNoneExist: query } : {}) } }];
+}
+
+function withdrawnEntry(existing: Existing): BundleEntry {
+  const { resource } = existing;
+  return { resource, request: { method: 'PUT', url: `${resource.resourceType}/${resource.id}`, ...ifMatch(existing) } };
+}
+
+export function ifMatch({ versionId }: Existing): { ifMatch?: string } {
+  return versionId === undefined ? {} : { ifMatch: `W/"${versionId}"` };
+}
+
+/** A copy in which references to the given urls are the given ones. */
+export function withReferences<T extends Bundle | Resource>(value: T, known: ReadonlyMap<string, Reference>): T {
+  if (known.size === 0) return value;
+  const replace = (part: unknown): unknown => {
+    if (Array.isArray(part)) return part.map(replace);
+    if (typeof part !== 'object' || part === null) return part;
+    const to = 'reference' in part && typeof part.reference === 'string' ? known.get(part.reference) : undefined;
+    return to === undefined ? Object.fromEntries(Object.entries(part).map(([name, child]) => [name, replace(child)])) : { ...Object.fromEntries(Object.entries(part).filter(([name]) => name !== 'reference')), ...to };
   };
-  const observations = [
-    ...document.findings.map((finding) => [url('Observation', finding.trackingUid), findingObservation(finding, document, config, links)] as const),
-    ...sectionObservations(document, config, links).map((observation) => [url('Observation', observation.code?.coding?.[0]?.code ?? ''), observation] as const),
-  ];
-  const reportUrl = url('DiagnosticReport', '');
-  const results = observations.map(([reference]) => ({ reference }));
-  const entries: BundleEntry[] = [
-    ...patientEntry(patientUrl, document, config),
-    ...[...new Map(document.models.map((model) => [devices.get(model.analysisId) ?? '', deviceOf(model, config)]))].map(([fullUrl, device]) => put(fullUrl, device, identifierQuery(device.identifier?.[0] ?? {}))),
-    createOnce(studyUrl, imagingStudy(document, config, links), identifierQuery(studyIdentifier(document.scan, config))),
-    ...observations.map(([fullUrl, observation]) => put(fullUrl, observation, identifierQuery(observation.identifier?.[0] ?? {}))),
-    put(reportUrl, diagnosticReport(document, config, links, results), identifierQuery(ownIdentifier(config, 'report', document.reportId))),
-    provenanceEntry(url('Provenance', String(document.version)), document, config, [{ reference: reportUrl }, ...results], links),
-  ];
-  return withoutEmpty({ resourceType: 'Bundle', type: 'transaction', entry: entries } satisfies Bundle);
-}
-
-function put(fullUrl: string, resource: Resource, query: string): BundleEntry {
-  return { fullUrl, resource, request: { method: 'PUT', url: `${resource.resourceType}?${query}` } };
-}
-function createOnce(fullUrl: string, resource: Resource, query: string): BundleEntry {
-  return { fullUrl, resource, request: { method: 'POST', url: resource.resourceType, ifNoneExist: query } };
-}
-
-function patientEntry(fullUrl: string, document: ReportDocument, config: Config): BundleEntry[] {
-  if (config.patient === 'reference') return [];
-  const patient = patientOf(document, config), query = identifierQuery(patient.identifier?.[0] ?? {});
-  return [config.patient === 'conditional-update' ? put(fullUrl, patient, query) : createOnce(fullUrl, patient, query)];
-}
-
-function patientOf({ patient }: ReportDocument, config: Config): Patient {
-  const given = [patient.givenName, patient.middleName].filter((name): name is string => Boolean(name?.trim()));
-  const name = {
-    ...(patient.familyName?.trim() ? { family: patient.familyName } : {}), ...(given.length > 0 ? { given } : {}),
-    ...(patient.namePrefix?.trim() ? { prefix: [patient.namePrefix] } : {}), ...(patient.nameSuffix?.trim() ? { suffix: [patient.nameSuffix] } : {}),
-  };
-  const text = narrativeOf([patient.familyName, ...given].filter(Boolean).join(', '));
-  return {
-    resourceType: 'Patient', ...(text === undefined ? {} : { text }), identifier: patientIdentifiers(patient, config),
-    ...(Object.keys(name).length > 0 ? { name: [name] } : {}), ...(patient.sex === undefined ? {} : { gender: patient.sex }),
-    ...(patient.birthDate === undefined ? {} : { birthDate: patient.birthDate }),
-  };
-}
-
-function deviceOf(model: ReportDocument['models'][number], config: Config): Device {
-  const notice = model.notForClinicalUse ? 'Not for clinical use.' : '';
-  const text = narrativeOf(`${model.name} ${model.version}`, notice);
-  return {
-    resourceType: 'Device', ...(text === undefined ? {} : { text }), identifier: [ownIdentifier(config, 'model', `${model.modelId}@${model.version}`)], status: 'active',
-    ...(model.manufacturer.trim() === '' ? {} : { manufacturer: model.manufacturer }), deviceName: [{ name: model.name.trim() || model.modelId, type: 'model-name' }],
-    version: [{ type: concept(systems.dcm, '111003', 'Algorithm Version'), value: model.version }], ...(notice === '' ? {} : { note: [{ text: notice }] }),
-  };
-}
-
-/** Above this the study names its series only: thousands of instances would make a Bundle that servers refuse for its size. */
-const mostInstances = 1000;
-
-function imagingStudy({ scan }: ReportDocument, config: Config, links: Links): ImagingStudy {
-  const coding = (code: string): { system: string; code: string } => ({ system: systems.dcm, code });
-  const number = (value: number | undefined): { number?: number } => value !== undefined && Number.isInteger(value) && value >= 0 ? { number: value } : {};
-  const numberOfInstances = scan.series.reduce((sum, series) => sum + series.instances.length, 0);
-  const text = narrativeOf(`Imaging study ${scan.modalities.join(', ')} ${scan.studyDescription ?? ''}`);
-  return {
-    resourceType: 'ImagingStudy', ...(text === undefined ? {} : { text }),
-    identifier: [studyIdentifier(scan, config), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
-    status: 'available', ...(scan.modalities.length > 0 ? { modality: scan.modalities.map(coding) } : {}), subject: links.subject,
-    ...(scan.studyAt === undefined ? {} : { started: scan.studyAt }), ...(links.order === undefined ? {} : { basedOn: [links.order] }),
-    numberOfSeries: scan.series.length, numberOfInstances,
-    ...(scan.studyDescription?.trim() ? { description: scan.studyDescription } : {}),
-    ...(scan.series.length === 0 ? {} : {
-      series: scan.series.map((series) => ({
-        uid: series.seriesInstanceUid, ...number(series.seriesNumber), modality: coding(series.modality ?? 'OT'), ...(series.description?.trim() ? { description: series.description } : {}),
-        numberOfInstances: series.instances.length,
-        ...(series.instances.length === 0 || numberOfInstances > mostInstances ? {} : {
-          instance: series.instances.map((instance) => ({ uid: instance.sopInstanceUid, sopClass: { system: 'urn:ietf:rfc:3986', code: `urn:oid:${instance.sopClassUid}` }, ...number(instance.instanceNumber) })),
-        }),
-      })),
-    }),
-  };
-}
-
-function provenanceEntry(fullUrl: string, document: ReportDocument, config: Config, target: Reference[], links: Links): BundleEntry {
-  const tag = ownIdentifier(config, 'delivery', `${document.reportId}@${document.version}`);
-  const devices = new Map(document.models.map((model) => [links.device(model.analysisId)?.reference ?? '', links.device(model.analysisId)]));
-  const agents = [...devices.values()].filter((device) => device !== undefined);
-  const text = narrativeOf(`Made by ${document.models.map((model) => `${model.name} ${model.version}`).join(', ') || document.organization.name}`);
-  const provenance: Provenance = {
-    resourceType: 'Provenance', meta: { tag: [{ system: tag.system, code: tag.value }] }, ...(text === undefined ? {} : { text }), target, recorded: document.issuedAt,
-    activity: concept(systems.operation, document.version === 1 ? 'CREATE' : 'UPDATE'),
-    agent: (agents.length > 0 ? agents : [links.performer]).map((who) => ({ type: concept(systems.participation, 'assembler', 'Assembler'), who, ...(who === links.performer ? {} : { onBehalfOf: links.performer }) })),
-    entity: [{ role: 'source', what: links.study }],
-  };
-  return createOnce(fullUrl, provenance, `_tag=${token(tag.system, tag.value)}`);
+  return replace(value) as T;
 }

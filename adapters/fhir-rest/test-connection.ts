@@ -8,7 +8,8 @@ import type { Config } from './config.ts';
 import { failureByError } from './failure.ts';
 import { createFhirClient } from './fhir-client.ts';
 import type { FhirClient } from './fhir-client.ts';
-import { lacking } from './plan.ts';
+import { planFor, planWords } from './plan.ts';
+import { offerOf } from './server-offer.ts';
 
 interface Finding { readonly ok: boolean; readonly detail: string; readonly advice?: string }
 
@@ -30,7 +31,7 @@ export async function testConnection(config: Config, context: AdapterContext): P
     client = opened;
     const ok = await run('connect', () => connect(config, context.signal))
       && await run('login', () => login(opened, config, context.signal))
-      && await run('metadata', () => readMetadata(opened, context.signal));
+      && await run('metadata', () => readMetadata(opened, config, context.signal));
     return { ok, steps };
   } catch (error) {
     return { ok: false, steps: [...steps, { step: 'settings', ok: false, milliseconds: 0, detail: error instanceof Error ? error.message : 'the settings cannot be used', advice: 'Check the certificates and keys: they must be PEM.' }] };
@@ -63,7 +64,7 @@ async function login(client: FhirClient, config: Config, signal: AbortSignal): P
   return { ok: true, detail: how, ...plain };
 }
 
-async function readMetadata(client: FhirClient, signal: AbortSignal): Promise<Finding> {
+async function readMetadata(client: FhirClient, config: Config, signal: AbortSignal): Promise<Finding> {
   const exchanged = await client.capabilities(signal);
   if ('failure' in exchanged) return { ok: false, detail: exchanged.failure.text, advice: 'Check base_url, and tls_ca if the certificate is not trusted.' };
   const { status, body } = exchanged.answer;
@@ -73,7 +74,7 @@ async function readMetadata(client: FhirClient, signal: AbortSignal): Promise<Fi
   }
   const isR4 = typeof statement.fhirVersion === 'string' && statement.fhirVersion.startsWith('4.0');
   if (!isR4) return { ok: false, detail: `The server speaks FHIR ${statement.fhirVersion}; the gateway speaks 4.0 (R4).`, advice: 'Many servers offer R4 under another base URL.' };
-  const missing = lacking(statement);
-  const detail = `FHIR ${statement.fhirVersion}${statement.software?.name === undefined ? '' : `, ${statement.software.name} ${statement.software.version ?? ''}`.trimEnd()}`;
-  return { ok: true, detail, ...(missing.length === 0 ? {} : { advice: `By its CapabilityStatement the server lacks what a delivery uses - ${missing.join('; ')}. Deliveries may be refused.` }) };
+  const plan = planFor(offerOf(statement), config), { detail: way, advice } = planWords(plan);
+  const detail = `${`FHIR ${statement.fhirVersion}${statement.software?.name === undefined ? '' : `, ${statement.software.name} ${statement.software.version ?? ''}`}`.trimEnd()}; ${way}`;
+  return { ok: !('refused' in plan), detail, ...(advice === undefined ? {} : { advice }) };
 }
