@@ -60,3 +60,7 @@ export async function recordHealth(tx: CommonQueryMethods, integrationId: string
       last_error = CASE WHEN ${health.status} = 'ok' THEN last_error ELSE ${health.error ?? null} END, last_error_at = CASE WHEN ${health.status} = 'ok' THEN last_error_at ELSE now() END
     WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
 }
+
+export async function countOpenDeliveries(tx: CommonQueryMethods): Promise<number> {
+  return tx.oneFirst(sql.type(z.object({ count: z.number() }))`SELECT count(*) AS count FROM deliveries WHERE organization_id = ${ORGANIZATION} AND status IN ('queued', 'sending')`);
+}

@@ -17,6 +17,7 @@ import { moveInQueue } from '../db/scan-queue.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { failpoint } from '../failpoint.ts';
 import type { Log } from '../log.ts';
+import { analysesTotal, analysisSeconds } from '../metrics.ts';
 import { QUEUES, type AnalyzeJob, type ReportJob } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { uidOfUuid } from '#standards/dicom/uids.ts';
@@ -70,6 +71,8 @@ async function writeResult(dependencies: AnalyzeDependencies, job: AnalyzeJob, a
     const { findings, confidenceScore, ...measured } = result;
     const isOurs = await finishAnalysis(tx, job.analysisId, analysis.attempt, { status: 'completed', confidence: confidenceScore, result: { ...measured, finding_count: findings.length } }, dependencies.now());
     if (!isOurs) return;
+    analysesTotal.inc({ model: analysis.model_name, status: 'completed' });
+    analysisSeconds.observe({ model: analysis.model_name }, (result.modelMilliseconds + result.decodeMilliseconds) / 1000);
     await insertFindings(tx, job.analysisId, findings.map((finding) => toRow(finding)));
     await recordAudit(tx, {
       ...auditEvents.procedureRecord, action: 'C', outcome: 'success', actor: { kind: 'system', id: `${analysis.model_name} ${analysis.model_version}` },
@@ -102,6 +105,7 @@ async function writeFailure(dependencies: AnalyzeDependencies, job: AnalyzeJob, 
     const whyWaiting = repeats ? `The analysis will be tried again: ${failure.message}` : `The analysis failed: ${failure.message}`;
     await moveInQueue(tx, analysis.scan_id, { status: repeats ? 'pending' : 'paused', whyWaiting }, dependencies.now());
     if (repeats) return;
+    analysesTotal.inc({ model: analysis.model_name, status });
     await raiseAlert(tx, { kind: 'analysis_failed', severity: 'warning', subject: `analysis ${job.analysisId}`, message: failure.message });
     await recordAudit(tx, {
       ...auditEvents.procedureRecord, action: 'C', outcome: 'serious_failure', actor: { kind: 'system', id: `${analysis.model_name} ${analysis.model_version}` },

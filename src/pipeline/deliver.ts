@@ -19,6 +19,7 @@ import { bossDb, type Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { failpoint } from '../failpoint.ts';
 import type { Log } from '../log.ts';
+import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.ts';
 import { QUEUES, type DeliverJob } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import type { Adapter, AdapterContext, DeliveryOutcome, Integration } from '#gateway/adapter.ts';
@@ -70,6 +71,10 @@ async function attempt(dependencies: DeliverDependencies, job: DeliverJob, desti
   failpoint('deliver.begun');
   const outcome = await send(dependencies, job, destination, head, exchange.number);
   failpoint('deliver.sent');
+  const labels = { adapter: destination.adapter.name, direction: 'outbound' };
+  exchangesTotal.inc({ ...labels, interaction: outcome.interaction, status: outcome.kind });
+  exchangeBytesTotal.inc(labels, outcome.sent?.length ?? 0);
+  exchangeSeconds.observe(labels, (dependencies.now().getTime() - exchange.startedAt.getTime()) / 1000);
   await writeOutcome(dependencies, job, destination, head, exchange, outcome);
   return outcome.kind;
 }

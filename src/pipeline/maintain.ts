@@ -5,12 +5,13 @@
  */
 import { hostname } from 'node:os';
 import type { PgBoss } from 'pg-boss';
-import { dueDestinations } from '../db/deliveries.ts';
+import { countOpenDeliveries, dueDestinations } from '../db/deliveries.ts';
 import { organizationIds, markSlaBreaches, writeMetrics, type Metric } from '../db/maintenance.ts';
 import type { Database } from '../db/pool.ts';
 import { findOverdueCompletions } from '../db/scan-completion.ts';
 import { asSystem, inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
+import { openDeliveries, queueLength } from '../metrics.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
@@ -48,9 +49,16 @@ async function sample(dependencies: MaintainDependencies): Promise<void> {
     { name: 'store_free_bytes', value: await dependencies.store.freeBytes() },
   ];
   for (const queue of Object.values(QUEUES)) {
-    const stats = await dependencies.boss.getQueueStats(queue.name);
-    metrics.push({ name: 'queue_waiting_jobs', labels: { queue: queue.name }, value: Number((stats as { queuedCount?: number }).queuedCount ?? 0) });
+    const [stats] = await dependencies.boss.getQueueStats(queue.name);
+    if (!stats) continue;
+    metrics.push({ name: 'queue_waiting_jobs', labels: { queue: queue.name }, value: stats.queuedCount });
+    queueLength.set({ queue: queue.name, state: 'waiting' }, stats.queuedCount);
+    queueLength.set({ queue: queue.name, state: 'active' }, stats.activeCount);
   }
+  let waiting = 0;
+  for (const organizationId of await asSystem(dependencies.database, 'sample', organizationIds)) waiting += await inOrganization(dependencies.database, organizationId, countOpenDeliveries);
+  metrics.push({ name: 'deliveries_open', value: waiting });
+  openDeliveries.set(waiting);
   await inOrganization(dependencies.database, UNASSIGNED_ORGANIZATION_ID, (tx) => writeMetrics(tx, hostname(), metrics));
 }
 

@@ -14,6 +14,7 @@ import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import type { Log } from '../log.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
+import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { NormalizeError, type Adapter, type InboundMessage, type Receipt, type ReceiptBody, type Receive, type Refusal } from '#gateway/adapter.ts';
 import type { Mapper } from '#gateway/normalized.ts';
@@ -36,6 +37,7 @@ export function createReceive(dependencies: ReceiveDependencies, adapter: Adapte
     const body = refusal || received.integration === undefined
       ? await reject(dependencies, adapter, received, exchangeId, refusal ?? { reason: 'not-allowed', text: 'no integration is configured for this sender' })
       : await accept(dependencies, adapter, received, exchangeId);
+    count(adapter, received, body, dependencies.now());
     return withAnswer(dependencies, received, exchangeId, body);
   };
 }
@@ -92,6 +94,15 @@ async function reject(dependencies: ReceiveDependencies, adapter: Adapter, messa
 function failed(dependencies: ReceiveDependencies, adapter: Adapter, error: unknown, exchangeId: string): ReceiptBody {
   dependencies.log.error({ err: error, adapter: adapter.name, exchangeId, transient: isTransientError(error) }, 'a message could not be stored; the sender is told to try again');
   return { kind: 'failed', text: 'the gateway could not store this now; try again', retryable: true };
+}
+
+/** A sender chooses its message types: those the adapter does not know share one label. */
+function count(adapter: Adapter, message: InboundMessage, body: ReceiptBody, now: Date): void {
+  const interaction = adapter.inbound!.interactions.includes(message.interaction) ? message.interaction : 'other';
+  const labels = { adapter: adapter.name, direction: 'inbound' };
+  exchangesTotal.inc({ ...labels, interaction, status: body.kind });
+  exchangeBytesTotal.inc(labels, message.byteSize);
+  exchangeSeconds.observe(labels, (now.getTime() - message.receivedAt.getTime()) / 1000);
 }
 
 function withAnswer(dependencies: ReceiveDependencies, message: InboundMessage, exchangeId: string, body: ReceiptBody): Receipt {
