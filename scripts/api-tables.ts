@@ -81,6 +81,8 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
 /** Read by no route. */
 export const withoutRoute: Readonly<Record<string, string>> = {
   patient_merges: 'journal that ADT and FHIR merges write; to undo one by hand',
+  performed_procedures: 'a matter between DICOM systems',
+  storage_commitments: 'a matter between DICOM systems',
   system_metrics: 'written by the sampler; the same figures are at `/metrics`',
   audit_checkpoints: 'signed heads; `POST /audit-logs/verify` uses them',
   message_identities: 'what makes a message a repeat; `sync_logs` shows the repeats',

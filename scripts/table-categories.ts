@@ -18,7 +18,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Medical imaging',
     tables: { scans: 'one row per study, with its order', scan_files: 'one row per DICOM instance', scan_queue: 'where a scan stands, as a person sees it' },
-    additions: {},
+    additions: { performed_procedures: 'what a modality says it did (MPPS)' },
   },
   {
     title: 'AI processing',
@@ -43,7 +43,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Integration',
     tables: { external_integrations: 'connections to PACS, RIS, EMR', sync_logs: 'every exchange, both directions, by month' },
-    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat' },
+    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat', storage_commitments: 'requests for Storage Commitment and their answers' },
   },
 ];
 
