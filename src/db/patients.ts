@@ -105,17 +105,6 @@ export async function mergePatients(tx: CommonQueryMethods, survivorId: string, 
     VALUES (${ORGANIZATION}, ${survivorId}, ${priorId}, ${syncId}, ${sql.jsonb(moved)})`);
 }
 
-export interface HistoryStatement { kind: string; code?: string | null; code_system?: string | null; display: string; onset?: string | null; status?: string | null; severity?: string | null; detail?: unknown; statement_key: string }
-
-export async function upsertHistory(tx: CommonQueryMethods, patientId: string, statements: readonly HistoryStatement[], syncId: string): Promise<void> {
-  await tx.query(sql.type(Nothing)`
-    INSERT INTO patient_medical_history (organization_id, patient_id, kind, code, code_system, display, onset, status, severity, detail, statement_key, source_sync_id)
-    SELECT DISTINCT ON (statement_key) ${ORGANIZATION}, ${patientId}::uuid, kind, code, code_system, display, onset, status, severity, coalesce(detail, '{}'), statement_key, ${syncId}::uuid
-    FROM jsonb_to_recordset(${JSON.stringify(statements)}::jsonb) AS r(kind text, code text, code_system text, display text, onset text, status text, severity text, detail jsonb, statement_key text)
-    ON CONFLICT (organization_id, patient_id, statement_key) DO UPDATE SET display = excluded.display, status = excluded.status, severity = excluded.severity,
-      detail = excluded.detail, source_sync_id = excluded.source_sync_id`);
-}
-
 /** Which of these patients are quarantined: their identity is not established yet. */
 export async function quarantinedPatients(tx: CommonQueryMethods, patientIds: readonly string[]): Promise<ReadonlySet<string>> {
   const rows = await tx.any(sql.type(Id)`

@@ -8,9 +8,9 @@
  *
  * Identity never refuses care data. Demographics move by authority: registration over order over image; an equal or higher one replaces.
  */
-import { raiseAlert } from '../db/alerts.ts';
+import { raiseAlert, type Alert } from '../db/alerts.ts';
 import {
-  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, mergePatients, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues,
+  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, mergePatients, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues, type StoredPatient,
 } from '../db/patients.ts';
 import type { Transaction } from '../db/transaction.ts';
 import { NormalizeError } from '#gateway/adapter.ts';
@@ -26,10 +26,7 @@ export async function identifyPatient(tx: Transaction, row: PatientRow, said: Sa
   const found = await findPatient(tx, row, said.warnings);
   const identified = found ?? await createPatient(tx, row, unknownName);
   const taken = await addIdentifiers(tx, identified.patientId, row.identifiers);
-  if (taken.length > 0) {
-    said.warnings.push({ location: 'patient_identifiers', text: `${taken.length} identifier(s) of this message belong to another patient` });
-    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'warning', subject: `patient ${identified.patientId}`, message: 'A message carries identifiers of two stored patients; compare them and merge or correct.' });
-  }
+  if (taken.length > 0) await raiseAlert(tx, identityAlerts.taken(identified.patientId, taken.length, said.warnings));
   await writeDemographics(tx, identified.patientId, row, said);
   return identified;
 }
@@ -41,25 +38,34 @@ async function findPatient(tx: Transaction, row: PatientRow, warnings: MappingWa
     return toIdentified(named);
   }
   if (row.identifiers.length === 0) return undefined;
-  const candidates = await findCandidates(tx, row.identifiers.map((identifier) => identifier.value));
+  const owner = chooseOwner(await findCandidates(tx, row.identifiers.map((identifier) => identifier.value)), row, warnings);
+  return owner && toIdentified(owner);
+}
+
+/** An identifier that is stored, and what is compared when it matches by value alone. */
+export type Owner = Pick<PatientCandidate, 'patient_id' | 'value' | 'assigning_authority' | 'family_name' | 'birth_date'>;
+
+/** Whom the identifiers of a message mean, among the owners of their values; undefined: nobody who is known. */
+export function chooseOwner<T extends Owner>(candidates: readonly T[], row: PatientRow, warnings: MappingWarning[]): T | undefined {
   for (const identifier of row.identifiers) {
     const exact = candidates.find((c) => c.value === identifier.value && c.assigning_authority === identifier.assigning_authority);
-    if (exact) return toIdentified(exact);
+    if (exact) return exact;
   }
-  const first = row.identifiers[0]!;
+  const [first] = row.identifiers;
+  if (!first) return undefined;
   const loose = candidates.filter((c) => c.value === first.value && (c.assigning_authority === '' || first.assigning_authority === ''));
   const compatible = loose.filter((candidate) => !contradicts(candidate, row));
   const [only] = compatible;
   if (only && compatible.every((candidate) => candidate.patient_id === only.patient_id)) {
     warnings.push({ location: 'patient_identifiers.assigning_authority', text: 'matched by value alone: one side names no assigning authority' });
-    return toIdentified(only);
+    return only;
   }
   return undefined;
 }
 
 const toIdentified = (candidate: Pick<PatientCandidate, 'patient_id' | 'identity_status'>): Identified => ({ patientId: candidate.patient_id, isNew: false, isQuarantined: candidate.identity_status === 'quarantined' });
 
-function contradicts(candidate: PatientCandidate, row: PatientRow): boolean {
+function contradicts(candidate: Owner, row: PatientRow): boolean {
   const differ = (a: string | null | undefined, b: string | null | undefined): boolean => Boolean(a && b) && a!.localeCompare(b!, undefined, { sensitivity: 'base' }) !== 0;
   const dates = candidate.birth_date && row.birth_date && !candidate.birth_date.startsWith(row.birth_date) && !row.birth_date.startsWith(candidate.birth_date);
   return Boolean(dates) || differ(candidate.family_name, row.family_name);
@@ -69,28 +75,47 @@ async function createPatient(tx: Transaction, row: PatientRow, unknownName: stri
   const first = row.identifiers[0];
   const isQuarantined = first === undefined;
   const patientId = await insertPatient(tx, { patientNumber: first?.value ?? unknownName, identityStatus: isQuarantined ? 'quarantined' : 'established' });
-  if (isQuarantined) {
-    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'warning', subject: `patient ${patientId}`, message: 'A message without a patient identifier was stored for a quarantined patient; link it to the right one.' });
-  }
+  if (isQuarantined) await raiseAlert(tx, identityAlerts.unnamed(patientId));
   return { patientId, isNew: true, isQuarantined };
 }
 
+export const identityAlerts = {
+  unnamed: (patientId: string): Alert => ({ kind: 'identity_conflict', severity: 'warning', subject: `patient ${patientId}`, message: 'A message without a patient identifier was stored for a quarantined patient; link it to the right one.' }),
+  taken(patientId: string, count: number, warnings: MappingWarning[]): Alert {
+    warnings.push({ location: 'patient_identifiers', text: `${count} identifier(s) of this message belong to another patient` });
+    return { kind: 'identity_conflict', severity: 'warning', subject: `patient ${patientId}`, message: 'A message carries identifiers of two stored patients; compare them and merge or correct.' };
+  },
+};
+
 async function writeDemographics(tx: Transaction, patientId: string, row: PatientRow, said: Said): Promise<void> {
-  const stored = await lockPatient(tx, patientId);
-  const values: PatientValues = {};
-  const provenance = { ...stored.provenance };
-  let changed = false;
-  for (const column of PATIENT_COLUMNS) {
-    values[column] = stored[column];
-    const next = row[column];
-    if (next === undefined || !mayReplace(stored[column], provenance[column]?.authority, next, said.authority)) continue;
-    if (JSON.stringify(next) === JSON.stringify(stored[column])) continue;
-    values[column] = next;
-    provenance[column] = { authority: said.authority, sync_id: said.syncId, at: said.at.toISOString() };
-    changed = true;
-  }
-  if (changed) await updatePatient(tx, patientId, values, provenance);
+  const after = demographicsAfter(await lockPatient(tx, patientId), row, said);
+  if (after) await updatePatient(tx, patientId, after.values, after.provenance);
   if (row.active !== undefined) await setPatientStatus(tx, patientId, { isActive: row.active });
+}
+
+/** The stored values with what a message may say about them, and who said it; undefined: the message changes nothing. */
+export function demographicsAfter(stored: StoredPatient, row: PatientRow, said: Said): { values: Required<PatientValues>; provenance: StoredPatient['provenance'] } | undefined {
+  const changes: PatientValues = {};
+  let provenance: StoredPatient['provenance'] | undefined;
+  for (const column of PATIENT_COLUMNS) {
+    const next = row[column];
+    if (next === undefined || isSameJson(next, stored[column]) || !mayReplace(stored[column], stored.provenance[column]?.authority, next, said.authority)) continue;
+    changes[column] = next;
+    provenance ??= { ...stored.provenance };
+    provenance[column] = { authority: said.authority, sync_id: said.syncId, at: said.at.toISOString() };
+  }
+  return provenance && { values: { ...pick(stored), ...changes } as Required<PatientValues>, provenance };
+}
+
+const pick = (stored: StoredPatient): PatientValues => Object.fromEntries(PATIENT_COLUMNS.map((column) => [column, stored[column]]));
+
+/** Equal as jsonb sees it: whatever the order of keys, a key without value is not there. */
+export function isSameJson(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  const keys = Object.keys(left).filter((key) => left[key] !== undefined);
+  return keys.length === Object.keys(right).filter((key) => right[key] !== undefined).length && keys.every((key) => isSameJson(left[key], right[key]));
 }
 
 function mayReplace(stored: unknown, storedBy: string | undefined, next: unknown, by: SourceAuthority): boolean {

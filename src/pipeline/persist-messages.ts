@@ -1,80 +1,156 @@
 /**
  * HL7 v2 and FHIR messages to rows, in order of arrival: patient, merges, history, order. The same name with the same bytes was here
  * before: answered as before, no second effect. The same name with other bytes is another message.
+ *
+ *   batch of plain messages    read -> decide in memory -> write: two statements, no lock held between them. A patient that changed meanwhile: see below
+ *   batch with merges, orders  one transaction that holds its patients: decided in memory too, written before and read again after each merge
  */
 import { raiseAlert } from '../db/alerts.ts';
 import { cancelQueuedAnalyses } from '../db/analyses.ts';
-import { insertExchanges, insertPayloads, type ExchangeRow, type PayloadRow } from '../db/exchanges.ts';
-import { findMessageIdentities, insertMessageIdentity } from '../db/message-identities.ts';
-import { quarantinedPatients, setPatientStatus, upsertHistory } from '../db/patients.ts';
+import { sqlState } from '../db/errors.ts';
+import { quarantinedPatients, setPatientStatus } from '../db/patients.ts';
+import type { Transaction } from '../db/pool.ts';
 import { enterQueue, moveInQueue, setPriority } from '../db/scan-queue.ts';
 import { findScansByOrder, insertOrderedScan, updateOrder, type ScanKey } from '../db/scans.ts';
-import { inOrganization, type Transaction } from '../db/transaction.ts';
-import { auditEvents, type AuditEvent } from '../audit/event.ts';
-import { recordAudits } from '../audit/record.ts';
+import { loadMessages, storeMessages, type LoadedBatch, type LoadedIdentity, type MessageName, type StoredMessageRow } from '../db/store-messages.ts';
+import { inOrganization } from '../db/transaction.ts';
+import { auditEvents } from '../audit/event.ts';
 import { failpoint } from '../failpoint.ts';
-import type { HistoryRow, MappingWarning, OrderRow } from '#gateway/normalized.ts';
+import { uuidV7 } from '#domain/uuid.ts';
+import type { MappingWarning, Normalized, OrderRow } from '#gateway/normalized.ts';
 import { applyMerge, identifyPatient, type Identified, type Said } from './identify.ts';
+import { PatientBatch } from './patient-batch.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
+
+interface Outcome { readonly persisted: Persisted; readonly row: StoredMessageRow }
 
 export async function persistMessages(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Persisted[]> {
   failpoint('persist.beforeBegin');
-  const results = await inOrganization(dependencies.database, organizationId, async (tx) => {
-    const exchanges: ExchangeRow[] = [];
-    const payloads: PayloadRow[] = [];
-    const audits: AuditEvent[] = [];
-    const persisted: Persisted[] = [];
-    for (const item of items) {
-      const warnings = [...item.normalized.warnings];
-      const result = await applyMessage(tx, item, warnings, dependencies.now());
-      persisted.push(result);
-      exchanges.push(inboundExchange(item, result.kind, result.links, warnings, dependencies.now()));
-      payloads.push({ sync_id: item.exchangeId, part: 'message', media_type: mediaType(item), content: item.message.head });
-      audits.push(recorded(item, result));
-    }
-    await insertExchanges(tx, exchanges);
-    await insertPayloads(tx, payloads);
-    await recordAudits(tx, audits);
-    failpoint('persist.beforeCommit');
-    return persisted;
-  });
+  const outcomes = (items.every(isPlain) && await persistPlain(dependencies, organizationId, items))
+    || await inOrganization(dependencies.database, organizationId, (tx) => persistHolding(dependencies, tx, organizationId, items));
   failpoint('persist.afterCommit');
-  return results;
+  return outcomes.map((outcome) => outcome.persisted);
 }
 
-async function applyMessage(tx: Transaction, item: PersistItem, warnings: MappingWarning[], now: Date): Promise<Persisted> {
-  const key = { integrationId: item.integration.integrationId, sender: item.message.peer.application ?? '', controlId: item.message.controlId };
-  const versions = await findMessageIdentities(tx, key);
+/** Decided in memory alone: it names its patient by identifiers, or none, and changes nothing but patients. */
+const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order;
+const needsDatabase = ({ patient, merges = [] }: Normalized): boolean => merges.length > 0 || patient?.patient_id !== undefined;
+
+/** Undefined: a patient changed between reading and writing, or another batch was in the way; nothing was written. */
+async function persistPlain({ database, now }: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[] | undefined> {
+  const loaded = await loadMessages(database, organizationId, items.map(nameOf), valuesOf(items), false);
+  const [patients, earlier] = [new PatientBatch(loaded), earlierMessages(items, loaded)];
+  const outcomes = items.map((item) => {
+    const warnings = [...item.normalized.warnings];
+    const persisted = repeatOf(item, earlier, warnings) ?? accepted(item, earlier, sayPatient(patients, item, saidBy(item, warnings)));
+    return { persisted, row: messageRow(item, persisted, warnings, now()) };
+  });
+  failpoint('persist.beforeCommit');
+  try {
+    return await storeMessages(database, organizationId, patients.takeChanges(), outcomes.map((outcome) => outcome.row)) ? outcomes : undefined;
+  } catch (error) {
+    if (sqlState(error)?.startsWith('40')) return undefined; // a deadlock was resolved against us
+    throw error;
+  }
+}
+
+async function persistHolding({ now }: PersistDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
+  const load = (): Promise<LoadedBatch> => loadMessages(tx, organizationId, items.map(nameOf), valuesOf(items), true);
+  const loaded = await load();
+  const earlier = earlierMessages(items, loaded);
+  let patients = new PatientBatch(loaded);
+  const write = (rows: readonly StoredMessageRow[]): Promise<boolean> => {
+    const { compared: _, ...changes } = patients.takeChanges(); // they are held
+    return Object.keys(changes).length + rows.length > 0 ? storeMessages(tx, organizationId, changes, rows) : Promise.resolve(true);
+  };
+  const outcomes: Outcome[] = [];
+  for (const item of items) {
+    const warnings = [...item.normalized.warnings];
+    const said = saidBy(item, warnings);
+    let persisted = repeatOf(item, earlier, warnings);
+    if (!persisted) {
+      let patientId: string | undefined;
+      if (needsDatabase(item.normalized)) {
+        await write([]);
+        patientId = await sayPatientInDatabase(tx, item, said);
+        patients = new PatientBatch(await load());
+        if (patientId) patients.addHistory(patientId, item.normalized.history ?? [], item.exchangeId);
+      } else {
+        patientId = sayPatient(patients, item, said);
+      }
+      const { order } = item.normalized;
+      if (order && patientId) await write([]);
+      persisted = accepted(item, earlier, patientId, order && patientId ? await applyOrder(tx, order, patientId, said, now()) : undefined);
+    }
+    outcomes.push({ persisted, row: messageRow(item, persisted, warnings, now()) });
+  }
+  await write(outcomes.map((outcome) => outcome.row));
+  failpoint('persist.beforeCommit');
+  return outcomes;
+}
+
+const nameOf = ({ integration, message }: PersistItem): MessageName => ({ integrationId: integration.integrationId, sender: message.peer.application ?? '', controlId: message.controlId });
+const keyOf = (item: PersistItem): string => Object.values(nameOf(item)).join('\n');
+const saidBy = (item: PersistItem, warnings: MappingWarning[]): Said => ({ authority: item.normalized.authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings });
+
+/** Every identifier value the batch names, those of merges too: their patients are held with the others. */
+function valuesOf(items: readonly PersistItem[]): readonly string[] {
+  return [...new Set(items.flatMap(({ normalized: { patient, merges = [] } }) => [patient?.identifiers ?? [], ...merges.flatMap((merge) => [merge.survivor, merge.prior])].flat().map(({ value }) => value)))];
+}
+
+type EarlierMessages = Map<string, Pick<LoadedIdentity, 'sha256' | 'links' | 'answer_code'>[]>;
+
+function earlierMessages(items: readonly PersistItem[], { identities }: LoadedBatch): EarlierMessages {
+  const earlier: EarlierMessages = new Map(items.map((item) => [keyOf(item), []]));
+  const seen = new Set<string>();
+  for (const identity of identities ?? []) {
+    const key = keyOf(items[identity.name]!);
+    if (seen.has(`${key}\n${identity.sha256}`)) continue; // two items of one name
+    seen.add(`${key}\n${identity.sha256}`);
+    earlier.get(key)!.push(identity);
+  }
+  return earlier;
+}
+
+function repeatOf(item: PersistItem, earlier: EarlierMessages, warnings: MappingWarning[]): Persisted | undefined {
+  const versions = earlier.get(keyOf(item))!;
   const repeat = versions.find((version) => version.sha256 === item.message.sha256);
   if (repeat) return { kind: 'duplicate', answerCode: repeat.answer_code ?? undefined, links: repeat.links };
   if (versions.length > 0) warnings.push({ location: 'control id', text: 'this control id was used before with other content; taken as another message' });
+  return undefined;
+}
 
-  const links = await applyContent(tx, item, warnings, now);
-  await insertMessageIdentity(tx, key, { sha256: item.message.sha256, interaction: item.message.interaction, syncId: item.exchangeId, links });
+function accepted(item: PersistItem, earlier: EarlierMessages, patientId: string | undefined, scanId?: string): Persisted {
+  const links = { ...(patientId ? { patients: patientId } : {}), ...(scanId ? { scans: scanId } : {}) };
+  earlier.get(keyOf(item))!.push({ sha256: item.message.sha256, links, answer_code: null });
   return { kind: 'accepted', links };
 }
 
-async function applyContent(tx: Transaction, item: PersistItem, warnings: MappingWarning[], now: Date): Promise<Readonly<Record<string, string>>> {
-  const { patient, merges = [], history = [], order, authority } = item.normalized;
-  const said: Said = { authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings };
-  const links: Record<string, string> = {};
-  let identified: Identified | undefined;
-  if (patient) {
-    identified = await identifyPatient(tx, patient, said, `UNKNOWN-${item.exchangeId.slice(-12)}`);
-    if (identified.isQuarantined && authority === 'registration' && patient.identifiers.length > 0) await setPatientStatus(tx, identified.patientId, { identityStatus: 'established' });
-    links['patients'] = identified.patientId;
-  }
-  for (const merge of merges) {
-    const survivorId = await applyMerge(tx, merge, said);
-    if (survivorId) links['patients'] = survivorId;
-  }
-  if (history.length > 0 && links['patients']) await upsertHistory(tx, links['patients'], history.map(toStatement), item.exchangeId);
-  if (order && links['patients']) links['scans'] = await applyOrder(tx, order, links['patients'], said, now);
-  return links;
+const unknownName = (item: PersistItem): string => `UNKNOWN-${item.exchangeId.slice(-12)}`;
+const establishes = ({ normalized: { authority, patient } }: PersistItem, { isQuarantined }: Identified): boolean => isQuarantined && authority === 'registration' && patient!.identifiers.length > 0;
+
+/** What the message says of its patient, into the batch. */
+function sayPatient(patients: PatientBatch, item: PersistItem, said: Said): string | undefined {
+  const { patient, history = [] } = item.normalized;
+  if (!patient) return undefined;
+  const identified = patients.identify(patient, said, unknownName(item));
+  if (establishes(item, identified)) patients.establish(identified.patientId);
+  patients.addHistory(identified.patientId, history, item.exchangeId);
+  return identified.patientId;
 }
 
-const toStatement = (row: HistoryRow): HistoryRow & { statement_key: string } =>
-  ({ ...row, statement_key: [row.kind, row.code_system ?? '', row.code ?? row.display, row.onset ?? ''].join('|') });
+/** The same by statements of its own: a patient named by our own id, and merges. The history is left to the batch. */
+async function sayPatientInDatabase(tx: Transaction, item: PersistItem, said: Said): Promise<string | undefined> {
+  const { patient, merges = [] } = item.normalized;
+  let patientId: string | undefined;
+  if (patient) {
+    const identified = await identifyPatient(tx, patient, said, unknownName(item));
+    if (establishes(item, identified)) await setPatientStatus(tx, identified.patientId, { identityStatus: 'established' });
+    patientId = identified.patientId;
+  }
+  for (const merge of merges) patientId = await applyMerge(tx, merge, said) ?? patientId;
+  return patientId;
+}
 
 async function applyOrder(tx: Transaction, order: OrderRow, patientId: string, said: Said, now: Date): Promise<string> {
   const candidates = await findScansByOrder(tx, order);
@@ -113,15 +189,17 @@ async function findQuarantined(tx: Transaction, candidates: readonly ScanKey[]):
   return candidates.find((candidate) => quarantined.has(candidate.patient_id));
 }
 
-function mediaType(item: PersistItem): string {
-  return String(item.message.facts['mediaType'] ?? (item.adapter.startsWith('fhir') ? 'application/fhir+json' : 'application/hl7-v2'));
+function messageRow(item: PersistItem, persisted: Persisted, warnings: readonly MappingWarning[], now: Date): StoredMessageRow {
+  const { kind, links } = persisted;
+  const { eventCode, eventName } = item.normalized.order ? auditEvents.orderRecord : auditEvents.patientRecord;
+  const [objectType, objectId] = item.normalized.order && links['scans'] ? ['scan', links['scans']] : ['patient', links['patients'] ?? ''];
+  return {
+    ...inboundExchange(item, kind, links, warnings, now), links, media_type: mediaType(item), content: item.message.head,
+    audit_id: uuidV7(), event_code: eventCode, event_name: eventName, object_type: objectType, object_id: objectId,
+    detail: { interaction: item.message.interaction, ...(kind === 'duplicate' ? { repeat: true } : {}) },
+  };
 }
 
-function recorded(item: PersistItem, result: Persisted): AuditEvent {
-  const event = item.normalized.order ? auditEvents.orderRecord : auditEvents.patientRecord;
-  const [type, id] = item.normalized.order && result.links['scans'] ? ['scan', result.links['scans']] : ['patient', result.links['patients'] ?? ''];
-  return {
-    ...event, action: 'U', outcome: 'success', actor: { kind: 'application', id: item.message.peer.application ?? 'unknown', address: item.message.peer.address },
-    object: { type, id }, patientId: result.links['patients'], syncId: item.exchangeId, detail: { interaction: item.message.interaction, ...(result.kind === 'duplicate' ? { repeat: true } : {}) },
-  };
+function mediaType(item: PersistItem): string {
+  return String(item.message.facts['mediaType'] ?? (item.adapter.startsWith('fhir') ? 'application/fhir+json' : 'application/hl7-v2'));
 }

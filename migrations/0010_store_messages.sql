@@ -1,0 +1,113 @@
+-- The hot path of HL7 v2 and FHIR messages: a batch is read by one statement and written by another. What it means is decided in between, by
+-- the application (pipeline/persist-messages.ts); the writer refuses when a patient it was decided upon has changed since.
+
+-- Answers find the identity of their exchange by it.
+CREATE INDEX message_identities_sync ON message_identities (organization_id, sync_id);
+
+-- Everything the decisions need: earlier messages of these names, the owners of these identifier values, and their rows. `version` is what
+-- medscan_store_messages compares. p_lock: the rows are held for this transaction instead, in one order for all.
+-- A plan made while a table was nearly empty would be kept and read it whole ever after; hence the settings.
+CREATE FUNCTION medscan_load_messages(p_organization_id uuid, p_names jsonb, p_identifier_values text[], p_lock boolean, OUT identities jsonb, OUT patients jsonb, OUT identifiers jsonb)
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  owners uuid[];
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  IF p_lock THEN
+    PERFORM 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id IN (
+      SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values)) ORDER BY p.patient_id FOR NO KEY UPDATE;
+  END IF;
+  SELECT jsonb_agg(jsonb_build_array(i.patient_id, i.value, i.assigning_authority)), array_agg(DISTINCT i.patient_id) INTO identifiers, owners
+    FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values);
+  SELECT jsonb_agg(jsonb_build_object('patient_id', p.patient_id, 'version', p.xmin::text, 'identity_status', p.identity_status, 'is_active', p.is_active, 'family_name', p.family_name,
+      'given_name', p.given_name, 'middle_name', p.middle_name, 'name_prefix', p.name_prefix, 'name_suffix', p.name_suffix, 'ideographic_name', p.ideographic_name,
+      'phonetic_name', p.phonetic_name, 'birth_date', p.birth_date, 'sex', p.sex, 'address', p.address, 'telecom', p.telecom, 'deceased', p.deceased, 'deceased_at', p.deceased_at,
+      'provenance', p.provenance)) INTO patients
+    FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = ANY(owners);
+  SELECT jsonb_agg(jsonb_build_object('name', n.name, 'sha256', m.sha256, 'links', m.links, 'answer_code', m.answer_code) ORDER BY m.created_at) INTO identities
+    FROM jsonb_to_recordset(p_names) AS n(name int, integration_id uuid, sender text, control_id text)
+    JOIN message_identities m ON m.organization_id = p_organization_id AND m.integration_id = n.integration_id AND m.sender = n.sender AND m.control_id = n.control_id;
+END $$;
+
+-- Writes a decided batch. False, and nothing written: a patient of `compared` is no longer as it was read. `p_messages` are the exchanges
+-- with their audit rows and identities, in order; their bytes lie one after the other in `p_contents`.
+CREATE FUNCTION medscan_store_messages(p_organization_id uuid, p_patients jsonb, p_messages jsonb, p_contents bytea) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  unchanged integer;
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  IF p_patients ? 'compared' THEN
+    WITH held AS (
+      SELECT 1 FROM jsonb_to_recordset(p_patients->'compared') AS c(patient_id uuid, version text)
+      JOIN patients p ON p.organization_id = p_organization_id AND p.patient_id = c.patient_id
+      WHERE p.xmin::text = c.version ORDER BY p.patient_id FOR NO KEY UPDATE OF p)
+    SELECT count(*) INTO unchanged FROM held;
+    IF unchanged < jsonb_array_length(p_patients->'compared') THEN
+      RETURN false;
+    END IF;
+  END IF;
+  IF p_patients ? 'inserted' THEN
+    INSERT INTO patients (organization_id, patient_id, patient_number, identity_status, is_active, family_name, given_name, middle_name, name_prefix, name_suffix, ideographic_name,
+      phonetic_name, birth_date, birth_date_precision, sex, address, telecom, deceased, deceased_at, provenance)
+    SELECT p_organization_id, r.patient_id, r.patient_number, r.identity_status, r.is_active, r.family_name, r.given_name, r.middle_name, r.name_prefix, r.name_suffix, r.ideographic_name,
+      r.phonetic_name, r.birth_date, CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END, r.sex, r.address, r.telecom, r.deceased, r.deceased_at, r.provenance
+    FROM jsonb_to_recordset(p_patients->'inserted') AS r(patient_id uuid, patient_number text, identity_status text, is_active boolean, family_name text, given_name text, middle_name text,
+      name_prefix text, name_suffix text, ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text, provenance jsonb);
+  END IF;
+  IF p_patients ? 'updated' THEN
+    UPDATE patients p SET identity_status = r.identity_status, is_active = r.is_active, family_name = r.family_name, given_name = r.given_name, middle_name = r.middle_name,
+      name_prefix = r.name_prefix, name_suffix = r.name_suffix, ideographic_name = r.ideographic_name, phonetic_name = r.phonetic_name, birth_date = r.birth_date,
+      birth_date_precision = CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END, sex = r.sex, address = r.address, telecom = r.telecom,
+      deceased = r.deceased, deceased_at = r.deceased_at, provenance = r.provenance
+    FROM jsonb_to_recordset(p_patients->'updated') AS r(patient_id uuid, identity_status text, is_active boolean, family_name text, given_name text, middle_name text, name_prefix text,
+      name_suffix text, ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text, provenance jsonb)
+    WHERE p.organization_id = p_organization_id AND p.patient_id = r.patient_id;
+  END IF;
+  IF p_patients ? 'identifiers' THEN
+    INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index, type_code)
+    SELECT p_organization_id, r.patient_id, r.assigning_authority, r.value, r.value, r.type_code
+    FROM jsonb_to_recordset(p_patients->'identifiers') AS r(patient_id uuid, assigning_authority text, value text, type_code text);
+  END IF;
+  IF p_patients ? 'history' THEN
+    -- What is stored already is left alone: most messages repeat what they said before.
+    INSERT INTO patient_medical_history (organization_id, patient_id, kind, code, code_system, display, onset, status, severity, detail, statement_key, source_sync_id)
+    SELECT p_organization_id, r.patient_id, r.kind, r.code, r.code_system, r.display, r.onset, r.status, r.severity, r.detail, r.statement_key, r.source_sync_id
+    FROM jsonb_to_recordset(p_patients->'history') AS r(patient_id uuid, kind text, code text, code_system text, display text, onset text, status text, severity text, detail jsonb,
+      statement_key text, source_sync_id uuid, has_changed boolean)
+    LEFT JOIN patient_medical_history h ON h.organization_id = p_organization_id AND h.patient_id = r.patient_id AND h.statement_key = r.statement_key
+    WHERE h.history_id IS NULL OR r.has_changed OR (h.display, h.status, h.severity, h.detail) IS DISTINCT FROM (r.display, r.status, r.severity, r.detail)
+    ON CONFLICT (organization_id, patient_id, statement_key) DO UPDATE SET display = excluded.display, status = excluded.status, severity = excluded.severity,
+      detail = excluded.detail, source_sync_id = excluded.source_sync_id;
+  END IF;
+  IF p_patients ? 'alerts' THEN
+    INSERT INTO system_alerts (organization_id, kind, severity, subject, message, occurrences)
+    SELECT p_organization_id, r.kind, r.severity, r.subject, r.message, r.occurrences
+    FROM jsonb_to_recordset(p_patients->'alerts') AS r(kind text, severity text, subject text, message text, occurrences int)
+    ON CONFLICT (organization_id, kind, subject) WHERE resolved_at IS NULL DO UPDATE SET occurrences = system_alerts.occurrences + excluded.occurrences, last_seen_at = now(),
+      message = excluded.message, severity = excluded.severity;
+  END IF;
+  IF p_messages IS NOT NULL THEN
+    WITH messages AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset(p_messages) AS r(item int, sync_id uuid, integration_id uuid, adapter text, interaction text, control_id text, message_status text,
+        started_at timestamptz, finished_at timestamptz, duration_ms float8, byte_size bigint, sha256 text, payload_location text, peer_address text, peer_application text,
+        patient_id uuid, scan_id uuid, mapping_version text, warnings jsonb, facts jsonb, links jsonb, media_type text, content_start int, content_length int,
+        audit_id uuid, event_code text, event_name text, object_type text, object_id text, detail jsonb)),
+    exchanges AS (
+      INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at, duration_ms, byte_size, sha256,
+        payload_location, peer_address, peer_application, patient_id, scan_id, mapping_version, warnings, facts)
+      SELECT p_organization_id, m.sync_id, m.integration_id, m.adapter, 'inbound', m.interaction, m.control_id, m.message_status, m.started_at, m.finished_at, m.duration_ms, m.byte_size, m.sha256,
+        m.payload_location, m.peer_address, m.peer_application, m.patient_id, m.scan_id, m.mapping_version, m.warnings, m.facts FROM messages m),
+    payloads AS (
+      INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content)
+      SELECT p_organization_id, m.sync_id, 'message', m.media_type, substring(p_contents FROM m.content_start FOR m.content_length) FROM messages m),
+    named AS (
+      INSERT INTO message_identities (organization_id, integration_id, sender, control_id, sha256, interaction, sync_id, links)
+      SELECT p_organization_id, m.integration_id, coalesce(m.peer_application, ''), m.control_id, m.sha256, m.interaction, m.sync_id, m.links
+      FROM messages m WHERE m.message_status = 'accepted')
+    INSERT INTO audit_logs (organization_id, audit_id, event_code, event_name, action, outcome, actor_kind, actor_id, network_address, object_type, object_id, patient_id, sync_id, detail)
+    SELECT p_organization_id, m.audit_id, m.event_code, m.event_name, 'U', 'success', 'application', coalesce(m.peer_application, 'unknown'), m.peer_address, m.object_type, m.object_id,
+      m.patient_id, m.sync_id, m.detail FROM messages m ORDER BY m.item;
+  END IF;
+  RETURN true;
+END $$;
