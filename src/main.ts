@@ -19,7 +19,7 @@ import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createHoldings, createPersist, createReceive, recoverObjects, startMaintenance, startWorkers } from './pipeline/index.ts';
+import { createAnswerRecorder, createHoldings, createInboundHealth, createPersist, createReceive, recoverObjects, startMaintenance, startWorkers, watchUnreferenced } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
@@ -75,9 +75,12 @@ async function startParts(config: Config, installation: Installation, closing: (
   const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, holdings: createHoldings({ database, store, log, now }, adapter.name) });
   const answers = createAnswerRecorder(database, log);
   closing.push(() => answers.flush());
+  const unreferenced = watchUnreferenced(database, store, log);
+  closing.push(async () => { await unreferenced.sweep().catch(() => 0); unreferenced.stop(); });
+  const alive = createInboundHealth(database, log);
   const persist = createPersist({ database, boss, store, quietSeconds: config.quietSeconds, now });
   const map = createMapper(path.join(import.meta.dirname, '..', 'mappings'));
-  const receiveFor = (adapter: Adapter): Receive => createReceive({ database, log, map, persist, answers, now }, adapter);
+  const receiveFor = (adapter: Adapter): Receive => createReceive({ database, log, map, persist, answers, unreferenced, alive, now }, adapter);
 
   if (has('worker')) {
     const ai = createAiRuntime({ log: log.child({ area: 'ai' }) });

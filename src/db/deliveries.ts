@@ -64,3 +64,10 @@ export async function recordHealth(tx: CommonQueryMethods, integrationId: string
 export async function countOpenDeliveries(tx: CommonQueryMethods): Promise<number> {
   return tx.oneFirst(sql.type(z.object({ count: z.number() }))`SELECT count(*) AS count FROM deliveries WHERE organization_id = ${ORGANIZATION} AND status IN ('queued', 'sending')`);
 }
+
+/** An inbound message was accepted: says nothing about whether results can be delivered there. */
+export async function recordAlive(tx: CommonQueryMethods, integrationId: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE external_integrations SET last_ok_at = now(), health_status = CASE health_status WHEN 'unknown' THEN 'ok' ELSE health_status END
+    WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
+}

@@ -71,3 +71,9 @@ export async function updateOutcome(tx: CommonQueryMethods, syncId: string, star
       payload_location = ${outcome.payload_location ?? null}
     WHERE organization_id = ${ORGANIZATION} AND sync_id = ${syncId} AND started_at = ${startedAt.toISOString()}::timestamptz`);
 }
+
+/** Which of these exchanges are on record. */
+export async function findExchangeIds(tx: CommonQueryMethods, syncIds: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await tx.any(sql.type(z.object({ sync_id: z.string() }))`SELECT sync_id FROM sync_logs WHERE organization_id = ${ORGANIZATION} AND sync_id = ANY(${sql.array([...syncIds], 'uuid')})`);
+  return new Set(rows.map((row) => row.sync_id));
+}

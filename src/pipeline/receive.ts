@@ -16,10 +16,11 @@ import type { Log } from '../log.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.ts';
 import { uuidV7 } from '#domain/uuid.ts';
-import { NormalizeError, type Adapter, type InboundMessage, type Receipt, type ReceiptBody, type Receive, type Refusal } from '#gateway/adapter.ts';
+import { NormalizeError, type Adapter, type InboundMessage, type Integration, type Receipt, type ReceiptBody, type Receive, type Refusal } from '#gateway/adapter.ts';
 import type { Mapper } from '#gateway/normalized.ts';
 import type { AnswerRecorder } from './answers.ts';
 import type { Persisted, PersistItem } from './persist.ts';
+import type { Unreferenced } from './unreferenced.ts';
 
 export interface ReceiveDependencies {
   readonly database: Database;
@@ -27,6 +28,10 @@ export interface ReceiveDependencies {
   readonly map: Mapper;
   readonly persist: (item: PersistItem) => Promise<Persisted>;
   readonly answers: AnswerRecorder;
+  /** Told of objects whose transaction failed. */
+  readonly unreferenced: Pick<Unreferenced, 'add'>;
+  /** Told of senders that are alive. */
+  readonly alive: (integration: Integration) => void;
   now(): Date;
 }
 
@@ -55,11 +60,13 @@ async function accept(dependencies: ReceiveDependencies, adapter: Adapter, messa
     return reject(dependencies, adapter, message, exchangeId, refusal);
   }
   try {
-    return await dependencies.persist({ exchangeId, adapter: adapter.name, integration, message, normalized });
+    const persisted = await dependencies.persist({ exchangeId, adapter: adapter.name, integration, message, normalized });
+    dependencies.alive(integration);
+    return persisted;
   } catch (error) {
     if (error instanceof NormalizeError) return reject(dependencies, adapter, message, exchangeId, { reason: error.reason, text: error.message, ...(error.location ? { location: error.location } : {}) });
     if (error instanceof DataIntegrityError) return reject(dependencies, adapter, message, exchangeId, { reason: 'invalid', text: error.message });
-    return failed(dependencies, adapter, error, exchangeId);
+    return failed(dependencies, adapter, message, error, exchangeId);
   }
 }
 
@@ -86,12 +93,13 @@ async function reject(dependencies: ReceiveDependencies, adapter: Adapter, messa
       });
     });
   } catch (error) {
-    return failed(dependencies, adapter, error, exchangeId);
+    return failed(dependencies, adapter, message, error, exchangeId);
   }
   return { kind: 'rejected', reason: refusal.reason, text: refusal.text, ...(refusal.location ? { location: refusal.location } : {}) };
 }
 
-function failed(dependencies: ReceiveDependencies, adapter: Adapter, error: unknown, exchangeId: string): ReceiptBody {
+function failed(dependencies: ReceiveDependencies, adapter: Adapter, message: InboundMessage, error: unknown, exchangeId: string): ReceiptBody {
+  if (message.object) dependencies.unreferenced.add(message.integration?.organizationId ?? UNASSIGNED_ORGANIZATION_ID, exchangeId, message.object.location);
   dependencies.log.error({ err: error, adapter: adapter.name, exchangeId, transient: isTransientError(error) }, 'a message could not be stored; the sender is told to try again');
   return { kind: 'failed', text: 'the gateway could not store this now; try again', retryable: true };
 }

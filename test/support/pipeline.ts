@@ -34,7 +34,7 @@ export async function testPipeline(options: { quietSeconds?: number } = {}): Pro
   const answers = createAnswerRecorder(db.database, log);
   const persist = createPersist({ database: db.database, boss, store, quietSeconds: options.quietSeconds ?? 30, now });
   const integration = await insertIntegration(db, 'Test Hospital', 'PACS', 'fake');
-  const receive = createReceive({ database: db.database, log, map: () => { throw new Error('not used'); }, persist, answers, now }, fakeAdapter);
+  const receive = createReceive({ database: db.database, log, map: () => { throw new Error('not used'); }, persist, answers, unreferenced: { add: () => undefined }, alive: () => undefined, now }, fakeAdapter);
   return {
     db, boss, store, integration,
     async receive({ interaction, controlId, bytes = controlId, normalized }, refusal) {
