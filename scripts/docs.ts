@@ -1,4 +1,4 @@
-/** `npm run docs`: brings the generated tables of the READMEs up to date. */
+/** `npm run docs`: brings the generated tables of the documents up to date. */
 import { generatedDocs } from './generated-docs.ts';
 import { writeChanged } from './write-changed.ts';
 

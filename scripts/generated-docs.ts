@@ -1,8 +1,8 @@
-/** The documents with generated parts: README.md and adapters/<name>/README.md. Returns path -> what it should hold. */
+/** The documents with generated parts: README.md, docs/operate.md and adapters/<name>/README.md. Returns path -> what it should hold. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ADAPTERS_DIRECTORY, loadAdapters } from '../src/gateway/registry.ts';
-import { adapterSettingsTable, environmentTable, inject } from './settings-tables.ts';
+import { adapterSettingsTable, environmentTable, inject, metricsTable } from './settings-tables.ts';
 
 export const root = path.join(import.meta.dirname, '..');
 
@@ -12,7 +12,9 @@ export async function generatedDocs(): Promise<ReadonlyMap<string, string>> {
     const file = path.join(ADAPTERS_DIRECTORY, name, 'README.md');
     documents.set(file, inject(await readFile(file, 'utf8'), 'settings', adapterSettingsTable(adapter.configSchema)));
   }
-  const readme = path.join(root, 'README.md');
-  documents.set(readme, inject(await readFile(readme, 'utf8'), 'settings', environmentTable()));
+  for (const [name, marker, table] of [['README.md', 'settings', environmentTable()], ['docs/operate.md', 'metrics', metricsTable()]] as const) {
+    const file = path.join(root, name);
+    documents.set(file, inject(await readFile(file, 'utf8'), marker, table));
+  }
   return documents;
 }

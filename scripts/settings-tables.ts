@@ -1,7 +1,8 @@
-/** Settings tables of the READMEs, from the schemas that check the settings. */
+/** Tables of the documents: settings from the schemas that check them, metrics from their registry. */
 import { describeSettings } from '../src/config.ts';
 import { settingsSchema } from '../src/gateway/settings-form.ts';
 import type { Adapter } from '../src/gateway/adapter.ts';
+import { metrics } from '../src/metrics.ts';
 
 export interface Property { readonly description?: string; readonly default?: unknown; readonly properties?: Readonly<Record<string, Property>>; readonly secret?: boolean; readonly [key: string]: unknown }
 
@@ -31,6 +32,13 @@ export function environmentTable(): string {
 const whenAbsent: Readonly<Record<string, string>> = {
   DATABASE_URL: 'the embedded PostgreSQL', MEDSCAN_ENCRYPTION_KEY: 'generated in `MEDSCAN_HOME/secrets`',
 };
+
+/** What the gateway counts itself, from the registry behind /metrics; the runtime's own metrics are left out. */
+export function metricsTable(): string {
+  const own = metrics.getMetricsAsArray().filter(({ name }) => !/^medscan_(process|nodejs)_/.test(name)).toSorted((a, b) => a.name.localeCompare(b.name));
+  return ['| metric | labels | tells |', '|---|---|---|', ...own.map(({ name, help, ...rest }) =>
+    `| \`${name}\` | ${((rest as { labelNames?: readonly string[] }).labelNames ?? []).map((label) => `\`${label}\``).join(', ')} | ${help} |`)].join('\n');
+}
 
 /** Replaces what stands between `<!-- marker -->` and `<!-- /marker -->`. */
 export function inject(text: string, marker: string, body: string): string {

@@ -4,6 +4,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { auditEvents } from '../src/audit/event.ts';
 import { generatedDocs, root } from '../scripts/generated-docs.ts';
 import { describeSettings } from '../src/config.ts';
 import { loadAdapters } from '../src/gateway/registry.ts';
@@ -129,6 +130,13 @@ test('the operator\'s guide names every kind of alert', () => {
   const kinds = new Set([...sources.matchAll(/raiseAlert\(\w+, \{ kind: '([a-z_]+)'/g)].map(([, kind]) => kind!));
   expect(kinds.size).toBeGreaterThan(3);
   for (const kind of kinds) expect(text('docs/operate.md')).toContain(`\`${kind}\``);
+});
+
+test('the audit guide names every event that is recorded, by its code', () => {
+  const recorded = new Set([...sources.matchAll(/auditEvents\.(\w+)/g)].map(([, name]) => name!));
+  for (const [name, { eventCode, eventName }] of Object.entries(auditEvents)) {
+    expect(text('docs/audit.md').includes(`| ${eventName} | ${eventCode} |`), name).toBe(recorded.has(name));
+  }
 });
 
 test('no document speaks of a route that does not exist', () => {
