@@ -4,6 +4,7 @@
  * `sql.type(schema)`. Queries run inside src/db/transaction.ts, which says for whom.
  */
 import { createPool, createSqlTag, createTypeParserPreset, type CommonQueryMethods, type DatabasePool, type Interceptor, type QuerySqlToken } from 'slonik';
+import { createPgDriverFactory } from '@slonik/pg-driver';
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 
@@ -32,7 +33,12 @@ export class RowMismatchError extends Error {
   }
 }
 
-export interface DatabaseOptions { readonly maxPoolSize?: number; readonly statementTimeoutMilliseconds?: number }
+export interface DatabaseOptions {
+  readonly maxPoolSize?: number;
+  readonly statementTimeoutMilliseconds?: number;
+  /** Without an answer for so long a statement fails and its connection is given up; longer than the server's own limit above. */
+  readonly silenceMilliseconds?: number;
+}
 
 /** Connects once to learn the types, so it throws when the database is away; later losses are survived, each query reports its own. */
 export async function createDatabase(appUrl: string, log: Pick<Log, 'warn'>, options: DatabaseOptions = {}): Promise<Database> {
@@ -43,6 +49,7 @@ export async function createDatabase(appUrl: string, log: Pick<Log, 'warn'>, opt
     connectionRetryLimit: 0,
     statementTimeout: options.statementTimeoutMilliseconds ?? 30_000,
     captureStackTrace: false,
+    driverFactory: answeringWithin(options.silenceMilliseconds ?? 40_000),
     // Settings are local to a transaction (transaction.ts), so a connection is clean when it comes back: no DISCARD ALL.
     resetConnection: async () => undefined,
     interceptors: [preparedStatements, resultParser],
@@ -98,6 +105,35 @@ const resultParser: Interceptor = {
     return result.value as typeof row;
   },
 };
+
+/**
+ * The server's statement timeout ends what the server knows of. A server that is frozen, or a connection that was dropped without a word,
+ * says nothing at all, and whoever waits for it would wait for as long as TCP does: a quarter of an hour.
+ */
+function answeringWithin(milliseconds: number): ReturnType<typeof createPgDriverFactory> {
+  const createDriver = createPgDriverFactory();
+  return async (setup) => {
+    const driver = await createDriver(setup);
+    return {
+      createClient: async () => {
+        const client = await driver.createClient();
+        const query: typeof client.query = async (...statement) => {
+          const { promise: silence, reject } = Promise.withResolvers<never>();
+          const timer = setTimeout(() => {
+            reject(Object.assign(new Error(`the database did not answer within ${milliseconds} ms`), { code: '08006' }));
+            client.destroy().catch(() => undefined);
+          }, milliseconds);
+          try {
+            return await Promise.race([client.query(...statement), silence]);
+          } finally {
+            clearTimeout(timer);
+          }
+        };
+        return { ...client, query };
+      },
+    };
+  };
+}
 
 const replaced = new Set(['date', 'int8', 'interval', 'numeric', 'timestamp', 'timestamptz']);
 const typeParsers = [

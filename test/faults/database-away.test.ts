@@ -8,9 +8,10 @@ import path from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/db/embedded-postgres.ts';
-import { createDatabase, type Database } from '../../src/db/pool.ts';
+import { createDatabase, sql, type Database } from '../../src/db/pool.ts';
 import { provision } from '../../src/db/provision.ts';
 import { seedSampleHospital } from '../../src/db/seed.ts';
+import { asSystem } from '../../src/db/transaction.ts';
 import { createApiToken } from '../../src/db/user-sessions.ts';
 import { createLog } from '../../src/log.ts';
 import { registrationMessage } from '../../src/simulator/hl7-messages.ts';
@@ -120,6 +121,24 @@ test('while the cable is out: A700, AE and 503, soon, and /readyz says why; afte
   // The study that was under way when the cable was pulled comes to its report without anybody's help.
   await hospital.emr.reports.first((report) => JSON.stringify(report).includes(study.studyInstanceUid) || hospital.emr.list('ImagingStudy').some((resource) => JSON.stringify(resource).includes(study.studyInstanceUid)), 30_000, 'the report of the interrupted study');
 }, 90_000);
+
+test('a connection that is dropped without a word costs one statement, not all that come after it', async () => {
+  const url = new URL((await provision(server.ownerUrl, testKeys)).appUrl);
+  const quiet = await tcpRelay({ host: url.hostname, port: Number(url.port) });
+  url.port = String(quiet.port);
+  const silent = await createDatabase(url.href, createLog({ logLevel: 'silent' }), { maxPoolSize: 1, silenceMilliseconds: 500 });
+  try {
+    await silent.ping();
+    quiet.cutOffSilently();
+    const started = performance.now();
+    await expect(asSystem(silent, 'test', (tx) => tx.query(sql.typeAlias('void')`SELECT`))).rejects.toThrow();
+    expect(performance.now() - started, 'the limit, and the driver\'s patience with a connection that it gives up').toBeLessThan(8_000);
+    await eventually(async () => asSystem(silent, 'test', (tx) => tx.query(sql.typeAlias('void')`SELECT`)).then(() => true, () => false), MOST_MILLISECONDS);
+  } finally {
+    await quiet.pullOut();
+    await silent.close();
+  }
+}, 30_000);
 
 test('kill -9 of the server while messages stream in: nothing told as stored is missing, and the gateway lives', async () => {
   const all: Told[] = [];

@@ -6,6 +6,8 @@ export interface TcpRelay {
   readonly port: number;
   pullOut(): Promise<void>;
   plugIn(): Promise<void>;
+  /** What is connected stays connected, and nothing passes any more: packets that get lost. New connections work. */
+  cutOffSilently(): void;
 }
 
 export async function tcpRelay(target: { host: string; port: number }): Promise<TcpRelay> {
@@ -37,6 +39,9 @@ export async function tcpRelay(target: { host: string; port: number }): Promise<
       server?.close();
       for (const socket of sockets) socket.destroy();
       await closed;
+    },
+    cutOffSilently() {
+      for (const socket of sockets) socket.unpipe().pause();
     },
   };
 }
