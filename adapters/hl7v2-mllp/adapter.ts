@@ -11,7 +11,7 @@ import { normalize } from './normalize.ts';
 const adapter: Adapter<Hl7v2Config> = {
   name: 'hl7v2-mllp',
   title: 'HL7 v2 over MLLP',
-  summary: 'Takes patients (ADT) and imaging orders (ORM, OMG, OMI) from a RIS or EMR and sends it results (ORU^R01), HL7 v2.1 to 2.9 over MLLP.',
+  summary: 'Takes patients (ADT), imaging orders (ORM, OMG, OMI), appointments (SIU) and reports (ORU, MDM) from a RIS or EMR and sends it results (ORU^R01), HL7 v2.1 to 2.9 over MLLP.',
   configSchema: hl7v2Config,
   inbound: { transport: 'socket', interactions: inboundInteractions, listen, normalize },
   outbound: { interactions: ['ORU^R01'], deliver: deliverOru },

@@ -28,6 +28,8 @@ export const hl7v2Config = z.strictObject({
   assigning_authority: z.string().max(227).optional().describe('Assigning authority of identifiers sent without one (PID-3.4).'),
   adt_mapping: z.string().default('hl7v2-adt-to-rows').describe('Mapping file for ADT messages.'),
   order_mapping: z.string().default('hl7v2-orm-to-rows').describe('Mapping file for ORM, OMG and OMI messages.'),
+  report_mapping: z.string().default('hl7v2-report-to-rows').describe('Mapping file for reports that come back: ORU^R01 and MDM^T02.'),
+  schedule_mapping: z.string().default('hl7v2-siu-to-rows').describe('Mapping file for SIU messages.'),
 
   host: z.string().min(1).max(253).optional().describe('Host results are sent to. Empty: this system gets no results.'),
   port: z.int().min(1).max(65535).optional().describe('Port results are sent to.'),

@@ -6,9 +6,11 @@ import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
 import { adtInteractions } from './receive-adt.ts';
 import { maximumOrderGroups, orderGroupCount, orderInteractions } from './receive-orm.ts';
+import { reportInteractions } from './receive-report.ts';
+import { scheduleInteractions } from './receive-siu.ts';
 
 export type HeaderProblem = Refusal & { readonly condition: ErrorConditionCode };
-export const inboundInteractions: readonly string[] = [...adtInteractions, ...orderInteractions];
+export const inboundInteractions: readonly string[] = [...adtInteractions, ...orderInteractions, ...reportInteractions, ...scheduleInteractions];
 
 /** 'ADT^A08'; what is not of that form is cut to its printable letters and digits, so that it can be recorded. */
 export function interactionOf(message: Hl7Message): string {

@@ -144,7 +144,7 @@ test('content errors are answered AE with the place in ERR-2, before v2.5 in ERR
 });
 
 test.each([
-  ['another message type', 'ADT^A08', 'SIU^S12', 'ERR||MSH^1^9|200^'],
+  ['another message type', 'ADT^A08', 'BAR^P01', 'ERR||MSH^1^9|200^'],
   ['another event', 'ADT^A08', 'ADT^A24', 'ERR||MSH^1^9|201^'],
   ['another version', '|2.5.1', '|3.0', 'ERR||MSH^1^12|203^'],
   ['an unknown processing id', '|P|', '|X|', 'ERR||MSH^1^11|202^'],
@@ -159,7 +159,7 @@ test.each([
 
 test('unknown events are accepted and have no effect where the integration says so', async () => {
   const { gateway, sender } = await start([integration({ unknown_events: 'accept' })]);
-  expect(await sender.send(adt('M1').replace('ADT^A08', 'SIU^S12'))).toContain('MSA|AA|M1');
+  expect(await sender.send(adt('M1').replace('ADT^A08', 'BAR^P01'))).toContain('MSA|AA|M1');
   expect(gateway.received[0]?.normalized).toMatchObject({ mapping: 'none', warnings: [{ location: 'MSH-9' }] });
   expect(gateway.received[0]?.normalized?.patient).toBeUndefined();
 });

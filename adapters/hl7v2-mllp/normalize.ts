@@ -7,11 +7,15 @@ import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
 import { adtInteractions, normalizeAdt } from './receive-adt.ts';
 import { normalizeOrder, orderInteractions } from './receive-orm.ts';
+import { normalizeReports, reportInteractions } from './receive-report.ts';
+import { normalizeSchedule, scheduleInteractions } from './receive-siu.ts';
 
 export async function normalize(message: StoredMessage<Hl7v2Config>, map: Mapper): Promise<Normalized> {
   const parsed = readable(message);
   if (adtInteractions.includes(message.interaction)) return normalizeAdt(parsed, message, map);
   if (orderInteractions.includes(message.interaction)) return normalizeOrder(parsed, message, map);
+  if (reportInteractions.includes(message.interaction)) return normalizeReports(parsed, message, map);
+  if (scheduleInteractions.includes(message.interaction)) return normalizeSchedule(parsed, message, map);
   if (message.integration.config.unknown_events === 'accept') return keptWithoutEffect(parsed, message.interaction);
   throw new NormalizeError('unsupported', `${message.interaction} is not used here`, 'MSH-9');
 }

@@ -16,6 +16,7 @@ import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import { hl7v2Config } from './config.ts';
 import { interactionOf, inboundInteractions } from './header-check.ts';
 import { normalize } from './normalize.ts';
+import { orderInteractions } from './receive-orm.ts';
 import { patientRow } from './rows.ts';
 
 interface Case { readonly id: string; readonly file: string; readonly expect: Readonly<Record<string, unknown>> }
@@ -97,7 +98,7 @@ async function mergesOf(message: Hl7Message, head: Buffer): Promise<object[]> {
 
 async function orderOf(message: Hl7Message, head: Buffer): Promise<Readonly<Record<string, unknown>> | undefined> {
   const interaction = interactionOf(message);
-  if (!inboundInteractions.includes(interaction) || interaction.startsWith('ADT')) return undefined;
+  if (!orderInteractions.includes(interaction)) return undefined;
   if (!message.segment('ORC')) return undefined;
   try {
     const { order } = await normalize({ integration, interaction, controlId: 'x', facts: {}, head, receivedAt: new Date() }, map);

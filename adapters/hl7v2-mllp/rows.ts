@@ -1,6 +1,6 @@
 /** From the rows of a mapping to the rows of Normalized: several rules may write one row (a preferred name, a fallback), first come first kept. */
 import { NormalizeError } from '#gateway/adapter.ts';
-import type { HistoryRow, MapSettings, MappedRows, MappingWarning, OrderRow, PatientIdentifier, PatientRow, PostalAddress, Telecom } from '#gateway/normalized.ts';
+import type { HistoryRow, MapSettings, MappedRows, MappingWarning, OrderRow, PatientIdentifier, PatientRow, PostalAddress, ScanReference, Telecom } from '#gateway/normalized.ts';
 import type { Hl7v2Config } from './config.ts';
 
 type Row = Readonly<Record<string, unknown>>;
@@ -75,18 +75,34 @@ export function historyRows({ rows }: MappedRows, warnings: MappingWarning[]): H
 const orderKeys = { accession_number: 'OBR-18', placer_order_number: 'ORC-2', filler_order_number: 'ORC-3', procedure_code: 'OBR-4' } as const;
 
 export function orderRow({ rows }: MappedRows, warnings: MappingWarning[]): OrderRow {
-  const order: Record<string, unknown> = {};
-  for (const part of list(rows['scans'])) for (const [key, value] of Object.entries(part)) if (!(key in order)) order[key] = value;
+  const { scheduled_at: scheduledAt, ...order } = foldRows(rows['scans']);
   if (typeof order['control'] !== 'string') throw new NormalizeError('invalid', 'ORC-1 is required: the order message does not say what to do', 'ORC-1');
   for (const [key, location] of Object.entries(orderKeys)) {
     if (String(order[key] ?? '').length > maximumKeyLength) throw new NormalizeError('invalid', `${location} is longer than ${maximumKeyLength} characters`, location);
   }
-  const { scheduled_at: scheduledAt } = order;
-  if (typeof scheduledAt === 'string' && scheduledAt.length < 'YYYY-MM-DD'.length) {
-    delete order['scheduled_at'];
-    warnings.push({ location: 'TQ1-7', text: 'The scheduled time names no day and was left out' });
-  }
-  return order as unknown as OrderRow;
+  return { ...order, ...fullDate(scheduledAt, warnings) } as unknown as OrderRow;
+}
+
+/** The parts of one row; what comes first is kept. */
+export function foldRows(rows: unknown): Record<string, unknown> {
+  const folded: Record<string, unknown> = {};
+  for (const part of list(rows)) for (const [key, value] of Object.entries(part)) if (!(key in folded)) folded[key] = value;
+  return folded;
+}
+
+/** The numbers of a study that can be looked up: texts that an index takes. */
+export function scanReference(row: Row): ScanReference {
+  const keys = ['accession_number', 'placer_order_number', 'filler_order_number', 'study_instance_uid'];
+  return Object.fromEntries(keys.flatMap((key) => (typeof row[key] === 'string' && row[key] !== '' && row[key].length <= maximumKeyLength ? [[key, row[key]]] : [])));
+}
+
+/** A time that says at least the day, or null; else it is left out. */
+export function fullDate(scheduledAt: unknown, warnings: MappingWarning[]): Pick<OrderRow, 'scheduled_at'> {
+  if (scheduledAt === null) return { scheduled_at: null };
+  if (typeof scheduledAt !== 'string') return {};
+  if (scheduledAt.length >= 'YYYY-MM-DD'.length) return { scheduled_at: scheduledAt };
+  warnings.push({ location: 'TQ1-7', text: 'The scheduled time names no day and was left out' });
+  return {};
 }
 
 function list(rows: unknown): readonly Row[] {

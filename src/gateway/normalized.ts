@@ -12,6 +12,10 @@ export interface Normalized {
   readonly history?: readonly HistoryRow[];
   /** An imaging order or its change (ORM^O01, ServiceRequest). */
   readonly order?: OrderRow;
+  /** Reports of studies that come back from another system (ORU^R01, MDM^T02). */
+  readonly reports?: readonly InboundReportRow[];
+  /** The appointment of a study that was ordered before (SIU). */
+  readonly schedule?: ScheduleRow;
   /** One received DICOM instance with the study and series it says it belongs to. */
   readonly instance?: InstanceRow;
   readonly warnings: readonly MappingWarning[];
@@ -69,6 +73,23 @@ export interface OrderRow {
   readonly body_part?: string | null; readonly laterality?: string | null; readonly reason?: string | null;
   readonly priority?: ScanPriority; readonly scheduled_at?: string | null;
   readonly referring_physician?: string | null; readonly requesting_physician?: string | null;
+}
+
+/** The numbers by which a later message names a study. */
+export type ScanReference = Pick<OrderRow, 'accession_number' | 'placer_order_number' | 'filler_order_number' | 'study_instance_uid'>;
+
+export interface InboundReportRow extends ScanReference {
+  /** What the sender calls the report: a later message with the same one is its next version. */
+  readonly report_identifier: string;
+  readonly status: 'preliminary' | 'final' | 'corrected' | 'cancelled' | 'entered-in-error';
+  readonly findings_text: string; readonly impression: string;
+  readonly author_name?: string | null; readonly signed_at?: string | null;
+}
+
+export interface ScheduleRow extends ScanReference {
+  /** cancel: there is no appointment any more; the order stands. */
+  readonly control: 'change' | 'cancel';
+  readonly scheduled_at?: string | null;
 }
 
 export interface InstanceRow {

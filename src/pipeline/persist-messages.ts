@@ -18,6 +18,7 @@ import { auditEvents } from '../audit/event.ts';
 import { failpoint } from '../failpoint.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import type { MappingWarning, Normalized, OrderRow } from '#gateway/normalized.ts';
+import { applyToScan, tellsOfScan } from './apply-report.ts';
 import { applyMerge, identifyPatient, type Identified, type Said } from './identify.ts';
 import { PatientBatch } from './patient-batch.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
@@ -33,7 +34,7 @@ export async function persistMessages(dependencies: PersistDependencies, organiz
 }
 
 /** Decided in memory alone: it names its patient by identifiers, or none, and changes nothing but patients. */
-const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order;
+const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order && !tellsOfScan(normalized);
 const needsDatabase = ({ patient, merges = [] }: Normalized): boolean => merges.length > 0 || patient?.patient_id !== undefined;
 
 /** Undefined: a patient changed between reading and writing, or another batch was in the way; nothing was written. */
@@ -79,8 +80,10 @@ async function persistHolding({ now }: PersistDependencies, tx: Transaction, org
         patientId = sayPatient(patients, item, said);
       }
       const { order } = item.normalized;
-      if (order && patientId) await write([]);
-      persisted = accepted(item, earlier, patientId, order && patientId ? await applyOrder(tx, order, patientId, said, now()) : undefined);
+      if ((order || tellsOfScan(item.normalized)) && patientId) await write([]);
+      const ordered = order && patientId ? await applyOrder(tx, order, patientId, said, now()) : undefined;
+      // Reports that come back and appointments: apply-report.ts
+      persisted = accepted(item, earlier, patientId, ordered ?? (patientId && await applyToScan(tx, item, patientId, said, now())));
     }
     outcomes.push({ persisted, row: messageRow(item, persisted, warnings, now()) });
   }
