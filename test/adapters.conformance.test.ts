@@ -16,11 +16,11 @@ const temporary: string[] = [];
 afterAll(() => { for (const directory of temporary) rmSync(directory, { recursive: true, force: true }); });
 
 test('every folder of adapters/ is an adapter', () => {
-  expect([...adapters.keys()].toSorted()).toEqual(folders);
+  expect([...adapters.keys()].toSorted(), 'a folder counts as one when its adapter.ts exports an adapter').toEqual(folders);
   expect(folders.length).toBeGreaterThan(0);
 });
 
-describe.each(folders)('adapter %s', (name) => {
+describe.each([...adapters.keys()])('adapter %s', (name) => {
   const adapter = adapters.get(name)!;
   const folder = path.join(ADAPTERS_DIRECTORY, name);
 
@@ -77,7 +77,7 @@ describe.each(folders)('adapter %s', (name) => {
 
   test('the gateway loads without it', async () => {
     const directory = adaptersWithout(name);
-    expect([...(await loadAdapters(directory)).keys()].toSorted()).toEqual(folders.filter((folderName) => folderName !== name));
+    expect([...(await loadAdapters(directory)).keys()].toSorted()).toEqual([...adapters.keys()].filter((other) => other !== name).toSorted());
   });
 });
 
