@@ -12,14 +12,16 @@ import { auditEvents, eventTypes } from './audit/event.ts';
 import { recordAudit } from './audit/record.ts';
 import { startAuditSealer } from './audit/seal.ts';
 import type { Config } from './config.ts';
+import { recordProductVersion } from './db/installation-version.ts';
 import { inOrganization } from './db/transaction.ts';
+import product from '../package.json' with { type: 'json' };
 import { adapterContext } from './gateway/context.ts';
 import type { Adapter, Endpoint, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createHoldings, createInboundHealth, createPersist, createReceive, recoverObjects, startMaintenance, startWorkers, watchUnreferenced } from './pipeline/index.ts';
+import { createAnswerRecorder, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchUnreferenced } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
@@ -72,8 +74,12 @@ async function startParts(config: Config, installation: Installation, closing: (
   const integrations = await openIntegrations(database, keys, adapters, log);
   closing.push(async () => { integrations.stop(); stopping.abort(); });
 
-  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, holdings: createHoldings({ database, store, log, now }, adapter.name) });
+  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, ports: portsOf(adapter) });
   const answers = createAnswerRecorder(database, log);
+  const portsOf = ({ name }: Adapter) => ({
+    records: createRecords({ database, keys }), holdings: createHoldings({ database, store, log, now }, name), commitments: createCommitments({ database, boss, store, log, answers, now }, name),
+    procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, name),
+  });
   closing.push(() => answers.flush());
   const unreferenced = watchUnreferenced(database, store, log);
   closing.push(async () => { await unreferenced.sweep().catch(() => 0); unreferenced.stop(); });
@@ -137,9 +143,12 @@ function socketEndpoints(adapters: ReadonlyMap<string, Adapter>, config: Config,
 
 /** PS3.15 A.5.3.1 Application Activity. */
 async function recordActivity(installation: Installation, type: 'applicationStart' | 'applicationStop'): Promise<void> {
-  await inOrganization(installation.database, UNASSIGNED_ORGANIZATION_ID, (tx) => recordAudit(tx, {
-    ...auditEvents.applicationActivity, action: 'E', outcome: 'success', actor: { kind: 'system', id: `${hostname()}-${process.pid}` }, detail: { event_type: eventTypes[type] },
-  }));
+  await inOrganization(installation.database, UNASSIGNED_ORGANIZATION_ID, async (tx) => {
+    await recordProductVersion(tx, product.version);
+    await recordAudit(tx, {
+      ...auditEvents.applicationActivity, action: 'E', outcome: 'success', actor: { kind: 'system', id: `${hostname()}-${process.pid}` }, detail: { event_type: eventTypes[type], version: product.version },
+    });
+  });
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

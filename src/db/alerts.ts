@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
-export type AlertKind = 'analysis_failed' | 'integration_down' | 'delivery_refused' | 'identity_conflict' | 'instance_conflict' | 'sla_breach' | 'disk_low' | 'files_missing' | 'job_dead';
+export type AlertKind = 'analysis_failed' | 'critical_finding' | 'integration_down' | 'delivery_refused' | 'identity_conflict' | 'instance_conflict' | 'sla_breach' | 'disk_low' | 'files_missing' | 'job_dead';
 export interface Alert { kind: AlertKind; severity: 'info' | 'warning' | 'critical'; subject: string; message: string }
 
 export async function raiseAlert(tx: CommonQueryMethods, alert: Alert): Promise<void> {
@@ -17,4 +17,14 @@ export async function raiseAlert(tx: CommonQueryMethods, alert: Alert): Promise<
 export async function resolveAlert(tx: CommonQueryMethods, kind: AlertKind, subject: string): Promise<void> {
   await tx.query(sql.type(z.object({}))`
     UPDATE system_alerts SET resolved_at = now() WHERE organization_id = ${ORGANIZATION} AND kind = ${kind} AND subject = ${subject} AND resolved_at IS NULL`);
+}
+
+/** Ends the alert about a scan's critical findings once a person has looked at each of them. `findingId` is the one just reviewed. */
+export async function resolveReviewedCriticalFindings(tx: CommonQueryMethods, findingId: string): Promise<void> {
+  await tx.query(sql.type(z.object({}))`
+    UPDATE system_alerts SET resolved_at = now() WHERE organization_id = ${ORGANIZATION} AND kind = 'critical_finding' AND resolved_at IS NULL
+      AND subject IN (SELECT 'scan ' || s.scan_number FROM findings f JOIN ai_analyses a ON a.organization_id = f.organization_id AND a.analysis_id = f.analysis_id
+        JOIN scans s ON s.organization_id = a.organization_id AND s.scan_id = a.scan_id
+        WHERE f.organization_id = ${ORGANIZATION} AND f.finding_id = ${findingId}
+          AND NOT EXISTS (SELECT 1 FROM findings o WHERE o.organization_id = f.organization_id AND o.analysis_id = f.analysis_id AND o.severity = 'critical' AND o.is_confirmed IS NULL))`);
 }

@@ -6,6 +6,7 @@
 import type { PgBoss } from 'pg-boss';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
+import { raiseAlert } from '../db/alerts.ts';
 import { activeRules, filesInUse } from '../db/analyses.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { findingsOf, findTemplate, insertDeliveries, insertReport, latestReport, lockReportSource, newestAnalyses, type AnalysisOfRun, type ReportSource } from '../db/reports.ts';
@@ -38,6 +39,8 @@ export async function report(dependencies: ReportDependencies, job: ReportJob): 
       reportId, lineageId, version: document.version, supersedes: previous?.report_id, scanId: job.scanId, analysisId: completed[0]!.analysis_id, templateId, document,
       authorName: document.models.map((model) => `${model.name} ${model.version}`).join(', '),
     });
+    const critical = document.findings.filter((finding) => finding.severity === 'critical').length;
+    if (critical > 0) await raiseAlert(tx, { kind: 'critical_finding', severity: 'critical', subject: `scan ${source.scan_number}`, message: `${critical === 1 ? 'A critical finding waits' : `${critical} critical findings wait`} for a person to confirm or reject.` });
     await fillOutbox(dependencies, tx, job, source, reportId);
     await moveInQueue(tx, job.scanId, { status: 'completed', whyWaiting: null }, dependencies.now());
     await recordAudit(tx, {

@@ -1,4 +1,4 @@
-/** A person looks: signs in over the API as anyone would, opens the list of critical findings, and signs out. */
+/** A person looks: signs in over the API as anyone would, opens the list of critical findings, keeps a preference of the list, and signs out. */
 import { z } from 'zod';
 
 const Findings = z.object({ items: z.array(z.unknown()) });
@@ -10,6 +10,7 @@ export async function visitAsPerson(baseUrl: string, account: { readonly email: 
   const login = await request(`${baseUrl}/api/v1/auth/login`, { method: 'POST', body: JSON.stringify(account), headers: { 'content-type': 'application/json' } });
   const headers = { cookie: login.headers.getSetCookie().map((cookie) => cookie.split(';')[0]).join('; '), origin: baseUrl };
   const findings = Findings.parse(await (await request(`${baseUrl}/api/v1/findings/critical-unreviewed`, { headers })).json());
+  await request(`${baseUrl}/api/v1/auth/me/preferences/findings.rows`, { method: 'PUT', body: JSON.stringify({ value: 50 }), headers: { ...headers, 'content-type': 'application/json' } });
   await request(`${baseUrl}/api/v1/auth/logout`, { method: 'POST', headers });
   return { criticalFindings: findings.items.length };
 }

@@ -1,3 +1,4 @@
+import { resolveReviewedCriticalFindings } from '../../db/alerts.ts';
 import { z } from '@hono/zod-openapi';
 import { auditEvents } from '../../audit/event.ts';
 import { pathId } from '../fields.ts';
@@ -55,6 +56,7 @@ export function findingRoutes(router: ApiRouter): void {
     const before = await readFinding(tx, params.finding_id);
     if (!before) throw notFound('finding');
     await reviewFinding(tx, params.finding_id, body.is_confirmed, caller.userId);
+    await resolveReviewedCriticalFindings(tx, params.finding_id);
     await audit({
       ...auditEvents.procedureRecord, action: 'U', object: { type: 'finding', id: before.finding_id }, patientId: before.patient_id,
       detail: { is_confirmed: body.is_confirmed, was_confirmed: before.is_confirmed },
