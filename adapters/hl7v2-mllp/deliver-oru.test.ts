@@ -70,6 +70,16 @@ test.each([['final', 'F', 'F'], ['amended', 'C', 'C'], ['corrected', 'C', 'C'], 
   expect([reader.first('OBR-25'), ...new Set(reader.all('OBX-11'))]).toEqual([obr, obx]);
 });
 
+test('every version names the same order, or the report itself where there was no order, and says what it replaces', () => {
+  const { fillerOrderNumber: _, placerOrderNumber: _placer, ...unordered } = report.scan;
+  const versions = ([['preliminary', 1], ['preliminary', 2], ['corrected', 3], ['entered-in-error', 4]] as const)
+    .map(([status, version]) => hl7Reader(parseText(reportToOru({ ...report, scan: unordered, status, version }, `V${version}`, configFor(1), new Date(0)))));
+  expect(versions.map((reader) => [reader.first('ORC-3.1'), reader.first('OBR-3.1'), reader.first('OBR-3.2'), reader.first('OBR-25'), reader.first('NTE-3')])).toEqual([
+    ['r1', 'r1', 'MEDSCAN', 'P', undefined], ['r1', 'r1', 'MEDSCAN', 'P', 'Version 2 of this report; it replaces the earlier ones'],
+    ['r1', 'r1', 'MEDSCAN', 'C', 'Version 3 of this report; it replaces the earlier ones'], ['r1', 'r1', 'MEDSCAN', 'X', 'Version 4 of this report; it replaces the earlier ones'],
+  ]);
+});
+
 test('property: no value can start a segment, a field or a component; every value comes back (H6)', () => {
   const nasty = fc.string({ unit: fc.constantFrom('|', '^', '~', '\\', '&', '\r', '\n', '\x0b', '\x1c', '\\F\\', 'PID|', 'é', '漢', 'x', ' ', '\\X0D\\', '\0') });
   const readBack = (value: string): string => value.replaceAll(/\r\n|\r/g, '\n').replaceAll('\0', '');

@@ -1,5 +1,5 @@
 /**
- * A ReportDocument as ORU^R01 v2.5.1 (ch. 7.3.1; shape of IHE RAD results distribution): MSH PID [PV1] ORC OBR, then OBX
+ * A ReportDocument as ORU^R01 v2.5.1 (ch. 7.3.1; shape of IHE RAD results distribution): MSH PID [PV1] ORC OBR [NTE], then OBX
  *
  *   113014 DICOM Study (ST)          the Study Instance UID
  *   59776-5 findings, 19005-8 impression (TX; FT when it has lines)
@@ -21,7 +21,7 @@ type SenderSettings = Pick<Hl7v2Config, 'own_application' | 'own_facility' | 're
 export function reportToOru(document: ReportDocument, controlId: string, settings: SenderSettings, sentAt: Date): string {
   return buildMessage([
     header(controlId, settings, sentAt), patientSegment(document.patient), ...visitSegment(document.scan),
-    commonOrder(document), observationRequest(document), ...observations(document),
+    commonOrder(document, settings), observationRequest(document, settings), ...versionNote(document), ...observations(document),
   ]);
 }
 
@@ -54,15 +54,25 @@ function visitSegment(scan: ReportScan): BuiltSegment[] {
 }
 function physician(name: string): (string | undefined)[] { return name.split('^').slice(0, 5); }
 
-function commonOrder({ scan }: ReportDocument): BuiltSegment {
-  return { name: 'ORC', fields: { 1: 'RE', 2: scan.placerOrderNumber, 3: scan.fillerOrderNumber } };
+function commonOrder(document: ReportDocument, settings: SenderSettings): BuiltSegment {
+  return { name: 'ORC', fields: { 1: 'RE', 2: document.scan.placerOrderNumber, 3: fillerNumber(document, settings) } };
 }
 
-function observationRequest(document: ReportDocument): BuiltSegment {
+/** As received; without one the report's own, the same over its versions, so that a correction or retraction finds what it replaces. */
+function fillerNumber({ scan, reportId }: ReportDocument, { own_application: application }: SenderSettings): FieldValue {
+  return scan.fillerOrderNumber ?? [reportId, application];
+}
+
+/** OBR-25 C is for what replaces a final result (table 0123): a preliminary one stays P, so the version is said in words. */
+function versionNote({ version }: ReportDocument): BuiltSegment[] {
+  return version > 1 ? [{ name: 'NTE', fields: { 1: 1, 2: 'L', 3: `Version ${version} of this report; it replaces the earlier ones` } }] : [];
+}
+
+function observationRequest(document: ReportDocument, settings: SenderSettings): BuiltSegment {
   const { scan } = document;
   const procedure: FieldValue = scan.procedureCode ? coded(scan.procedureCode) : ['18748-4', scan.studyDescription ?? 'Diagnostic imaging study', 'LN'];
   return { name: 'OBR', fields: {
-    1: 1, 2: scan.placerOrderNumber, 3: scan.fillerOrderNumber, 4: procedure, 7: formatIsoAsDtm(scan.studyAt ?? ''), 18: scan.accessionNumber,
+    1: 1, 2: scan.placerOrderNumber, 3: fillerNumber(document, settings), 4: procedure, 7: formatIsoAsDtm(scan.studyAt ?? ''), 18: scan.accessionNumber,
     22: formatIsoAsDtm(document.issuedAt), 24: 'RAD', 25: resultStatus[document.status],
   } };
 }
