@@ -28,7 +28,7 @@ export interface HttpDependencies {
 export async function startHttp(dependencies: HttpDependencies): Promise<{ ports: { http?: number; https?: number }; close(): Promise<void> }> {
   const { config, installation, tls } = dependencies;
   const app = createSite({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
-  const common = { fetch: app.fetch, hostname: config.bind, overrideGlobalObjects: false };
+  const common = { fetch: app.fetch, hostname: config.bind };
   const ports: { http?: number; https?: number } = {};
   const servers: ServerType[] = [];
   const open = async (name: keyof typeof ports, options: Parameters<typeof serve>[0]): Promise<void> => {

@@ -13,6 +13,7 @@ import { recordAudit } from './audit/record.ts';
 import { startAuditSealer } from './audit/seal.ts';
 import type { Config } from './config.ts';
 import { recordProductVersion } from './db/installation-version.ts';
+import { ensurePartitions } from './db/partitions.ts';
 import { inOrganization } from './db/transaction.ts';
 import product from '../package.json' with { type: 'json' };
 import { adapterContext } from './gateway/context.ts';
@@ -99,6 +100,9 @@ async function startParts(config: Config, installation: Installation, closing: (
     const workers = await startWorkers(boss, { database, boss, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, now }, log, { analyses: 1 });
     closing.push(() => workers.stop());
     await recoverObjects({ database, store, log });
+    const partitions = keepPartitions(installation);
+    closing.push(async () => clearInterval(partitions));
+    await ensurePartitions(installation.ownerUrl);
     const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, now });
     closing.push(() => maintenance.stop());
     const sealing = startAuditSealer(database, keys, log);
@@ -139,6 +143,15 @@ function socketEndpoints(adapters: ReadonlyMap<string, Adapter>, config: Config,
       (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...more } }]);
     return [...of(names.plain, config[`${names.plain}Port`], {}), ...(tls ? of(names.tls, config[`${names.tls}Port`], { tls }) : [])];
   });
+}
+
+const DAY_MILLISECONDS = 86_400_000;
+
+/** A gateway may run for longer than partitions were made ahead. */
+function keepPartitions({ ownerUrl, log }: Installation): NodeJS.Timeout {
+  return setInterval(() => {
+    ensurePartitions(ownerUrl).catch((error: unknown) => log.error({ err: error }, 'the partitions of the coming months could not be made; rows go to the default partition'));
+  }, DAY_MILLISECONDS).unref();
 }
 
 /** PS3.15 A.5.3.1 Application Activity. */
