@@ -29,6 +29,9 @@ function checkHeaders(request: Request): void {
   if (!isJson || isOther) throw new FhirRefusal(415, 'not-supported', 'The content type must be application/fhir+json (UTF-8, FHIR 4.0). XML is not taken.');
   const encoding = request.headers.get('content-encoding')?.toLowerCase() ?? 'identity';
   if (encoding !== 'identity') throw new FhirRefusal(415, 'not-supported', 'Content-Encoding is not taken; send the body as it is.');
-  const accept = request.headers.get('accept')?.toLowerCase() ?? '*/*';
-  if (!/\*\/\*|application\/\*|json/.test(accept)) throw new FhirRefusal(406, 'not-supported', 'Answers are application/fhir+json; Accept excludes it.');
+  if (!acceptsJson(request)) throw new FhirRefusal(406, 'not-supported', 'Answers are application/fhir+json; Accept excludes it.');
+}
+
+export function acceptsJson(request: Request): boolean {
+  return /\*\/\*|application\/\*|json/.test(request.headers.get('accept')?.toLowerCase() ?? '*/*');
 }

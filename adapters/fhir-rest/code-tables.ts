@@ -9,13 +9,16 @@ function codeTable(name: string): ReadonlyMap<string, string> {
   return new Map(Object.entries(codes));
 }
 const codeSystems = codeTable('fhir-code-system'), radlex = codeTable('fhir-finding-radlex'), findings = codeTable('findings');
+type RequestPriority = 'routine' | 'urgent' | 'asap' | 'stat';
+/** Our priority to that of a request: the inbound table the other way round. */
+export const requestPriorities: ReadonlyMap<string, RequestPriority> = new Map([...codeTable('fhir-request-priority')].map(([theirs, ours]) => [ours, theirs as RequestPriority]));
 export const interpretations = codeTable('fhir-finding-interpretation'), lateralities = codeTable('fhir-laterality');
 
 export const systems = {
   sct: 'http://snomed.info/sct', loinc: 'http://loinc.org', dcm: 'http://dicom.nema.org/resources/ontology/DCM', radlex: 'http://radlex.org', ucum: 'http://unitsofmeasure.org',
   identifierType: 'http://terminology.hl7.org/CodeSystem/v2-0203', section: 'http://terminology.hl7.org/CodeSystem/v2-0074',
   observationCategory: 'http://terminology.hl7.org/CodeSystem/observation-category', interpretation: 'http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation',
-  participation: 'http://terminology.hl7.org/CodeSystem/provenance-participant-type', operation: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', dicomUid: 'urn:dicom:uid',
+  participation: 'http://terminology.hl7.org/CodeSystem/provenance-participant-type', operation: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', dicomUid: 'urn:dicom:uid', objectRole: 'http://terminology.hl7.org/CodeSystem/object-role',
 } as const;
 
 export function concept(system: string, code: string, display?: string): CodeableConcept {
@@ -31,6 +34,11 @@ export function codingOf(coded: Coded, resourceSystem: string): Coding | undefin
   if (code === '') return undefined;
   const system = codeSystems.get(scheme.toUpperCase()) ?? (scheme === '' || /^[a-z][a-z0-9+.-]*:\S+$/i.test(scheme) ? scheme : `${resourceSystem}:scheme:${encodeURIComponent(scheme.toWellFormed())}`);
   return { ...(system === '' ? {} : { system }), code, ...(coded.display.trim() === '' ? {} : { display: coded.display }) };
+}
+
+/** Every spelling under which a code system may be stored: its URI and the schemes that stand for it. */
+export function storedSystems(uri: string): string[] {
+  return [uri, ...[...codeSystems].filter(([, known]) => known === uri).map(([scheme]) => scheme)];
 }
 
 /** As text alone when there is no code: never an invented one. */

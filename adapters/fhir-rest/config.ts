@@ -18,6 +18,9 @@ const fields = z.strictObject({
   identifier_systems: z.record(z.string().min(1), systemUri).default({})
     .describe('Assigning authority as other systems here call it (HL7 PID-3.4, DICOM Issuer of Patient ID) -> Identifier.system of this one. Used both ways.'),
 
+  serves: z.boolean().default(true).describe('Let resources of the organization be read and searched in the terms of this system (identifier_systems, accession_system).'),
+  read_roles: z.array(z.string().min(1)).min(1).default(['service', 'physician', 'radiologist', 'administrator']).describe('Roles whose access tokens may read.'),
+
   base_url: webAddress.optional().describe('Service base URL results are sent to, e.g. https://emr.example.org/fhir/r4. Empty: this system gets no results.'),
   authentication: z.enum(['none', 'basic', 'bearer', 'client-secret', 'private-key-jwt']).default('none')
     .describe('How we log in: none; basic; bearer (a fixed token); client-secret (OAuth 2.0 client credentials); private-key-jwt (SMART Backend Services).'),

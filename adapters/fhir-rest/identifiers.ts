@@ -9,7 +9,7 @@ import { concept, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 
 /** Kinds of things that only we name. */
-export type OwnKind = 'report' | 'report-findings' | 'report-impression' | 'finding' | 'model' | 'study' | 'organization' | 'delivery';
+export type OwnKind = 'actor' | 'gateway' | 'record' | 'report' | 'report-findings' | 'report-impression' | 'finding' | 'model' | 'study' | 'organization' | 'delivery';
 
 export function ownIdentifier(config: Config, kind: OwnKind, value: string): Identifier & { system: string; value: string } {
   const separator = config.resource_system.startsWith('urn:') ? ':' : '/';
@@ -17,7 +17,9 @@ export function ownIdentifier(config: Config, kind: OwnKind, value: string): Ide
 }
 
 /** R4 imagingstudy.html: system urn:dicom:uid, value urn:oid:<uid>. Our own id where the images came without a Study Instance UID. */
-export function studyIdentifier(scan: ReportDocument['scan'], config: Config): Identifier {
+type Scan = Omit<ReportDocument['scan'], 'series'>;
+
+export function studyIdentifier(scan: Scan, config: Config): Identifier {
   return scan.studyInstanceUid === '' ? ownIdentifier(config, 'study', scan.scanId) : { system: systems.dicomUid, value: `urn:oid:${scan.studyInstanceUid}` };
 }
 
@@ -39,7 +41,7 @@ function systemOf(authority: string, config: Config): string | undefined {
 }
 
 /** The order by accession number, else by placer or filler number: a logical reference, because the order is the receiver's. */
-export function orderReference(scan: ReportDocument['scan'], config: Config): Reference<ServiceRequest> | undefined {
+export function orderReference(scan: Scan, config: Config): Reference<ServiceRequest> | undefined {
   const numbers = [['ACSN', scan.accessionNumber], ['PLAC', scan.placerOrderNumber], ['FILL', scan.fillerOrderNumber]] as const;
   const found = numbers.find(([, value]) => value !== undefined && value !== '');
   if (found?.[1] === undefined) return undefined;

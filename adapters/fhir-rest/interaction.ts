@@ -13,14 +13,14 @@ export interface Interaction {
 
 const receivedTypes: readonly string[] = ['Patient', 'ServiceRequest'] satisfies ReceivedType[];
 
-/** 'metadata', or what to receive. Throws FhirRefusal: 404, 405, 400, 412. */
-export function interactionOf(request: Request, mount: string): 'metadata' | Interaction {
+/** Throws FhirRefusal: 404, 405, 400, 412. */
+export function interactionOf(request: Request, mount: string): Interaction {
   const url = new URL(request.url);
   const [type = '', id, ...rest] = pathBelow(url.pathname, mount);
-  if (type === 'metadata' && id === undefined) return allow(request, ['GET', 'HEAD'], 'metadata' as const);
-  if (!receivedTypes.includes(type) || rest.length > 0) throw new FhirRefusal(404, 'not-found', 'There is nothing here. GET metadata tells what this server takes: Patient and ServiceRequest.');
+  if (type === 'metadata' && id === undefined) throw new FhirRefusal(405, 'not-supported', `${request.method} is not taken here, only GET, HEAD.`, { headers: { allow: 'GET, HEAD' } });
+  if (!receivedTypes.includes(type) || rest.length > 0) throw new FhirRefusal(404, 'not-found', 'There is nothing here to write to. GET metadata tells what this server takes: Patient and ServiceRequest.');
   const resourceType = type as ReceivedType;
-  if (id !== undefined) return allow(request, ['PUT'], { kind: 'update', resourceType, id: checkedId(id) });
+  if (id !== undefined) return allow(request, ['GET', 'HEAD', 'PUT'], { kind: 'update', resourceType, id: checkedId(id) });
   if (request.method === 'PUT') return { kind: 'conditional-update', resourceType, criteria: criteriaOf(url.searchParams, 'The URL of a conditional update') };
   const condition = request.headers.get('if-none-exist');
   if (condition !== null) return allow(request, ['POST', 'PUT'], { kind: 'conditional-create', resourceType, criteria: criteriaOf(new URLSearchParams(condition.replace(/^\?/, '')), 'If-None-Exist') });

@@ -36,8 +36,9 @@ function normalizeServiceRequest(request: ServiceRequest, message: StoredMessage
   const named = identifiersOf(mapped, integration);
   const contained = containedPatient(request);
   const subject = contained === undefined ? undefined : map('fhir-patient-to-rows', fhirReader(contained), settingsOf(integration.config));
-  const patient: PatientRow = subject === undefined ? { identifiers: [...named, ...referenced(request.subject, integration)] } : patientRow(subject, integration, named);
-  if (patient.identifiers.length === 0 && contained === undefined) throw new NormalizeError('invalid', 'must name the patient: by subject.identifier, by Patient/<id> with an id that was PUT here, or contained', 'ServiceRequest.subject');
+  const own = ownPatientId(request.subject);
+  const patient: PatientRow = own !== undefined ? { patient_id: own, identifiers: named } : subject === undefined ? { identifiers: [...named, ...referenced(request.subject, integration)] } : patientRow(subject, integration, named);
+  if (own === undefined && patient.identifiers.length === 0 && contained === undefined) throw new NormalizeError('invalid', 'must name the patient: by subject.identifier, by Patient/<id> with an id that was PUT here, or contained', 'ServiceRequest.subject');
   return {
     authority: 'order', patient, order, warnings: [...mapped.warnings, ...warnings, ...subject?.warnings ?? []],
     trace: [...mapped.trace, ...subject?.trace ?? []], mapping: mapped.mapping,
@@ -89,7 +90,7 @@ function identifiersOf(mapped: MappedRows, integration: Integration<Config>): Pa
 }
 
 /** The name by which the other systems here call this Identifier.system. */
-function authorityOf(system: string, config: Config): string {
+export function authorityOf(system: string, config: Config): string {
   return Object.entries(config.identifier_systems).find(([, known]) => known === system)?.[0] ?? system;
 }
 
@@ -98,18 +99,28 @@ function authorityOf(system: string, config: Config): string {
  * finds the patient whichever of the two comes first.
  */
 function logicalIdentifier(id: string, integration: Integration<Config>): PatientIdentifier {
-  return { value: id, assigning_authority: `urn:medscan:fhir:${integration.integrationId}`, type_code: 'RI' };
+  return { value: id, assigning_authority: logicalAuthority(integration.integrationId), type_code: 'RI' };
 }
+export function logicalAuthority(integrationId: string): string {
+  return `urn:medscan:fhir:${integrationId}`;
+}
+
+const ownId = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 function referenced(reference: Reference, integration: Integration<Config>): PatientIdentifier[] {
   const literal = reference.reference === undefined ? undefined : parseLiteral(reference.reference);
   if (literal?.type !== 'Patient') return [];
   if (literal.base !== '') return [{ value: literal.id, assigning_authority: `${literal.base}Patient`, type_code: 'RI' }];
-  // Ids given out by the gateway itself are UUIDs of version 7 and cannot be resolved from the message alone.
-  if (/^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(literal.id) && reference.identifier === undefined) {
-    throw new NormalizeError('unsupported', 'the gateway\'s own ids are not taken as references: name the patient by identifier', 'reference');
+  if (ownId.test(literal.id) && reference.identifier === undefined) {
+    throw new NormalizeError('unsupported', 'the gateway\'s own ids are not taken in Patient.link: name the patient by identifier', 'Patient.link');
   }
   return [logicalIdentifier(literal.id, integration)];
+}
+
+/** Ids that the gateway gave out are UUIDs of version 7. */
+function ownPatientId(reference: Reference): string | undefined {
+  const literal = reference.reference === undefined ? undefined : parseLiteral(reference.reference);
+  return literal?.type === 'Patient' && literal.base === '' && ownId.test(literal.id) ? literal.id : undefined;
 }
 
 function containedPatient(request: ServiceRequest): Patient | undefined {

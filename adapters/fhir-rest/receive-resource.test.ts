@@ -176,7 +176,6 @@ test.each<[string, number, string, string, Sent, string | undefined]>([
   ['an organization without integration', 403, 'POST', 'Patient', { token: 'stranger', body: patient }, 'not-allowed'],
   ['a type that is not taken', 404, 'POST', 'Observation', { body: {} }, undefined],
   ['an unknown address', 404, 'GET', 'Patient/1/_history', {}, undefined],
-  ['a read', 405, 'GET', 'Patient/1', {}, undefined],
   ['a delete', 405, 'DELETE', 'Patient/1', {}, undefined],
   ['XML', 415, 'POST', 'Patient', { body: '<Patient/>', headers: { 'content-type': 'application/fhir+xml' } }, 'unsupported'],
   ['FHIR R5', 415, 'POST', 'Patient', { body: patient, headers: { 'content-type': 'application/fhir+json; fhirVersion=5.0' } }, 'unsupported'],

@@ -14,34 +14,19 @@ import { issueText, outcome, outcomeOf } from '#standards/fhir/operation-outcome
 import { validateResource } from '#standards/fhir/validate.ts';
 import { FhirRefusal, answer, failureAnswer, refusalAnswer } from './answer.ts';
 import { readBody } from './body.ts';
-import { gatewayCapabilities } from './capability-statement.ts';
 import type { Config } from './config.ts';
 import { controlIdOf } from './control-id.ts';
-import { interactionOf } from './interaction.ts';
 import type { Interaction } from './interaction.ts';
-
-export const mount = '/fhir/r4';
+import { demand, principalOf } from './read-access.ts';
 
 /** What is known so far of the message: enough to record a refusal at any step. */
 interface Draft { integration: Integration<Config> | undefined; principal: Principal | undefined; head: Buffer; resource: Record<string, unknown> | undefined }
 
-export async function handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
-  try {
-    const interaction = interactionOf(request, mount);
-    if (interaction === 'metadata') return answer(200, gatewayCapabilities(serviceBase(request), context.now()));
-    return await receiveResource(request, interaction, peer, integrations, receive, context);
-  } catch (error) {
-    if (error instanceof FhirRefusal) return refusalAnswer(error);
-    context.log.error({ err: error, method: request.method }, 'a FHIR request failed before anything was stored; the sender is told to try again');
-    return answer(503, outcome('error', 'exception', 'The gateway could not handle this now; nothing was stored. Try again.'), { 'retry-after': '30' });
-  }
-}
-
-async function receiveResource(request: Request, interaction: Interaction, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
+export async function receiveResource(request: Request, interaction: Interaction, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, base: string): Promise<Response> {
   const receivedAt = context.now();
   const draft: Draft = { integration: undefined, principal: undefined, head: Buffer.alloc(0), resource: undefined };
   try {
-    await identifySender(request, draft, integrations, context);
+    await identifySender(request, interaction, draft, integrations, context);
     await readResource(request, interaction, draft);
   } catch (error) {
     if (!(error instanceof FhirRefusal)) throw error;
@@ -52,7 +37,7 @@ async function receiveResource(request: Request, interaction: Interaction, peer:
     return refusalAnswer(error);
   }
   const receipt = await receive(messageOf(request, interaction, draft, peer, receivedAt));
-  const response = answerTo(request, interaction, draft, receipt);
+  const response = answerTo(request, interaction, draft, receipt, base);
   receipt.answered(String(response.status), !request.signal.aborted);
   return response;
 }
@@ -61,19 +46,15 @@ function reasonOf(status: number): RejectReason {
   return status === 401 || status === 403 ? 'not-allowed' : status === 400 ? 'malformed' : status === 422 ? 'invalid' : 'unsupported';
 }
 
-async function identifySender(request: Request, draft: Draft, integrations: IntegrationDirectory<Config>, context: AdapterContext): Promise<void> {
-  const token = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(request.headers.get('authorization') ?? '')?.[1];
-  const principal = token === undefined ? undefined : await context.authenticate(token);
-  if (principal === undefined) {
-    const error = token === undefined ? '' : ', error="invalid_token"';
-    throw new FhirRefusal(401, 'login', 'A valid access token is needed: Authorization: Bearer <token>.', { headers: { 'www-authenticate': `Bearer realm="medscan"${error}` } });
-  }
+async function identifySender(request: Request, interaction: Interaction, draft: Draft, integrations: IntegrationDirectory<Config>, context: AdapterContext): Promise<void> {
+  const principal = await principalOf(request, context);
   draft.principal = principal;
   const own = integrations.all().filter((integration) => integration.organizationId === principal.organizationId && integration.config.receives);
-  const allowed = own.find((integration) => integration.config.receive_roles.includes(principal.role));
+  const allowed = own.find(({ integrationId }) => principal.scopes?.includes(`integration:${integrationId}`)) ?? own.find((integration) => integration.config.receive_roles.includes(principal.role));
   if (own.length === 0) throw new FhirRefusal(403, 'forbidden', 'No FHIR integration of your organization takes resources. An administrator can add one.');
   if (allowed === undefined) throw new FhirRefusal(403, 'forbidden', `The role '${principal.role}' may not send resources.`);
   draft.integration = allowed;
+  demand(principal, interaction.resourceType, interaction.kind.endsWith('create') ? 'c' : 'u');
 }
 
 async function readResource(request: Request, interaction: Interaction, draft: Draft): Promise<void> {
@@ -117,18 +98,14 @@ function messageOf(request: Request, interaction: Interaction, draft: Draft, pee
   };
 }
 
-function answerTo(request: Request, interaction: Interaction, draft: Draft, receipt: Receipt): Response {
+function answerTo(request: Request, interaction: Interaction, draft: Draft, receipt: Receipt, base: string): Response {
   if (receipt.kind === 'rejected' || receipt.kind === 'failed') return failureAnswer(receipt);
   const isNew = receipt.kind === 'accepted' && interaction.kind.endsWith('create');
   const id = interaction.id ?? receipt.links[interaction.resourceType === 'Patient' ? 'patients' : 'scans'];
   const etag = createHash('sha256').update(draft.head).digest('hex').slice(0, 16);
-  const headers = { etag: `W/"${etag}"`, ...(id === undefined ? {} : { location: `${serviceBase(request)}/${interaction.resourceType}/${id}` }) };
+  const headers = { etag: `W/"${etag}"`, ...(id === undefined ? {} : { location: `${base}/${interaction.resourceType}/${id}` }) };
   const words = receipt.kind === 'duplicate' ? 'was received before and has no second effect' : 'is stored';
   const body = /return=minimal/.test(request.headers.get('prefer') ?? '') ? undefined
     : outcome('information', 'informational', `The ${interaction.resourceType} ${words}${receipt.exchangeId === undefined ? '' : ` (exchange ${receipt.exchangeId})`}.`);
   return answer(isNew ? 201 : 200, body, headers);
-}
-
-function serviceBase(request: Request): string {
-  return new URL(request.url).origin + mount;
 }

@@ -11,7 +11,7 @@
  *
  * ServiceRequest and Organization are named by identifier only; so is what the plan leaves out.
  */
-import type { ReportDocument } from '#domain/report-document.ts';
+import type { ReportDocument, ReportSeries } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
 import type { Device, Identifier, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
@@ -96,7 +96,7 @@ export function performerOf({ organization }: ReportDocument, config: Config): R
   return { type: 'Organization', identifier: ownIdentifier(config, 'organization', organization.organizationId), display: organization.name };
 }
 
-export function patientOf({ patient }: ReportDocument, config: Config): Patient {
+export function patientOf({ patient }: Pick<ReportDocument, 'patient'>, config: Config): Patient {
   const given = [patient.givenName, patient.middleName].filter((name): name is string => Boolean(name?.trim()));
   const name = {
     ...(patient.familyName?.trim() ? { family: patient.familyName } : {}), ...(given.length > 0 ? { given } : {}),
@@ -120,13 +120,18 @@ export function deviceOf(model: ReportDocument['models'][number], config: Config
   };
 }
 
+const instancesOf = (series: Counted['scan']['series'][number]): number => series.instanceCount ?? series.instances.length;
+
 /** Above this the study names its series only: thousands of instances would make a Bundle that servers refuse for its size. */
 const mostInstances = 1000;
 
-export function imagingStudy({ scan }: ReportDocument, config: Config, links: Links): ImagingStudy {
+type Counted = { readonly scan: Omit<ReportDocument['scan'], 'series'> & { readonly series: readonly (ReportSeries & { readonly instanceCount?: number })[] } };
+
+/** `instanceCount` where the instances themselves are not listed. */
+export function imagingStudy({ scan }: Counted, config: Config, links: Links): ImagingStudy {
   const coding = (code: string): { system: string; code: string } => ({ system: systems.dcm, code });
   const number = (value: number | undefined): { number?: number } => value !== undefined && Number.isInteger(value) && value >= 0 ? { number: value } : {};
-  const numberOfInstances = scan.series.reduce((sum, series) => sum + series.instances.length, 0);
+  const numberOfInstances = scan.series.reduce((sum, series) => sum + instancesOf(series), 0);
   const text = narrativeOf(`Imaging study ${scan.modalities.join(', ')} ${scan.studyDescription ?? ''}`);
   return {
     resourceType: 'ImagingStudy', ...(text === undefined ? {} : { text }),
@@ -138,7 +143,7 @@ export function imagingStudy({ scan }: ReportDocument, config: Config, links: Li
     ...(scan.series.length === 0 ? {} : {
       series: scan.series.map((series) => ({
         uid: series.seriesInstanceUid, ...number(series.seriesNumber), modality: coding(series.modality ?? 'OT'), ...(series.description?.trim() ? { description: series.description } : {}),
-        numberOfInstances: series.instances.length,
+        numberOfInstances: instancesOf(series),
         ...(series.instances.length === 0 || numberOfInstances > mostInstances ? {} : {
           instance: series.instances.map((instance) => ({ uid: instance.sopInstanceUid, sopClass: { system: 'urn:ietf:rfc:3986', code: `urn:oid:${instance.sopClassUid}` }, ...number(instance.instanceNumber) })),
         }),

@@ -19,6 +19,7 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
 import type { OpenHoldings } from './holdings.ts';
 import type { Mapper, Normalized } from './normalized.ts';
+import type { Records } from './records.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
 export interface Adapter<Config = unknown> {
@@ -175,8 +176,14 @@ export interface AdapterContext {
   authenticate(bearerToken: string): Promise<Principal | undefined>;
   /** Opens what one organization holds, for who may ask (holdings.ts). Absent in a connection test. */
   readonly holdings?: OpenHoldings;
+  /** The organization's patients, orders, studies and reports (records.ts). Absent in a connection test. */
+  readonly records?: Records;
 }
-export interface Principal { readonly organizationId: string; readonly userId: string; readonly role: string; readonly name: string }
+export interface Principal {
+  readonly organizationId: string; readonly userId: string; readonly role: string; readonly name: string;
+  /** The token's own, narrower list of what it may; empty: all that the role may. */
+  readonly scopes?: readonly string[];
+}
 
 /** No PHI: ids, codes, counts and durations only. */
 export interface AdapterLog {

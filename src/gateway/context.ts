@@ -1,5 +1,5 @@
 /** What an adapter gets to work with: a log, the clock, the store, and the answer to "whose token is this". No database, no queue. */
-import { resolveToken } from '../db/user-sessions.ts';
+import { callerOfToken } from '../db/user-sessions.ts';
 import type { Database } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -16,7 +16,10 @@ export function adapterContext(dependencies: ContextDependencies): AdapterContex
       if (!store) throw new Error('nothing is stored in a connection test');
       return store.begin(hint.extension);
     },
-    authenticate: (bearerToken) => resolveToken(database, bearerToken),
+    async authenticate(bearerToken) {
+      const caller = await callerOfToken(database, bearerToken);
+      return caller && { organizationId: caller.organizationId, userId: caller.userId, role: caller.role, name: caller.name, scopes: caller.scopes };
+    },
     ...(holdings ? { holdings } : {}),
   };
 }

@@ -31,6 +31,7 @@ export { createHoldings } from './holdings.ts';
 export { createInboundHealth } from './inbound-health.ts';
 export { createPersist } from './persist.ts';
 export { createReceive } from './receive.ts';
+export { createRecords } from './records.ts';
 export { recoverObjects } from './recover.ts';
 export { watchUnreferenced } from './unreferenced.ts';
 export { startWorkers, type Workers } from './workers.ts';

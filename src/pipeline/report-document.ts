@@ -5,7 +5,7 @@ import type { Coded, FindingLocation, Measurement, ReportDocument, ReportFinding
 
 type Present<T> = { [K in keyof T]?: Exclude<T[K], null | undefined> };
 /** Drops null, undefined and '' so that an absent value is absent in the document. */
-function present<T extends Record<string, unknown>>(values: T): Present<T> {
+export function present<T extends Record<string, unknown>>(values: T): Present<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== '')) as Present<T>;
 }
 

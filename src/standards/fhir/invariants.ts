@@ -73,6 +73,7 @@ export const invariants: Readonly<Record<string, readonly Invariant[]>> = {
   ],
   'CapabilityStatement.rest': [{ key: 'cpb-9', text: 'a resource type must not come twice', at: 'resource', holds: (rest) => isDistinct(list(rest['resource']).map((resource) => resource['type'])) }],
   'CapabilityStatement.rest.resource': [{ key: 'cpb-12', text: 'a search parameter must not come twice', at: 'searchParam', holds: (resource) => isDistinct(list(resource['searchParam']).map((parameter) => parameter['name'])) }],
+  'AuditEvent.entity': [{ key: 'sev-1', text: 'has a name or a query, not both', holds: (entity) => !has(entity['name']) || !has(entity['query']) }],
   Bundle: [
     { key: 'bdl-9', text: 'a document needs an identifier with system and value', at: 'identifier', holds: (bundle) => bundle['type'] !== 'document' || (isFields(bundle['identifier']) && has(bundle['identifier']['system']) && has(bundle['identifier']['value'])) },
     { key: 'bdl-10', text: 'a document needs a timestamp', at: 'timestamp', holds: (bundle) => bundle['type'] !== 'document' || has(bundle['timestamp']) },

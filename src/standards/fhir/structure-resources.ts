@@ -241,6 +241,50 @@ export const resources: Readonly<Record<string, string>> = {
     role code! derivation|revision|quotation|source|removal
     what Reference!
     agent Provenance.agent*`,
+  AuditEvent: `
+    type Coding!
+    subtype Coding*
+    action code C|R|U|D|E
+    period Period
+    recorded instant!
+    outcome code 0|4|8|12
+    outcomeDesc string
+    purposeOfEvent CodeableConcept*
+    agent AuditEvent.agent+
+    source AuditEvent.source!
+    entity AuditEvent.entity*`,
+  'AuditEvent.agent': `
+    type CodeableConcept
+    role CodeableConcept*
+    who Reference PractitionerRole|Practitioner|Organization|Device|Patient|RelatedPerson
+    altId string
+    name string
+    requestor boolean!
+    location Reference Location
+    policy uri*
+    media Coding
+    network AuditEvent.agent.network
+    purposeOfUse CodeableConcept*`,
+  'AuditEvent.agent.network': `
+    address string
+    type code 1|2|3|4|5`,
+  'AuditEvent.source': `
+    site string
+    observer Reference! PractitionerRole|Practitioner|Organization|Device|Patient|RelatedPerson
+    type Coding*`,
+  'AuditEvent.entity': `
+    what Reference
+    type Coding
+    role Coding
+    lifecycle Coding
+    securityLabel Coding*
+    name string
+    description string
+    query base64Binary
+    detail AuditEvent.entity.detail*`,
+  'AuditEvent.entity.detail': `
+    type string!
+    value[x] string|base64Binary!`,
   Bundle: `
     identifier Identifier
     type code! document|message|transaction|transaction-response|batch|batch-response|history|searchset|collection

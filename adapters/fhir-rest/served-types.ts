@@ -1,0 +1,116 @@
+/**
+ * What can be read here: per resource type its kind of record, its search parameters and what each asks of the records, and which references
+ * `_include` follows. The CapabilityStatement is made from this table, and a test walks it.
+ */
+import type { Criteria, RecordKind } from '#gateway/records.ts';
+import { storedSystems } from './code-tables.ts';
+import type { Config } from './config.ts';
+import { ownIdentifier } from './identifiers.ts';
+import { FhirRefusal } from './answer.ts';
+import { systems } from './code-tables.ts';
+import { authorityOf } from './normalize.ts';
+import { refused, tokenOf } from './search-values.ts';
+import type { Token } from './search-values.ts';
+
+export type ServedType = 'Patient' | 'ServiceRequest' | 'ImagingStudy' | 'DiagnosticReport' | 'Observation' | 'Device' | 'Provenance' | 'AuditEvent';
+type ToCriteria = (values: readonly string[], config: Config) => Criteria;
+export interface SearchParameter { readonly type: 'token' | 'date' | 'reference' | 'string'; readonly documentation?: string; readonly criteria: ToCriteria | 'at' | 'updated' }
+export interface Include { readonly property: string; readonly targets: readonly ServedType[] }
+export interface Served { readonly kind: RecordKind; readonly documentation: string; readonly parameters: Readonly<Record<string, SearchParameter>>; readonly includes: Readonly<Record<string, Include>> }
+
+const tokens = (toCriteria: (values: readonly Token[], config: Config) => Criteria): ToCriteria => (values, config) => toCriteria(values.map(tokenOf), config);
+const words = (values: readonly Token[]): string[] => values.map(({ value }) => value);
+const ids: SearchParameter = { type: 'token', criteria: (values) => ({ ids: values }) };
+const lastUpdated: SearchParameter = { type: 'date', criteria: 'updated' };
+const common = { _id: ids, _lastUpdated: lastUpdated };
+const patient: SearchParameter = { type: 'reference', documentation: 'Patient/<id> or <id>.', criteria: (values) => ({ patientIds: values.map((value) => idIn(value, 'Patient')) }) };
+const patientIdentifier: SearchParameter = { type: 'token', documentation: 'Chained: an identifier of the patient, system|value.', criteria: tokens((values, config) => ({ patientIdentifiers: values.map((token) => patientToken(token, config)) })) };
+const ofPatient = { ...common, patient, subject: patient, 'patient.identifier': patientIdentifier };
+const status = (stored: Readonly<Record<string, string>> = {}): SearchParameter => ({ type: 'token', criteria: tokens((values) => ({ statuses: words(values).map((value) => stored[value] ?? value) })) });
+const at: SearchParameter = { type: 'date', criteria: 'at' };
+const code: SearchParameter = { type: 'token', criteria: tokens((values) => ({ codes: values.map((token) => ({ code: token.value, ...(token.system === undefined ? {} : { systems: token.system === '' ? [''] : storedSystems(token.system) }) })) })) };
+const accession: SearchParameter = { type: 'token', documentation: 'Accession number; not a parameter of R4.', criteria: tokens((values) => ({ accessionNumbers: words(values) })) };
+const subjectInclude = { property: 'subject', targets: ['Patient'] } as const;
+const ofSubject = { subject: subjectInclude, patient: subjectInclude };
+const order = { property: 'basedOn', targets: ['ServiceRequest'] } as const;
+
+export const servedTypes: Readonly<Record<ServedType, Served>> = {
+  Patient: {
+    kind: 'patient', documentation: 'An update replaces what it names and leaves what it omits.', includes: {},
+    parameters: {
+      ...common, identifier: { type: 'token', criteria: tokens((values, config) => ({ patientIdentifiers: values.map((token) => patientToken(token, config)) })) },
+      active: { type: 'token', criteria: tokens((values) => ({ statuses: words(values).map((value) => (value === 'false' ? 'inactive' : 'active')) })) },
+    },
+  },
+  ServiceRequest: {
+    kind: 'order', documentation: 'Imaging orders: accession number as identifier of type ACSN, the patient by subject.identifier, contained, or by an id that was PUT or read here.', includes: ofSubject,
+    parameters: {
+      ...ofPatient, identifier: { type: 'token', documentation: 'Accession, placer or filler order number.', criteria: tokens((values) => ({ orderNumbers: words(values) })) }, accession,
+      status: status({ active: 'ordered', 'on-hold': 'held', revoked: 'cancelled', completed: 'done' }), code, occurrence: at,
+    },
+  },
+  ImagingStudy: {
+    kind: 'study', documentation: 'Studies whose images are here. Above 1000 images the series are told and not the instances.', includes: { ...ofSubject, basedon: order },
+    parameters: { ...ofPatient, identifier: { type: 'token', documentation: 'urn:dicom:uid|urn:oid:<Study Instance UID>, or an accession number.', criteria: tokens(studyToken) }, accession, status: status(), started: at },
+  },
+  DiagnosticReport: {
+    kind: 'report', documentation: 'The newest version of each report.', includes: { ...ofSubject, 'based-on': order, result: { property: 'result', targets: ['Observation'] } },
+    parameters: {
+      ...ofPatient, identifier: { type: 'token', documentation: 'Of the report, or an accession number.', criteria: tokens(reportToken) }, accession, status: status(), date: at, code,
+      result: { type: 'reference', criteria: (values) => ({ findingIds: values.map((value) => idIn(value, 'Observation')) }) },
+    },
+  },
+  Observation: {
+    kind: 'finding', documentation: 'One for each finding. One that the newest report no longer has is entered-in-error.',
+    includes: { ...ofSubject, 'based-on': order, device: { property: 'device', targets: ['Device'] }, 'derived-from': { property: 'derivedFrom', targets: ['ImagingStudy'] } },
+    parameters: { ...ofPatient, identifier: { type: 'token', documentation: 'The tracking UID.', criteria: tokens((values) => ({ trackingUids: words(values) })) }, accession, status: status(), date: at, code },
+  },
+  Device: {
+    kind: 'model', documentation: 'The AI models that made the findings.', includes: {},
+    parameters: { ...common, identifier: { type: 'token', criteria: tokens((values) => ({ ids: words(values).map((value) => value.split('@')[0] ?? '') })) }, status: status({ inactive: 'retired' }) },
+  },
+  Provenance: {
+    kind: 'version', documentation: 'One for each version of a report.', includes: { target: { property: 'target', targets: ['DiagnosticReport', 'Observation'] } },
+    parameters: { ...common, patient, recorded: at, target: { type: 'reference', documentation: 'A DiagnosticReport or an Observation.', criteria: targets } },
+  },
+  AuditEvent: {
+    kind: 'audit', documentation: 'Who did what; for administrators and for clients whose scopes name AuditEvent.', includes: {},
+    parameters: { ...common, patient, date: at },
+  },
+};
+
+/** The id in `Type/id`, in a bare id, or in an absolute URL of ours. */
+function idIn(reference: string, type: ServedType): string {
+  const parts = reference.split('/').filter((part) => part !== '');
+  const [named, id] = parts.length === 1 ? [type, parts[0]] : parts.slice(-2);
+  if (named !== type || id === undefined || !/^[A-Za-z0-9.-]{1,64}$/.test(id)) throw refused(`a reference must be ${type}/<id> or <id>`);
+  return id;
+}
+
+function patientToken({ system, value }: Token, config: Config): { value: string; authority?: string } {
+  return { value, ...(system === undefined ? {} : { authority: authorityOf(system.startsWith('urn:oid:') && !Object.values(config.identifier_systems).includes(system) ? system.slice(8) : system, config) }) };
+}
+
+function studyToken(values: readonly Token[]): Criteria {
+  const uids = values.filter(({ system, value }) => system === systems.dicomUid || value.startsWith('urn:oid:'));
+  if (uids.length === values.length) return { studyInstanceUids: words(uids).map((value) => value.replace(/^urn:oid:/, '')) };
+  if (uids.length > 0) throw refused('study UIDs and accession numbers cannot be alternatives of one search');
+  return { accessionNumbers: words(values) };
+}
+
+function reportToken(values: readonly Token[], config: Config): Criteria {
+  const own = values.filter(({ system }) => system === ownIdentifier(config, 'report', '').system);
+  if (own.length > 0 && own.length < values.length) throw refused('identifiers of reports and accession numbers cannot be alternatives of one search');
+  return own.length > 0 ? { reportIds: words(own) } : { accessionNumbers: words(values) };
+}
+
+function targets(values: readonly string[]): Criteria {
+  const observations = values.filter((value) => value.includes('Observation/'));
+  if (observations.length > 0 && observations.length < values.length) throw refused('target takes reports or observations, not both at once');
+  return observations.length > 0 ? { findingIds: observations.map((value) => idIn(value, 'Observation')) } : { reportIds: values.map((value) => idIn(value, 'DiagnosticReport')) };
+}
+
+export function servedType(name: string): ServedType {
+  if (Object.hasOwn(servedTypes, name)) return name as ServedType;
+  throw new FhirRefusal(404, 'not-supported', `There is no such type here. GET metadata tells what this server has: ${Object.keys(servedTypes).join(', ')}.`);
+}

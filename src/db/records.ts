@@ -1,0 +1,188 @@
+/**
+ * Rows behind src/gateway/records.ts: patients, orders, studies, newest reports, findings, models, report versions, audit events of one organization.
+ * Pages run by id, newest first: ids are made in time order, so a page begins where the last ended, whatever was added meanwhile.
+ */
+import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
+import type { Criteria, RecordKind, TimeRange } from '#gateway/records.ts';
+import { ORGANIZATION } from './current-organization.ts';
+import { sql } from './pool.ts';
+
+type Fragment = ReturnType<typeof sql.fragment>;
+export interface RecordPosition { readonly before: string | undefined; readonly limit: number }
+
+const text = z.string().nullable();
+const Stored = { id: z.string(), updated_at: z.date() };
+
+const PatientRow = z.object({
+  ...Stored, patient_number: z.string(), family_name: text, given_name: text, middle_name: text, name_prefix: text, name_suffix: text, ideographic_name: text, phonetic_name: text,
+  birth_date: text, sex: z.enum(['male', 'female', 'other', 'unknown']).nullable(), is_active: z.boolean(), merged_into_patient_id: text, deceased: z.boolean().nullable(),
+  identifiers: z.array(z.object({ value: z.string(), assigning_authority: z.string(), type_code: text, is_current: z.boolean() })),
+});
+export type PatientRecordRow = z.infer<typeof PatientRow>;
+
+const Series = z.object({
+  series_instance_uid: z.string(), series_number: z.number().nullable(), modality: text, series_description: text, instance_count: z.number(),
+  instances: z.array(z.object({ sop_instance_uid: z.string(), sop_class_uid: z.string(), instance_number: z.number().nullable() })),
+});
+const ScanRow = z.object({
+  ...Stored, patient_id: z.string(), scan_number: z.string(), study_instance_uid: text, accession_number: text, placer_order_number: text, filler_order_number: text, procedure_code: text,
+  procedure_system: text, procedure_description: text, study_description: text, study_id: text, study_at: z.date().nullable(), scheduled_at: z.date().nullable(), created_at: z.date(),
+  referring_physician: text, reason: text, modalities: z.array(z.string()), body_part: text, status: z.string(), order_status: z.enum(['ordered', 'held', 'cancelled']).nullable(),
+  priority: z.enum(['routine', 'urgent', 'emergency', 'stat']), images_complete_at: z.date().nullable(), series: z.array(Series),
+});
+export type ScanRecordRow = z.infer<typeof ScanRow>;
+
+const ReportRow = z.object({ ...Stored, patient_id: z.string(), has_order: z.boolean(), document: z.record(z.string(), z.unknown()) });
+const FindingRow = z.object({
+  ...ReportRow.shape, finding_id: z.string(), analysis_id: z.string(), tracking_uid: z.string(), finding_type: z.string(), finding_code: text, finding_code_system: text,
+  severity: z.enum(['low', 'medium', 'high', 'critical']), confidence_percentage: z.number(), description: z.string(), body_site: z.unknown(), laterality: text,
+  location: z.unknown(), measurements: z.unknown(), is_current: z.boolean(),
+});
+const ModelRow = z.object({ ...Stored, model_name: z.string(), model_version: z.string(), manufacturer: z.string(), not_for_clinical_use: z.boolean(), status: z.string() });
+const AuditRow = z.object({
+  ...Stored, event_code: z.string(), event_name: z.string(), action: z.enum(['C', 'R', 'U', 'D', 'E']), outcome: z.enum(['success', 'minor_failure', 'serious_failure', 'major_failure']),
+  actor_kind: z.enum(['user', 'application', 'system']), actor_id: z.string(), actor_role: text, network_address: text, object_type: text, object_id: text, patient_id: text,
+});
+export type ReportRecordRow = z.infer<typeof ReportRow>;
+export type FindingRecordRow = z.infer<typeof FindingRow>;
+export type ModelRecordRow = z.infer<typeof ModelRow>;
+export type AuditRecordRow = z.infer<typeof AuditRow>;
+
+/** A study of more images names its series only. */
+const MOST_INSTANCES = 1000;
+const SERIES = sql.fragment`coalesce((SELECT jsonb_agg(jsonb_build_object('series_instance_uid', f.series_instance_uid, 'series_number', f.series_number, 'modality', f.modality,
+    'series_description', f.series_description, 'instance_count', f.instance_count, 'instances', f.instances) ORDER BY f.series_number NULLS LAST, f.series_instance_uid)
+  FROM (SELECT x.series_instance_uid, min(x.series_number) AS series_number, min(x.modality) AS modality, min(x.series_description) AS series_description, count(*) AS instance_count,
+      coalesce(jsonb_agg(jsonb_build_object('sop_instance_uid', x.sop_instance_uid, 'sop_class_uid', x.sop_class_uid, 'instance_number', x.instance_number)
+        ORDER BY x.instance_number NULLS LAST, x.sop_instance_uid) FILTER (WHERE s.instance_count <= ${MOST_INSTANCES}), '[]') AS instances
+    FROM scan_files x WHERE x.organization_id = s.organization_id AND x.scan_id = s.scan_id AND x.status = 'stored' AND x.conflict_of IS NULL GROUP BY x.series_instance_uid) f), '[]')`;
+const SCAN = sql.fragment`s.scan_id AS id, s.updated_at, s.patient_id, s.scan_number, s.study_instance_uid, s.accession_number, s.placer_order_number, s.filler_order_number, s.procedure_code,
+  s.procedure_system, s.procedure_description, s.study_description, s.study_id, s.study_at, s.scheduled_at, s.created_at, s.referring_physician, s.reason, s.modalities, s.body_part, s.status,
+  s.order_status, s.priority, s.images_complete_at`;
+const NEWEST = sql.fragment`NOT EXISTS (SELECT FROM reports n WHERE n.organization_id = r.organization_id AND n.lineage_id = r.lineage_id AND n.version > r.version)`;
+const DOCUMENTED = sql.fragment`r.document ? 'scan' AND r.document ? 'patient'`;
+
+/** Per kind: what is selected, from where, which of it is there, and the column that pages run by. */
+interface Source { readonly columns: Fragment; readonly from: Fragment; readonly where: Fragment; readonly id: Fragment }
+const report = (id: Fragment, where: Fragment): Source => ({
+  columns: sql.fragment`${id} AS id, r.updated_at, s.patient_id, s.order_status IS NOT NULL AS has_order, r.document`, id, where,
+  from: sql.fragment`reports r JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id`,
+});
+const sources = {
+  patient: {
+    columns: sql.fragment`p.patient_id AS id, p.updated_at, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name, p.phonetic_name,
+      p.birth_date, p.sex, p.is_active, p.merged_into_patient_id, p.deceased, coalesce((SELECT jsonb_agg(jsonb_build_object('value', i.value, 'assigning_authority', i.assigning_authority,
+      'type_code', i.type_code, 'is_current', i.is_current) ORDER BY i.is_current DESC, i.created_at) FROM patient_identifiers i
+      WHERE i.organization_id = p.organization_id AND i.patient_id = p.patient_id), '[]') AS identifiers`,
+    from: sql.fragment`patients p`, where: sql.fragment`p.organization_id = ${ORGANIZATION}`, id: sql.fragment`p.patient_id`,
+  },
+  order: { columns: sql.fragment`${SCAN}, '[]'::jsonb AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND s.order_status IS NOT NULL`, id: sql.fragment`s.scan_id` },
+  study: { columns: sql.fragment`${SCAN}, ${SERIES} AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND s.instance_count > 0`, id: sql.fragment`s.scan_id` },
+  report: report(sql.fragment`r.lineage_id`, sql.fragment`r.organization_id = ${ORGANIZATION} AND ${NEWEST} AND ${DOCUMENTED}`),
+  version: report(sql.fragment`r.report_id`, sql.fragment`r.organization_id = ${ORGANIZATION} AND ${DOCUMENTED}`),
+  finding: {
+    columns: sql.fragment`f.finding_id AS id, greatest(f.updated_at, r.updated_at) AS updated_at, s.patient_id, s.order_status IS NOT NULL AS has_order, r.document, f.finding_id, f.analysis_id,
+      f.tracking_uid, f.finding_type, f.finding_code, f.finding_code_system, f.severity, f.confidence_percentage, f.description, f.body_site, f.laterality, f.location, f.measurements,
+      r.document @> jsonb_build_object('findings', jsonb_build_array(jsonb_build_object('findingId', f.finding_id))) AS is_current`,
+    from: sql.fragment`findings f JOIN ai_analyses a ON a.organization_id = f.organization_id AND a.analysis_id = f.analysis_id
+      JOIN scans s ON s.organization_id = a.organization_id AND s.scan_id = a.scan_id
+      JOIN LATERAL (SELECT r.* FROM reports r WHERE r.organization_id = s.organization_id AND r.scan_id = s.scan_id AND ${DOCUMENTED} ORDER BY r.version DESC, r.report_id DESC LIMIT 1) r ON true`,
+    where: sql.fragment`f.organization_id = ${ORGANIZATION}`, id: sql.fragment`f.finding_id`,
+  },
+  model: { columns: sql.fragment`m.model_id AS id, m.updated_at, m.model_name, m.model_version, m.manufacturer, m.not_for_clinical_use, m.status`, from: sql.fragment`ai_models m`, where: sql.fragment`m.organization_id = ${ORGANIZATION} AND m.status <> 'draft'`, id: sql.fragment`m.model_id` },
+  audit: {
+    columns: sql.fragment`l.audit_id AS id, l.created_at AS updated_at, l.event_code, l.event_name, l.action, l.outcome, l.actor_kind, l.actor_id, l.actor_role, l.network_address, l.object_type, l.object_id, l.patient_id`,
+    from: sql.fragment`audit_logs l`, where: sql.fragment`l.organization_id = ${ORGANIZATION}`, id: sql.fragment`l.audit_id`,
+  },
+} as const satisfies Record<RecordKind, Source>;
+
+const schemas = { patient: PatientRow, order: ScanRow, study: ScanRow, report: ReportRow, version: ReportRow, finding: FindingRow, model: ModelRow, audit: AuditRow } as const;
+export type RowOf<Kind extends RecordKind> = z.infer<(typeof schemas)[Kind]>;
+
+export async function findRecords<Kind extends RecordKind>(tx: CommonQueryMethods, kind: Kind, criteria: Criteria, position: RecordPosition): Promise<readonly RowOf<Kind>[]> {
+  const source: Source = sources[kind];
+  const after = position.before === undefined ? sql.fragment`true` : sql.fragment`${source.id} < ${position.before}::uuid`;
+  return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
+    SELECT ${source.columns} FROM ${source.from} WHERE ${source.where} AND ${after} AND ${conditions(kind, criteria)} ORDER BY ${source.id} DESC LIMIT ${position.limit}`) as readonly RowOf<Kind>[];
+}
+
+export async function countRecords(tx: CommonQueryMethods, kind: RecordKind, criteria: Criteria): Promise<number> {
+  const source: Source = sources[kind];
+  return tx.oneFirst(sql.type(z.object({ matches: z.number() }))`SELECT count(*)::int AS matches FROM ${source.from} WHERE ${source.where} AND ${conditions(kind, criteria)}`);
+}
+
+/** A query of another system must not hold the database for longer than this. */
+export async function limitStatement(tx: CommonQueryMethods, milliseconds: number): Promise<void> {
+  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true)`);
+}
+
+type Criterion = keyof Criteria;
+const uuids = (values: readonly string[]) => sql.array(values.filter((value) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value)), 'uuid');
+const texts = (values: readonly string[]) => sql.array([...values], 'text');
+const NOTHING = sql.fragment`false`;
+
+const updatedColumn: Readonly<Record<RecordKind, Fragment>> = {
+  patient: sql.fragment`p.updated_at`, order: sql.fragment`s.updated_at`, study: sql.fragment`s.updated_at`, report: sql.fragment`r.updated_at`, version: sql.fragment`r.updated_at`,
+  finding: sql.fragment`greatest(f.updated_at, r.updated_at)`, model: sql.fragment`m.updated_at`, audit: sql.fragment`l.created_at`,
+};
+const STUDY_TIME = sql.fragment`coalesce(s.study_at, r.created_at)`;
+const atColumn: Readonly<Partial<Record<RecordKind, Fragment>>> = {
+  order: sql.fragment`coalesce(s.scheduled_at, s.created_at)`, study: sql.fragment`s.study_at`, report: STUDY_TIME, finding: STUDY_TIME, version: sql.fragment`r.created_at`, audit: sql.fragment`l.occurred_at`,
+};
+const statusColumn: Readonly<Partial<Record<RecordKind, Fragment>>> = {
+  patient: sql.fragment`CASE WHEN p.is_active THEN 'active' ELSE 'inactive' END`, order: sql.fragment`CASE WHEN s.order_status = 'ordered' AND s.images_complete_at IS NOT NULL THEN 'done' ELSE s.order_status END`,
+  study: sql.fragment`'available'::text`, report: sql.fragment`r.status`, model: sql.fragment`m.status`,
+  finding: sql.fragment`CASE WHEN r.document @> jsonb_build_object('findings', jsonb_build_array(jsonb_build_object('findingId', f.finding_id))) THEN r.status ELSE 'entered-in-error' END`,
+};
+
+function conditions(kind: RecordKind, criteria: Criteria): Fragment {
+  const given = (Object.keys(criteria) as Criterion[]).filter((name) => criteria[name] !== undefined).map((name) => condition(kind, name, criteria));
+  return given.length === 0 ? sql.fragment`true` : sql.fragment`${sql.join(given, sql.fragment` AND `)}`;
+}
+
+function condition(kind: RecordKind, name: Criterion, criteria: Criteria): Fragment {
+  const hasScan = kind !== 'patient' && kind !== 'model' && kind !== 'audit', hasReport = kind === 'report' || kind === 'version' || kind === 'finding';
+  const patient = kind === 'patient' ? sql.fragment`p.patient_id` : kind === 'audit' ? sql.fragment`l.patient_id` : sql.fragment`s.patient_id`;
+  switch (name) {
+    case 'ids': return sql.fragment`${sources[kind].id} = ANY(${uuids(criteria.ids ?? [])})`;
+    case 'updated': return inRanges(updatedColumn[kind], criteria.updated);
+    case 'at': return inRanges(atColumn[kind], criteria.at);
+    case 'patientIds': return kind === 'model' ? NOTHING : sql.fragment`${patient} = ANY(${uuids(criteria.patientIds ?? [])})`;
+    case 'patientIdentifiers': return kind === 'model' || kind === 'audit' ? NOTHING : anyOf(criteria.patientIdentifiers ?? [], ({ value, authority }) => identified(patient, value, authority));
+    case 'accessionNumbers': return hasScan ? sql.fragment`s.accession_number = ANY(${texts(criteria.accessionNumbers ?? [])})` : NOTHING;
+    case 'orderNumbers': {
+      const numbers = texts(criteria.orderNumbers ?? []);
+      return hasScan ? sql.fragment`(s.accession_number = ANY(${numbers}) OR s.placer_order_number = ANY(${numbers}) OR s.filler_order_number = ANY(${numbers}))` : NOTHING;
+    }
+    case 'studyInstanceUids': return hasScan ? sql.fragment`s.study_instance_uid = ANY(${texts(criteria.studyInstanceUids ?? [])})` : NOTHING;
+    case 'trackingUids': return kind === 'finding' ? sql.fragment`f.tracking_uid = ANY(${texts(criteria.trackingUids ?? [])})` : NOTHING;
+    case 'statuses': return statusColumn[kind] === undefined ? NOTHING : sql.fragment`${statusColumn[kind]} = ANY(${texts(criteria.statuses ?? [])})`;
+    case 'codes': return anyOf(criteria.codes ?? [], ({ code, systems }) => coded(kind, code, systems));
+    case 'reportIds': return hasReport ? sql.fragment`r.lineage_id = ANY(${uuids(criteria.reportIds ?? [])})` : NOTHING;
+    case 'findingIds': return hasReport ? anyOf(criteria.findingIds ?? [], (findingId) => sql.fragment`r.document @> ${JSON.stringify({ findings: [{ findingId }] })}::jsonb`) : NOTHING;
+  }
+}
+
+function identified(patient: Fragment, value: string, authority: string | undefined): Fragment {
+  const ofAuthority = authority === undefined ? sql.fragment`true` : sql.fragment`i.assigning_authority = ${authority}`;
+  return sql.fragment`${patient} IN (SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = ${ORGANIZATION} AND i.value_index = ${value} AND ${ofAuthority})`;
+}
+
+function coded(kind: RecordKind, code: string, systems: readonly string[] | undefined): Fragment {
+  if (kind !== 'order' && kind !== 'report' && kind !== 'finding') return NOTHING;
+  const [codeColumn, systemColumn] = kind === 'finding' ? [sql.fragment`f.finding_code`, sql.fragment`f.finding_code_system`] : [sql.fragment`s.procedure_code`, sql.fragment`s.procedure_system`];
+  return systems === undefined ? sql.fragment`${codeColumn} = ${code}` : sql.fragment`(${codeColumn} = ${code} AND coalesce(${systemColumn}, '') = ANY(${texts(systems)}))`;
+}
+
+function anyOf<T>(values: readonly T[], toCondition: (value: T) => Fragment): Fragment {
+  return values.length === 0 ? NOTHING : sql.fragment`(${sql.join(values.map(toCondition), sql.fragment` OR `)})`;
+}
+
+/** Unlike the other criteria, ranges all hold: ge and lt together are a span. */
+function inRanges(column: Fragment | undefined, ranges: readonly TimeRange[] | undefined): Fragment {
+  if (column === undefined || ranges === undefined || ranges.length === 0) return NOTHING;
+  const milliseconds = sql.fragment`floor(extract(epoch FROM ${column}) * 1000)`;
+  const ends = ranges.flatMap(({ from, to }) => [...(from === undefined ? [] : [sql.fragment`${milliseconds} >= ${from}`]), ...(to === undefined ? [] : [sql.fragment`${milliseconds} <= ${to}`])]);
+  return ends.length === 0 ? sql.fragment`true` : sql.fragment`${sql.join(ends, sql.fragment` AND `)}`;
+}

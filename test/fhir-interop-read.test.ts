@@ -1,0 +1,217 @@
+/** The gateway as a FHIR server, read after a whole journey: what the EMR gets is what it can read here, page by page, and nobody else's. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createApiToken } from '../src/db/user-sessions.ts';
+import { validateResource } from '../src/standards/fhir/validate.ts';
+import { insertIntegration } from './support/pipeline.ts';
+import { anOrder, delivered, scanOf, smallStudy, somebody, startJourney, type Journey, type ScanRow } from './support/journey.ts';
+import type { SyntheticStudy } from '../src/simulator/synthetic-study.ts';
+
+interface Answer { readonly status: number; readonly headers: Headers; readonly body: any }
+let journey: Journey, scan: ScanRow, study: SyntheticStudy, token: string;
+const person = somebody(), order = anOrder();
+
+async function ask(method: string, path: string, options: { token?: string; headers?: Record<string, string>; body?: string } = {}): Promise<Answer> {
+  const response = await fetch(path.startsWith('http') ? path : `http://127.0.0.1:${journey.gateway.ports.http}/fhir/r4${path}`, {
+    method, headers: { authorization: `Bearer ${options.token ?? token}`, ...options.headers }, ...(options.body === undefined ? {} : { body: options.body }),
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
+}
+const get = (path: string, headers: Record<string, string> = {}): Promise<Answer> => ask('GET', path, { headers });
+const tokenFor = async (organizationName: string, role: string, scopes?: string[]): Promise<string> => (await createApiToken(journey.gateway.db.database, { organizationName, role, name: 'reader', scopes })).token;
+const audits = (): Promise<{ n: number }[]> => journey.gateway.db.asOwner("SELECT count(*)::int AS n FROM audit_logs WHERE detail ? 'kind'");
+
+beforeAll(async () => {
+  journey = await startJourney();
+  const { hospital, seeded } = journey;
+  study = smallStudy({ patient: person, accessionNumber: order.accessionNumber });
+  expect((await hospital.ris.register(person)).code).toBe('AA');
+  expect((await hospital.ris.order(person, order)).code).toBe('AA');
+  await hospital.pacs.store(study.objects);
+  await delivered(journey.gateway, study.studyInstanceUid);
+  scan = await scanOf(journey.gateway, study.studyInstanceUid);
+  token = await tokenFor(seeded.organizationName, 'service');
+}, 60_000);
+afterAll(() => journey?.stop());
+
+test('everything that is stated can be done: each type is read, searched by each parameter, and included from', async () => {
+  const { body: statement } = await get('/metadata');
+  expect(validateResource(statement)).toEqual([]);
+  const administrator = await tokenFor(journey.seeded.organizationName, 'administrator');
+  const samples: Record<string, string> = { token: 'x', date: '2026', reference: '00000000-0000-7000-8000-000000000000', string: 'x' };
+  for (const resource of statement.rest[0].resource) {
+    const found = await ask('GET', `/${resource.type}?_count=5`, { token: administrator });
+    expect([resource.type, found.status, validateResource(found.body)]).toEqual([resource.type, 200, []]);
+    const [first] = found.body.entry ?? [];
+    expect(first, `${resource.type} has an example`).toBeDefined();
+    expect(validateResource(first.resource)).toEqual([]);
+    expect(first.resource.resourceType).toBe(resource.type);
+    const read = await ask('GET', `/${resource.type}/${first.resource.id}`, { token: administrator });
+    expect(read.body).toEqual(first.resource);
+    expect(first.fullUrl).toBe(`http://127.0.0.1:${journey.gateway.ports.http}/fhir/r4/${resource.type}/${first.resource.id}`);
+    for (const { name, type } of resource.searchParam) {
+      const value = name === 'target' ? `DiagnosticReport/${samples['reference']}` : samples[type]!;
+      const search = await ask('GET', `/${resource.type}?${name}=${value}`, { token: administrator });
+      expect([resource.type, name, search.status, search.body.type, validateResource(search.body)]).toEqual([resource.type, name, 200, 'searchset', []]);
+    }
+    for (const include of resource.searchInclude ?? []) {
+      const { status, body } = await ask('GET', `/${resource.type}?_include=${include}`, { token: administrator });
+      expect([include, status, validateResource(body)]).toEqual([include, 200, []]);
+      expect(body.entry.some(({ search }: { search: { mode: string } }) => search.mode === 'include'), include).toBe(true);
+    }
+    for (const code of ['create', 'update'] as const) {
+      const isStated = resource.interaction.some((interaction: { code: string }) => interaction.code === code);
+      const answer = await ask(code === 'create' ? 'POST' : 'PUT', `/${resource.type}${code === 'create' ? '' : '/1'}`, { token: administrator, body: '{}', headers: { 'content-type': 'application/fhir+json' } });
+      expect([resource.type, code, answer.status]).toEqual([resource.type, code, isStated ? 400 : 404]);
+    }
+  }
+});
+
+test('the report read here is the one that the EMR was sent, with ids of ours', async () => {
+  const { body } = await get(`/DiagnosticReport?accession=${order.accessionNumber}&_include=DiagnosticReport:result&_include=DiagnosticReport:subject`);
+  const [report, ...included] = body.entry.map(({ resource }: { resource: any }) => resource);
+  const sent = journey.hospital.emr.list('DiagnosticReport').at(-1) as any;
+  for (const name of ['status', 'code', 'category', 'conclusion', 'presentedForm', 'issued', 'effectiveDateTime']) expect(report[name], name).toEqual(sent[name]);
+  expect(report.subject.reference).toBe(`Patient/${scan.patient_id}`);
+  expect(report.basedOn).toEqual([{ reference: `ServiceRequest/${scan.scan_id}` }]);
+  expect(included.filter(({ resourceType }: { resourceType: string }) => resourceType === 'Observation')).toHaveLength(report.result.length);
+  expect(included.find(({ resourceType }: { resourceType: string }) => resourceType === 'Patient').name[0].family).toBe(person.familyName);
+});
+
+test.each([
+  [`Patient?identifier=${person.patientId}`, 1], [`Patient?identifier=NORTH|${person.patientId}`, 1], [`Patient?identifier=OTHER|${person.patientId}`, 0], ['Patient?active=true', 1], ['Patient?active=false', 0],
+  ['ImagingStudy?identifier=urn:dicom:uid|urn:oid:STUDY', 1], ['ImagingStudy?identifier=urn:dicom:uid|urn:oid:1.2.3', 0], ['ImagingStudy?patient=PATIENT&status=available', 1], ['ImagingStudy?patient=Patient/PATIENT', 1],
+  [`ServiceRequest?accession=${order.accessionNumber}`, 1], [`ServiceRequest?identifier=${order.placerOrderNumber}`, 1], ['ServiceRequest?status=completed', 1], ['ServiceRequest?status=active,completed', 1], ['ServiceRequest?status=revoked', 0],
+  [`DiagnosticReport?patient.identifier=${person.patientId}`, 1], ['DiagnosticReport?status=preliminary', 1], ['DiagnosticReport?status=final', 0], ['DiagnosticReport?date=ge2000', 1], ['DiagnosticReport?date=lt2000', 0],
+  ['DiagnosticReport?_lastUpdated=gt2100', 0], ['DiagnosticReport?date=ge2000&date=lt2001', 0], ['Provenance?target=DiagnosticReport/REPORT', 1], ['Observation?code=http://snomed.info/sct|999', 0],
+])('%s finds %i', async (query, expected) => {
+  const [row] = await journey.gateway.db.asOwner<{ lineage_id: string }>('SELECT lineage_id FROM reports');
+  const { status, body } = await get(`/${query.replace('STUDY', study.studyInstanceUid).replace('PATIENT', scan.patient_id).replace('REPORT', row!.lineage_id)}`);
+  expect(status, JSON.stringify(body)).toBe(200);
+  expect(body.entry?.length ?? 0).toBe(expected);
+});
+
+test('a search by POST keeps what was asked out of every URL, and pages run to the end without gap or double', async () => {
+  const { organizationId } = journey.seeded;
+  await journey.gateway.db.asOwner(`INSERT INTO patients (organization_id, patient_number, family_name) SELECT $1, 'P' || n, 'Paging' FROM generate_series(1, 23) n`, [organizationId]);
+  await journey.gateway.db.asOwner(`INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index)
+    SELECT organization_id, patient_id, 'PAGES', patient_number, 'secret-' || (patient_number IS NULL)::text || patient_number FROM patients WHERE family_name = 'Paging'`);
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  let page = await ask('POST', '/Patient/_search', { headers: form, body: '_lastUpdated=ge2020&_count=10' });
+  const seen: string[] = [];
+  for (let pages = 1; ; pages += 1) {
+    expect(page.status).toBe(200);
+    expect(JSON.stringify(page.body.link)).not.toMatch(/lastUpdated|2020/);
+    seen.push(...page.body.entry.map(({ resource }: { resource: { id: string } }) => resource.id));
+    const next = page.body.link.find(({ relation }: { relation: string }) => relation === 'next')?.url;
+    if (next === undefined) { expect(pages).toBe(3); break; }
+    // Somebody is registered between two pages.
+    await journey.gateway.db.asOwner(`INSERT INTO patients (organization_id, patient_number, family_name) VALUES ($1, 'late', 'Late')`, [organizationId]);
+    page = await get(next);
+  }
+  expect(seen).toHaveLength(24);
+  expect(new Set(seen).size).toBe(24);
+  const counted = await get('/Patient?_summary=count');
+  expect(counted.body).toMatchObject({ type: 'searchset', total: 26 });
+  expect(counted.body.entry).toBeUndefined();
+});
+
+test('an ETag answers 304 until the resource changes', async () => {
+  const first = await get(`/Patient/${scan.patient_id}`), etag = first.headers.get('etag')!;
+  expect(etag).toBe(`W/"${first.body.meta.versionId}"`);
+  expect((await get(`/Patient/${scan.patient_id}`, { 'if-none-match': etag })).status).toBe(304);
+  await journey.gateway.db.asOwner("UPDATE patients SET given_name = 'Changed' WHERE patient_id = $1", [scan.patient_id]);
+  expect((await get(`/Patient/${scan.patient_id}`, { 'if-none-match': etag })).status).toBe(200);
+  expect((await ask('HEAD', `/Patient/${scan.patient_id}`)).headers.get('etag')).not.toBe(etag);
+});
+
+describe('what may not be read', () => {
+  test('of another organization: 404, nothing found, no page', async () => {
+    const { db } = journey.gateway;
+    await insertIntegration(db, 'Other Clinic', 'Their EMR', 'fhir-rest');
+    await journey.gateway.integrations.reload();
+    const theirs = await tokenFor('Other Clinic', 'service');
+    const [report] = await db.asOwner<{ lineage_id: string; report_id: string; finding_id: string; model_id: string }>('SELECT r.lineage_id, r.report_id, f.finding_id, a.model_id FROM reports r JOIN ai_analyses a USING (organization_id, analysis_id) LEFT JOIN findings f USING (organization_id, analysis_id) LIMIT 1');
+    const ids = { Patient: scan.patient_id, ServiceRequest: scan.scan_id, ImagingStudy: scan.scan_id, DiagnosticReport: report!.lineage_id, Observation: report!.finding_id, Device: report!.model_id, Provenance: report!.report_id };
+    for (const [type, id] of Object.entries(ids)) {
+      expect([type, (await get(`/${type}/${id}`)).status]).toEqual([type, 200]);
+      expect([type, (await ask('GET', `/${type}/${id}`, { token: theirs })).status]).toEqual([type, 404]);
+      expect((await ask('GET', `/${type}?_id=${id}`, { token: theirs })).body.entry).toBeUndefined();
+    }
+    const next = (await get('/Patient?_count=1')).body.link.find(({ relation }: { relation: string }) => relation === 'next').url;
+    expect((await ask('GET', next, { token: theirs })).status).toBe(410);
+    expect((await get(next.replace('/Patient?', '/ImagingStudy?'))).status).toBe(410);
+    expect((await get(`${next.slice(0, -4)}AAAA`)).status).toBe(410);
+  });
+
+  test('without a token, with a role or scopes that do not say so', async () => {
+    expect((await ask('GET', '/Patient', { token: 'forged' })).status).toBe(401);
+    const { organizationName } = journey.seeded;
+    expect((await ask('GET', '/Patient', { token: await tokenFor(organizationName, 'technician') })).status).toBe(403);
+    const narrow = await tokenFor(organizationName, 'service', ['system/Observation.s', 'system/DiagnosticReport.rs']);
+    expect((await ask('GET', '/Observation', { token: narrow })).status).toBe(200);
+    expect((await ask('GET', `/Patient/${scan.patient_id}`, { token: narrow })).status).toBe(403);
+    expect((await ask('GET', '/AuditEvent')).status).toBe(403);
+    const included = await ask('GET', '/DiagnosticReport?_include=DiagnosticReport:subject', { token: narrow });
+    expect(included.body.entry.map(({ resource }: { resource: any }) => resource.resourceType)).toEqual(['DiagnosticReport']);
+    expect((await ask('POST', '/Patient', { token: narrow, body: '{"resourceType":"Patient"}', headers: { 'content-type': 'application/fhir+json' } })).status).toBe(403);
+    const restApi = await fetch(`http://127.0.0.1:${journey.gateway.ports.http}/api/v1/scans`, { headers: { authorization: `Bearer ${narrow}` } });
+    expect(restApi.status).toBe(403);
+  });
+});
+
+test.each([
+  ['/Patient?name=Ng', 400, 'cannot be searched by'], ['/Patient?_include=Patient:link', 400, '_include'], ['/Patient?_count=x', 400, '_count'], ['/Patient?_sort=name', 400, "'_sort'"], ['/Patient?_summary=text', 400, '_summary'],
+  ['/DiagnosticReport?date=tomorrow', 400, 'date must be'], ['/DiagnosticReport?patient=Group/1', 400, 'reference must be'], ['/Patient?identifier=', 400, 'takes 1 to'], ['/Patient?identifier=a&identifier=b', 400, 'same thing'],
+  ['/Medication', 404, 'no such type'], ['/Patient/x%20y', 404, 'no Patient'], ['/Patient?_format=xml', 406, 'XML'], ['/Patient/1/_history', 404, 'nothing here'], ['/constructor', 404, 'no such type'],
+  [`/DiagnosticReport?_id=' OR true --`, 200, ''], ['/Patient?constructor=1', 400, 'cannot be searched'],
+])('GET %s is answered %i in words', async (path, status, words) => {
+  const answer = await get(path);
+  expect([answer.status, validateResource(answer.body)]).toEqual([status, []]);
+  expect(answer.body.issue?.[0]?.diagnostics ?? '').toContain(words);
+});
+
+test('XML is refused in words, and a lenient search ignores what it does not know', async () => {
+  expect((await get('/Patient', { accept: 'application/fhir+xml' })).status).toBe(406);
+  const { body } = await get('/Patient?name=Ng&_count=1', { prefer: 'handling=lenient' });
+  expect(body.link[0].url).not.toContain('name');
+});
+
+test('$validate says what is wrong, and stores nothing', async () => {
+  const headers = { 'content-type': 'application/fhir+json' };
+  const validate = async (path: string, body: object): Promise<any> => (await ask('POST', path, { headers, body: JSON.stringify(body) })).body;
+  const [before] = await journey.gateway.db.asOwner<{ n: number }>('SELECT count(*)::int AS n FROM patients');
+  expect((await validate('/Patient/$validate', { resourceType: 'Patient', gender: 'female' })).issue[0].severity).toBe('information');
+  expect((await validate('/Patient/$validate', { resourceType: 'Patient', gender: 'f' })).issue[0]).toMatchObject({ severity: 'error', expression: ['Patient.gender'] });
+  expect((await validate('/Patient/$validate', { resourceType: 'ServiceRequest', status: 'active', intent: 'order', subject: { display: 'x' } })).issue[0].diagnostics).toContain('no Patient');
+  expect((await validate('/$validate', { resourceType: 'Parameters', parameter: [{ name: 'resource', resource: { resourceType: 'Patient', name: [] } }] })).issue[0].expression).toEqual(['Patient.name']);
+  expect(await journey.gateway.db.asOwner('SELECT count(*)::int AS n FROM patients')).toEqual([before]);
+});
+
+test('every read and search is on record: who, what kind, of which patients, never what was asked for', async () => {
+  const [before] = await audits();
+  await get(`/Patient/${scan.patient_id}`);
+  await get(`/DiagnosticReport?patient.identifier=${person.patientId}`);
+  await get('/Patient/00000000-0000-7000-8000-000000000000');
+  const [after] = await audits();
+  expect(after!.n - before!.n).toBe(3);
+  const rows = await journey.gateway.db.asOwner<{ event_code: string; outcome: string; patient_id: string | null; detail: any; network_address: string; actor_id: string }>("SELECT * FROM audit_logs WHERE detail ? 'kind' ORDER BY sequence DESC LIMIT 3");
+  expect(rows.map(({ event_code, outcome, patient_id, detail }) => [event_code, outcome, patient_id, detail.kind])).toEqual([
+    ['110112', 'minor_failure', null, 'patient'], ['110112', 'success', scan.patient_id, 'report'], ['110110', 'success', scan.patient_id, 'patient'],
+  ]);
+  expect(rows.every(({ network_address, actor_id }) => network_address === '127.0.0.1' && actor_id.length === 36)).toBe(true);
+  expect(JSON.stringify(rows)).not.toContain(person.patientId);
+});
+
+test('an order that names the patient by the id read here finds that patient', async () => {
+  const request = { resourceType: 'ServiceRequest', status: 'active', intent: 'order', subject: { reference: `Patient/${scan.patient_id}` }, identifier: [{ type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN' }] }, value: 'ACC-BY-ID' }] };
+  const sent = await ask('POST', '/ServiceRequest', { headers: { 'content-type': 'application/fhir+json' }, body: JSON.stringify(request) });
+  expect([sent.status, sent.body]).toMatchObject([201, {}]);
+  expect((await get('/ServiceRequest?accession=ACC-BY-ID')).body.entry[0].resource.subject.reference).toBe(`Patient/${scan.patient_id}`);
+});
+
+test('a patient that was PUT under an id is read under it', async () => {
+  const patient = { resourceType: 'Patient', id: 'their-7', identifier: [{ system: 'urn:oid:1.2.3.4', value: 'their-7' }], name: [{ family: 'Theirs' }] };
+  expect((await ask('PUT', '/Patient/their-7', { headers: { 'content-type': 'application/fhir+json' }, body: JSON.stringify(patient) })).status).toBe(200);
+  expect((await get('/Patient/their-7')).body).toMatchObject({ id: 'their-7', name: [{ family: 'Theirs' }] });
+});
