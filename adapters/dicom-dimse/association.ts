@@ -4,7 +4,9 @@
  */
 import { BlockList, isIP } from 'node:net';
 import type { Integration, IntegrationDirectory, Refusal } from '#gateway/adapter.ts';
+import { explicitVrLittleEndian, implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import type { Config } from './config.ts';
+import { isAllowed, serviceOf } from './services.ts';
 import type { AssociateRequest, NegotiatedContext, ProposedContext, Rejection } from './upper-layer/pdu.ts';
 import { applicationContextName, ContextResult } from './upper-layer/pdu.ts';
 
@@ -82,11 +84,20 @@ function isListed(address: string, listed: readonly string[]): boolean {
 
 /** Any transfer syntax is fine, because the bytes are kept as they come: the sender's first choice is taken. */
 function negotiate(context: ProposedContext, config: Config): NegotiatedContext {
+  const service = serviceOf(context.abstractSyntax);
+  if (service) return negotiateService(context, isAllowed(service, config));
   const transferSyntax = context.transferSyntaxes.find((uid) => /^[0-9.]{1,64}$/.test(uid));
   const isService = context.abstractSyntax === verification || isStorage(context.abstractSyntax, config.accept_unknown_sop_classes);
   const result = !isService ? ContextResult.abstractSyntaxNotSupported : transferSyntax === undefined ? ContextResult.transferSyntaxesNotSupported : ContextResult.acceptance;
   // PS3.8 table 9-18: the transfer syntax of a refused context is not significant, but has to be there.
   return { id: context.id, result, abstractSyntax: context.abstractSyntax, transferSyntax: transferSyntax ?? '1.2.840.10008.1.2' };
+}
+
+/** Identifiers are read and written: Explicit VR Little Endian, else the default. */
+function negotiateService({ id, abstractSyntax, transferSyntaxes }: ProposedContext, allowed: boolean): NegotiatedContext {
+  const transferSyntax = [explicitVrLittleEndian, implicitVrLittleEndian].find((uid) => transferSyntaxes.includes(uid));
+  const result = !allowed ? ContextResult.userRejection : transferSyntax === undefined ? ContextResult.transferSyntaxesNotSupported : ContextResult.acceptance;
+  return { id, result, abstractSyntax, transferSyntax: transferSyntax ?? implicitVrLittleEndian };
 }
 
 /** Storage beside 5.1.4.1.1: hanging protocol, colour palette, implant templates, RT beams delivery instruction (PS3.4 annex GG, B.5, PS3.6 annex A). */

@@ -8,11 +8,14 @@ import type { Config } from './config.ts';
 import { answerOnly, receiveCEcho } from './receive-c-echo.ts';
 import type { StoreAssociation } from './receive-c-store.ts';
 import { CStoreReceiver } from './receive-c-store.ts';
+import { ServiceDispatcher } from './serve.ts';
+import { serviceOf } from './services.ts';
 import { Status } from './status.ts';
 import type { AssociateResponse, AssociationAcceptor, UpperLayerUser } from './upper-layer/acceptor.ts';
 import type { MessageReceiver } from './upper-layer/message-assembler.ts';
 import type { CommandSet } from './upper-layer/command-set.ts';
 import { CommandField, responseBit } from './upper-layer/command-set.ts';
+import { Invoker } from './upper-layer/invoker.ts';
 import type { UpperLayerLimits } from './upper-layer/limits.ts';
 import { defaultLimits } from './upper-layer/limits.ts';
 import type { Caller } from './upper-layer/listener.ts';
@@ -40,6 +43,9 @@ function withCertificate(decision: AssociationDecision, subject: string | undefi
   return { kind: 'reject', rejection: rejections.callingAeTitleNotRecognized, refusal: { reason: 'not-allowed', text: `the caller came ${came} (setting tls_subjects)` }, integration };
 }
 
+/** A C-CANCEL-RQ and a response have no answer. */
+const nothingToAnswer: MessageReceiver = { write() { /* dropped */ }, async end() { /* nothing */ }, async abort() { /* nothing is open */ }, readsOn: true };
+
 class GatewayUser implements UpperLayerUser {
   readonly #acceptor: AssociationAcceptor;
   readonly #caller: Caller;
@@ -48,6 +54,7 @@ class GatewayUser implements UpperLayerUser {
   readonly #context: AdapterContext;
   readonly #limits: UpperLayerLimits;
   #association: StoreAssociation | undefined;
+  #services: ServiceDispatcher | undefined;
 
   constructor(acceptor: AssociationAcceptor, caller: Caller, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits) {
     this.#acceptor = acceptor;
@@ -71,6 +78,8 @@ class GatewayUser implements UpperLayerUser {
       return { kind: 'reject', rejection: decision.rejection, answered: (heard) => receipt?.answered('A-ASSOCIATE-RJ', heard) };
     }
     this.#association = { acceptor: this.#acceptor, request, integration: decision.integration, peer: this.#peer(request) };
+    const invoker = new Invoker((bytes) => this.#acceptor.send(bytes), request.maximumLength, this.#acceptor.over);
+    this.#services = new ServiceDispatcher({ ...this.#association, invoker, contexts: decision.contexts, integrations: this.#integrations }, this.#context);
     if (!decision.contexts.some(({ result }) => result === ContextResult.acceptance)) {
       const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.slice(0, 10).map(({ abstractSyntax }) => abstractSyntax).join(', ')}` };
       const receipt = await this.#recordRefusal(decision.integration, refusal, request.bytes, request);
@@ -81,13 +90,19 @@ class GatewayUser implements UpperLayerUser {
   }
 
   message(command: CommandSet, context: NegotiatedContext): MessageReceiver {
-    const association = this.#association;
-    if (!association) throw new Error('a message without an association');
-    if (command.commandField === CommandField.cStoreRq) return new CStoreReceiver(association, command, context, this.#receive, this.#context);
-    if (command.commandField === CommandField.cEchoRq) return receiveCEcho(this.#acceptor, command, context);
-    if (command.commandField === CommandField.cCancelRq) return { write() { /* none */ }, async end() { /* nothing to cancel, no response (PS3.7 9.3.2.3) */ }, async abort() { /* none */ } };
-    if ((command.commandField & responseBit) !== 0) throw new Error('a response although nothing was asked');
-    return answerOnly(this.#acceptor, command, context, Status.unrecognizedOperation);
+    const association = this.#association, services = this.#services;
+    if (!association || !services) throw new Error('a message without an association');
+    if (command.commandField === CommandField.cStoreRq && !serviceOf(context.abstractSyntax)) return services.inTurn(new CStoreReceiver(association, command, context, this.#receive, this.#context));
+    if (command.commandField === CommandField.cEchoRq) return services.inTurn(receiveCEcho(this.#acceptor, command, context));
+    if (command.commandField === CommandField.cCancelRq) {
+      services.cancel(command.messageIdBeingRespondedTo);
+      return nothingToAnswer;
+    }
+    if ((command.commandField & responseBit) !== 0) {
+      if (!services.answered(command)) throw new Error('a response although nothing was asked');
+      return nothingToAnswer;
+    }
+    return services.message(command, context) ?? answerOnly(this.#acceptor, command, context, Status.unrecognizedOperation);
   }
 
   ended(why: string, bytes?: Buffer): void {

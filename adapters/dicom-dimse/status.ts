@@ -1,10 +1,13 @@
 /**
- * Status codes of C-STORE and C-ECHO: PS3.4 table B.2-1 and PS3.7 annex C, with the phrase for a person and what it means to us as
+ * Status codes: PS3.4 tables B.2-1, C.4-1 to C.4-3 and PS3.7 annex C, with the phrase for a person and what it means to us as
  * a sender. A code that is not named is judged by its class (its leading digits).
  */
 export const Status = {
   success: 0x0000,
   sopClassNotSupported: 0x0122, notAuthorized: 0x0124, unrecognizedOperation: 0x0211, processingFailure: 0x0110,
+  noSuchInstance: 0x0112, duplicateInstance: 0x0111, invalidAttributeValue: 0x0106, invalidArgumentValue: 0x0115, noSuchAction: 0x0123,
+  pending: 0xff00, pendingWithoutKeys: 0xff01, cancelled: 0xfe00, subOperationsFailed: 0xb000,
+  noSubOperations: 0xa702, moveDestinationUnknown: 0xa801,
   outOfResources: 0xa700, dataSetDoesNotMatchSopClass: 0xa900, cannotUnderstand: 0xc000,
 } as const;
 
@@ -20,6 +23,7 @@ const phrases: Readonly<Record<number, string>> = {
   0x0213: 'Resource limitation',
   0xa700: 'Refused: out of resources', 0xa900: 'Error: data set does not match SOP class', 0xc000: 'Error: cannot understand',
   0xb000: 'Warning: coercion of data elements', 0xb006: 'Warning: elements discarded', 0xb007: 'Warning: data set does not match SOP class',
+  0xa702: 'Refused: unable to perform sub-operations', 0xa801: 'Refused: move destination unknown', 0xff00: 'Pending', 0xff01: 'Pending: optional keys were not matched',
   0xfe00: 'Cancelled',
 };
 const phrasesByClass: readonly (readonly [mask: number, value: number, phrase: string])[] = [

@@ -17,9 +17,11 @@
 import type { ServerOpts } from 'node:net';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
+import type { CommitmentReporter, Commitments } from './commitments.ts';
 import type { OpenHoldings } from './holdings.ts';
 import type { Mapper, Normalized } from './normalized.ts';
 import type { Records } from './records.ts';
+import type { Procedures } from './procedures.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
 export interface Adapter<Config = unknown> {
@@ -32,6 +34,8 @@ export interface Adapter<Config = unknown> {
   readonly configSchema: z.ZodType<Config>;
   readonly inbound?: Inbound<Config>;
   readonly outbound?: Outbound<Config>;
+  /** Tells the result of a storage commitment that this adapter took in. */
+  readonly commitments?: CommitmentReporter<Config>;
   /** Does what a delivery would do up to the point where something would change on either side. Never throws. */
   testConnection(config: Config, context: AdapterContext): Promise<ConnectionTest>;
 }
@@ -56,7 +60,10 @@ export type Inbound<Config = unknown> = (SocketInbound<Config> | HttpInbound<Con
    * Throws NormalizeError when the sender must change the message.
    */
   normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized>;
+  /** Takes bytes apart as the listener would and says what it would refuse; receives nothing. For dry runs and replays. */
+  read?(bytes: Buffer, integration: Integration<Config>): readonly ReadMessage[];
 };
+export type ReadMessage = Pick<InboundMessage, 'interaction' | 'controlId' | 'facts' | 'head'> & { readonly refusal?: Refusal };
 
 export interface SocketInbound<Config = unknown> {
   readonly transport: 'socket';
@@ -178,6 +185,9 @@ export interface AdapterContext {
   readonly holdings?: OpenHoldings;
   /** The organization's patients, orders, studies and reports (records.ts). Absent in a connection test. */
   readonly records?: Records;
+  /** Storage commitment and performed procedure steps; absent in a connection test. */
+  readonly commitments?: Commitments;
+  readonly procedures?: Procedures;
 }
 export interface Principal {
   readonly organizationId: string; readonly userId: string; readonly role: string; readonly name: string;

@@ -4,12 +4,11 @@ import type { Database } from '../db/pool.ts';
 import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { AdapterContext } from './adapter.ts';
-import type { OpenHoldings } from './holdings.ts';
 
-export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly holdings?: OpenHoldings }
+export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'records'> }
 
 export function adapterContext(dependencies: ContextDependencies): AdapterContext {
-  const { database, log, signal, store, now, holdings } = dependencies;
+  const { database, log, signal, store, now, ports } = dependencies;
   return {
     log, signal, now: now ?? (() => new Date()),
     async store(hint) {
@@ -20,6 +19,6 @@ export function adapterContext(dependencies: ContextDependencies): AdapterContex
       const caller = await callerOfToken(database, bearerToken);
       return caller && { organizationId: caller.organizationId, userId: caller.userId, role: caller.role, name: caller.name, scopes: caller.scopes };
     },
-    ...(holdings ? { holdings } : {}),
+    ...ports,
   };
 }

@@ -50,7 +50,8 @@ export async function forceComplete(dependencies: CompleteDependencies, organiza
   });
 }
 
-async function complete(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, proof: 'quiet_time' | 'forced', actor: AuditActor): Promise<void> {
+/** Writes the proof that fired and queues what the rules want. `scan` is locked, has images and is not complete. */
+export async function complete(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, proof: 'quiet_time' | 'forced' | 'mpps', actor: AuditActor): Promise<void> {
   const now = dependencies.now();
   const run = scan.completion_run + 1;
   await markComplete(tx, scan.scan_id, proof, run, now);

@@ -27,9 +27,11 @@
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
 export { forceComplete } from './complete.ts';
 export { startMaintenance } from './maintain.ts';
+export { createCommitments } from './commitments.ts';
 export { createHoldings } from './holdings.ts';
 export { createInboundHealth } from './inbound-health.ts';
 export { createPersist } from './persist.ts';
+export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';
 export { createRecords } from './records.ts';
 export { recoverObjects } from './recover.ts';

@@ -1,17 +1,19 @@
 /** The workers: which queue is served by which stage, and how many at a time. */
 import type { Job, JobWithMetadata, PgBoss } from 'pg-boss';
 import type { Log } from '../log.ts';
-import { QUEUES, type AnalyzeJob, type CompleteScanJob, type DeliverJob, type ReportJob } from '../queue/queues.ts';
+import { QUEUES, type AnalyzeJob, type CheckProcedureJob, type CommitStorageJob, type CompleteScanJob, type DeliverJob, type ReportJob } from '../queue/queues.ts';
+import { commitStorage, type CommitStorageDependencies } from './commitments.ts';
 import { analyze, type AnalyzeDependencies } from './analyze.ts';
 import { completeWhenQuiet, type CompleteDependencies } from './complete.ts';
 import { drainOutbox, type DeliverDependencies } from './deliver.ts';
+import { completeByProcedure } from './procedures.ts';
 import { report } from './report.ts';
 
 const OFTEN = { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 1 };
 
 export interface Workers { stop(): Promise<void> }
 
-export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
+export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
   const stopping = new AbortController();
   const signalOf = (job: Job<unknown>): AbortSignal => AbortSignal.any([job.signal, stopping.signal]);
   await boss.work<CompleteScanJob>(QUEUES.completeScan.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
@@ -26,6 +28,12 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   }));
   await boss.work<DeliverJob>(QUEUES.deliver.name, { ...OFTEN, localConcurrency: 8 }, logged(log, async ([job]) => {
     await drainOutbox(dependencies, job!.data, signalOf(job!));
+  }));
+  await boss.work<CheckProcedureJob>(QUEUES.checkProcedure.name, { ...OFTEN, localConcurrency: 1 }, logged(log, async ([job]) => {
+    await completeByProcedure(dependencies, job!.data);
+  }));
+  await boss.work<CommitStorageJob>(QUEUES.commitStorage.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
+    await commitStorage(dependencies, job!.data, signalOf(job!));
   }));
   return {
     async stop() {

@@ -5,6 +5,7 @@
  *
  * Messages are served one after the other: after the last fragment of a message nothing more is read until the user has answered it
  * (no asynchronous operations window is negotiated, PS3.7 D.3.3.3), so a sender that pipelines is slowed by TCP and loses nothing.
+ * A service that must hear the peer while it answers (C-CANCEL, C-STORE-RSP of a C-GET) says so: MessageReceiver.readsOn.
  * Data of a message goes to its receiver as it comes; a receiver that returns a promise pauses the socket until it resolves.
  */
 import type { Socket } from 'node:net';
@@ -55,10 +56,13 @@ export class AssociationAcceptor {
   readonly #user: UpperLayerUser;
   readonly #reader: PduReader;
   readonly #messages: MessageAssembler;
+  readonly #over = new AbortController();
   #state: State = 'Sta1';
   /** Our own work that the peer waits for: backpressure of the receiver, or the answer. Reasons to pause, and not to call the peer idle. */
   #working = 0;
   #pauses = 0;
+  /** Messages whose answer is waited for before anything more is read. */
+  #holds = 0;
   #stopping = false;
   #hasEnded = false;
   #artim: NodeJS.Timeout | undefined;
@@ -90,6 +94,9 @@ export class AssociationAcceptor {
     this.#event('transport connection indication');
   }
 
+  /** Aborted when nothing can be sent any more: released, aborted, or the connection is gone. */
+  get over(): AbortSignal { return this.#over.signal; }
+
   get isBusy(): boolean { return this.#messages.isInMessage || this.#working > 0 || this.#state === 'Sta3'; }
 
   /** Writes to the peer; resolves to whether the operating system took the bytes. Never rejects. */
@@ -110,6 +117,7 @@ export class AssociationAcceptor {
     const step = transition(this.#state, event);
     if (!step) return;
     this.#state = step.next;
+    if (step.next !== 'Sta2' && step.next !== 'Sta3' && step.next !== 'Sta6') this.#over.abort();
     this.#act(step.action, bytes, reason);
   }
 
@@ -205,18 +213,22 @@ export class AssociationAcceptor {
   }
 
   #complete(receiver: MessageReceiver): void {
-    this.#reader.hold();
+    const isAlone = this.#working === 0, holds = Number(!receiver.readsOn);
+    if (holds) this.#reader.hold();
+    this.#holds += holds;
     this.#working++;
-    this.#unfinished = receiver.end().then(() => {
+    const ended = receiver.end().then(() => {
       this.#working--;
+      this.#holds -= holds;
       this.#goOn();
     }, () => { this.#working--; this.#event('A-ABORT request'); });
+    this.#unfinished = isAlone ? ended : Promise.all([this.#unfinished, ended]).then(() => undefined);
   }
 
   /** After an answer: on with what was already received, then with the socket. */
   #goOn(): void {
     if (this.#stopping) this.stop();
-    if (this.#state === 'Sta13' || this.#state === 'Sta1') return;
+    if (this.#state === 'Sta13' || this.#state === 'Sta1' || this.#holds > 0) return;
     try {
       this.#reader.release();
     } catch (error) { this.#fail(error); }

@@ -1,23 +1,36 @@
 /**
  * The command set of a DIMSE message (PS3.7 section 6.3, annex E): group 0000 in Implicit VR Little Endian, sorted, each element once.
- * Only what an SCP of C-ECHO and C-STORE needs is named; other elements are skipped.
+ * Only what the services of this folder need is named; other elements are skipped.
  */
 import { plainText } from './pdu.ts';
 
-export const CommandField = { cStoreRq: 0x0001, cStoreRsp: 0x8001, cEchoRq: 0x0030, cEchoRsp: 0x8030, cCancelRq: 0x0fff } as const;
+export const CommandField = {
+  cStoreRq: 0x0001, cStoreRsp: 0x8001, cGetRq: 0x0010, cFindRq: 0x0020, cMoveRq: 0x0021, cEchoRq: 0x0030, cEchoRsp: 0x8030, cCancelRq: 0x0fff,
+  nEventReportRq: 0x0100, nEventReportRsp: 0x8100, nSetRq: 0x0120, nActionRq: 0x0130, nCreateRq: 0x0140,
+} as const;
 /** Set in the Command Field of every response. */
 export const responseBit = 0x8000;
-const noDataSet = 0x0101;
+const noDataSet = 0x0101, dataSetFollows = 0x0001, mediumPriority = 0x0000;
 
 export class InvalidCommandSet extends Error { override readonly name = 'InvalidCommandSet' }
 
 export interface CommandSet {
   readonly commandField: number;
   readonly messageId: number;
+  /** Of a response or a C-CANCEL-RQ; 0 in other requests. */
+  readonly messageIdBeingRespondedTo: number;
+  /** Of a response. */
+  readonly status: number | undefined;
   readonly hasDataSet: boolean;
   readonly affectedSopClassUid: string;
   readonly affectedSopInstanceUid: string;
   readonly moveOriginatorAeTitle: string;
+  /** N-SET and N-ACTION name their object so. */
+  readonly requestedSopClassUid: string;
+  readonly requestedSopInstanceUid: string;
+  readonly moveDestination: string;
+  /** Action Type ID (0000,1008) of N-ACTION. */
+  readonly actionTypeId: number | undefined;
 }
 
 /** Throws InvalidCommandSet. */
@@ -32,6 +45,12 @@ export function decodeCommandSet(bytes: Buffer): CommandSet {
     affectedSopClassUid: text(elements, 0x0002),
     affectedSopInstanceUid: text(elements, 0x1000),
     moveOriginatorAeTitle: text(elements, 0x1030),
+    messageIdBeingRespondedTo: isRequest ? 0 : optionalUint16(elements, 0x0120) ?? 0,
+    status: optionalUint16(elements, 0x0900),
+    requestedSopClassUid: text(elements, 0x0003),
+    requestedSopInstanceUid: text(elements, 0x1001),
+    moveDestination: text(elements, 0x0600),
+    actionTypeId: optionalUint16(elements, 0x1008),
   };
 }
 
@@ -52,6 +71,10 @@ function uint16(elements: Map<number, Buffer>, element: number, name: string): n
   if (value?.length !== 2) throw new InvalidCommandSet(`${name} is missing or not two bytes`);
   return value.readUInt16LE(0);
 }
+function optionalUint16(elements: Map<number, Buffer>, element: number): number | undefined {
+  const value = elements.get(element);
+  return value?.length === 2 ? value.readUInt16LE(0) : undefined;
+}
 const text = (elements: Map<number, Buffer>, element: number): string => plainText(elements.get(element) ?? Buffer.alloc(0));
 
 export interface ResponseFields {
@@ -60,21 +83,58 @@ export interface ResponseFields {
   readonly errorComment?: string;
   /** Offending Element (0000,0901), e.g. '(0020,000D)'; anything else is left out. */
   readonly offendingElement?: string;
+  /** A data set follows. */
+  readonly hasDataSet?: boolean;
+  /** The instance that an N-CREATE made, when the request left its name to us. */
+  readonly affectedSopInstanceUid?: string;
+  /** Sub-operations of C-MOVE and C-GET (0000,1020-1023). */
+  readonly subOperations?: { readonly remaining?: number; readonly completed: number; readonly failed: number; readonly warning: number };
 }
 
-/** The response to a request, without a data set: UIDs are sent back as they came (PS3.7 9.3.1.2). */
+/** The response to a request: UIDs are sent back as they came (PS3.7 9.3.1.2); Requested UIDs come back as Affected ones (10.3.4.2). */
 export function encodeResponse(request: CommandSet, fields: ResponseFields): Buffer {
   const offending = /^\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)$/.exec(fields.offendingElement ?? '');
-  const elements: [number, Buffer][] = [
-    [0x0002, paddedUid(request.affectedSopClassUid)],
+  const elements: Elements = [
+    [0x0002, paddedUid(request.affectedSopClassUid || request.requestedSopClassUid)],
     [0x0100, us(request.commandField | responseBit)],
     [0x0120, us(request.messageId)],
-    [0x0800, us(noDataSet)],
+    [0x0800, us(fields.hasDataSet ? dataSetFollows : noDataSet)],
     [0x0900, us(fields.status)],
   ];
   if (offending) elements.push([0x0901, us(parseInt(offending[1] ?? '', 16), parseInt(offending[2] ?? '', 16))]);
   if (fields.errorComment) elements.push([0x0902, paddedComment(fields.errorComment)]);
-  if (request.affectedSopInstanceUid) elements.push([0x1000, paddedUid(request.affectedSopInstanceUid)]);
+  elements.push([0x1000, paddedUid(fields.affectedSopInstanceUid ?? (request.affectedSopInstanceUid || request.requestedSopInstanceUid))]);
+  if (request.actionTypeId !== undefined) elements.push([0x1008, us(request.actionTypeId)]);
+  if (fields.subOperations) elements.push(...countsOf(fields.subOperations));
+  return encodeCommand(elements);
+}
+
+function countsOf({ remaining, completed, failed, warning }: NonNullable<ResponseFields['subOperations']>): Elements {
+  const most = 0xffff;
+  return [...(remaining === undefined ? [] : [[0x1020, us(Math.min(remaining, most))] as const]), [0x1021, us(Math.min(completed, most))], [0x1022, us(Math.min(failed, most))], [0x1023, us(Math.min(warning, most))]];
+}
+
+export interface StoreRequest { readonly sopClassUid: string; readonly sopInstanceUid: string; readonly messageId: number; readonly moveOriginator?: { readonly aeTitle: string; readonly messageId: number } }
+
+/** C-STORE-RQ of a sub-operation or of our own (PS3.7 9.3.1.1). */
+export function encodeStoreRequest({ sopClassUid, sopInstanceUid, messageId, moveOriginator }: StoreRequest): Buffer {
+  return encodeCommand([
+    [0x0002, paddedUid(sopClassUid)], [0x0100, us(CommandField.cStoreRq)], [0x0110, us(messageId)], [0x0700, us(mediumPriority)], [0x0800, us(dataSetFollows)], [0x1000, paddedUid(sopInstanceUid)],
+    ...(moveOriginator ? [[0x1030, padded(moveOriginator.aeTitle, ' ')] as const, [0x1031, us(moveOriginator.messageId)] as const] : []),
+  ]);
+}
+
+/** N-EVENT-REPORT-RQ (PS3.7 10.3.1.1). */
+export function encodeEventReport(sopClassUid: string, sopInstanceUid: string, messageId: number, eventTypeId: number): Buffer {
+  return encodeCommand([
+    [0x0002, paddedUid(sopClassUid)], [0x0100, us(CommandField.nEventReportRq)], [0x0110, us(messageId)], [0x0800, us(dataSetFollows)], [0x1000, paddedUid(sopInstanceUid)], [0x1002, us(eventTypeId)],
+  ]);
+}
+
+type Elements = (readonly [number, Buffer])[];
+
+/** With its Command Group Length; empty elements are left out. */
+function encodeCommand(elements: Elements): Buffer {
   const body = Buffer.concat(elements.filter(([, value]) => value.length > 0).map(([element, value]) => encodeElement(element, value)));
   const groupLength = Buffer.alloc(4);
   groupLength.writeUInt32LE(body.length);

@@ -17,6 +17,7 @@ import { implementationClassUid, implementationVersionName } from '#standards/di
 import { implicitVrLittleEndian, explicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { verification } from '../association.ts';
 import type { Receiver } from '../config.ts';
+import { tlsOptions } from '../tls-options.ts';
 
 export interface StoreObject {
   readonly sopClassUid: string;
@@ -74,10 +75,6 @@ function rawDataset(dimse: Library, object: StoreObject, transferSyntaxUid: stri
 }
 const storeRequest = (dimse: Library, object: StoreObject): InstanceType<Library['requests']['CStoreRequest']> =>
   new dimse.requests.CStoreRequest(rawDataset(dimse, object, [...object.encodings.keys()][0] ?? explicitVrLittleEndian));
-
-function tlsOptions({ tls_ca: ca, tls_certificate: cert, tls_private_key: key }: Receiver) {
-  return { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca ? { ca } : {}), ...(cert ? { cert } : {}), ...(key ? { key } : {}) };
-}
 
 /** What the Client has inside and we must reach. */
 interface ClientNetwork { socket: Socket; sendAssociationRequest(association: Association): void; on(event: string, listener: (detail: never) => void): void }

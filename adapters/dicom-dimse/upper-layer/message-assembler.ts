@@ -11,6 +11,8 @@ export interface MessageReceiver {
   end(): Promise<void>;
   /** The association ended before the message did. */
   abort(): Promise<void>;
+  /** True: what the peer sends while `end` runs is read (C-CANCEL, answers to sub-operations). Otherwise it waits. */
+  readonly readsOn?: boolean;
 }
 export interface AssemblerEvents {
   /** A command set is complete; what is returned gets the data set. */

@@ -27,9 +27,13 @@ export interface AssociateRequest {
   /** Largest P-DATA-TF the requestor takes (PS3.8 D.1); 0 is "no limit". */
   readonly maximumLength: number;
   readonly implementationClassUid: string; readonly implementationVersionName: string;
+  /** SCP/SCU role selection (PS3.7 D.3.3.4) by SOP class, as proposed. */
+  readonly roles: ReadonlyMap<string, Role>;
   /** The whole PDU as it came, header included. */
   readonly bytes: Buffer;
 }
+/** What the requestor may be on contexts of a SOP class. Without a negotiation: SCU and not SCP. */
+export interface Role { readonly scu: boolean; readonly scp: boolean }
 /** PS3.8 table 9-18. */
 export const ContextResult = { acceptance: 0, userRejection: 1, noReason: 2, abstractSyntaxNotSupported: 3, transferSyntaxesNotSupported: 4 } as const;
 export interface NegotiatedContext { readonly id: number; readonly result: number; readonly abstractSyntax: string; readonly transferSyntax: string }
@@ -60,7 +64,7 @@ export function decodeAssociateRequest(bytes: Buffer): AssociateRequest {
   if (body.length < fixedPartLength) throw new InvalidPdu(`A-ASSOCIATE-RQ of ${body.length} bytes is shorter than its fixed part`);
   const presentationContexts: ProposedContext[] = [];
   let applicationContext = '';
-  let user = { maximumLength: 0, implementationClassUid: '', implementationVersionName: '' };
+  let user: UserInformation = { maximumLength: 0, implementationClassUid: '', implementationVersionName: '', roles: new Map() };
   for (const item of items(body.subarray(fixedPartLength), 'A-ASSOCIATE-RQ')) {
     if (item.type === 0x10) applicationContext = plainText(item.body);
     else if (item.type === 0x20) presentationContexts.push(decodeProposedContext(item.body));
@@ -96,17 +100,31 @@ function decodeProposedContext(body: Buffer): ProposedContext {
   return { id: body[0] ?? 0, abstractSyntax, transferSyntaxes };
 }
 
-function decodeUserInformation(body: Buffer): { maximumLength: number; implementationClassUid: string; implementationVersionName: string } {
+type UserInformation = Pick<AssociateRequest, 'maximumLength' | 'implementationClassUid' | 'implementationVersionName' | 'roles'>;
+
+function decodeUserInformation(body: Buffer): UserInformation {
   let maximumLength = 0, implementationClassUid = '', implementationVersionName = '';
+  const roles = new Map<string, Role>();
   for (const item of items(body, 'user information')) {
     if (item.type === 0x51) {
       if (item.body.length !== 4) throw new InvalidPdu('maximum length sub-item is not 4 bytes');
       maximumLength = item.body.readUInt32BE(0);
     } else if (item.type === 0x52) implementationClassUid = plainText(item.body);
     else if (item.type === 0x55) implementationVersionName = plainText(item.body);
+    else if (item.type === 0x54) decodeRole(item.body, roles);
   }
-  return { maximumLength, implementationClassUid, implementationVersionName };
+  return { maximumLength, implementationClassUid, implementationVersionName, roles };
 }
+function decodeRole(body: Buffer, roles: Map<string, Role>): void {
+  const length = body.length < 4 ? 0 : body.readUInt16BE(0);
+  if (length === 0 || body.length < length + 4) throw new InvalidPdu('role selection sub-item is shorter than it says');
+  roles.set(plainText(body.subarray(2, 2 + length)), { scu: body[2 + length] === 1, scp: body[3 + length] === 1 });
+}
+const encodeRole = ([uid, { scu, scp }]: readonly [string, Role]): Buffer => {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(uid.length);
+  return encodeItem(0x54, Buffer.concat([length, text(uid), Buffer.from([Number(scu), Number(scp)])]));
+};
 
 const encodeItem = (type: number, body: Buffer): Buffer => {
   const head = Buffer.alloc(4);
@@ -131,20 +149,65 @@ export function encodeAssociateAccept(request: AssociateRequest, contexts: reado
     encodeItem(0x21, Buffer.concat([Buffer.from([id, 0, result, 0]), encodeItem(0x40, text(transferSyntax))])));
   const userInformation = encodeItem(0x50, Buffer.concat([
     encodeItem(0x51, uint32(maximumLength)), encodeItem(0x52, text(implementation.classUid)), encodeItem(0x55, text(implementation.versionName)),
+    ...acceptedRoles(request, contexts).map(encodeRole),
   ]));
   const fixedPart = Buffer.from(request.bytes.subarray(6, 6 + fixedPartLength));
   fixedPart.writeUInt16BE(1, 0);
   return encodePdu(PduType.associateAc, Buffer.concat([fixedPart, encodeItem(0x10, text(applicationContextName)), ...contextItems, userInformation]));
+}
+/** Roles are taken as proposed, on accepted contexts only. */
+function acceptedRoles(request: AssociateRequest, contexts: readonly NegotiatedContext[]): (readonly [string, Role])[] {
+  return [...request.roles].filter(([uid]) => contexts.some(({ abstractSyntax, result }) => abstractSyntax === uid && result === ContextResult.acceptance));
 }
 export const encodeAssociateReject = ({ result, source, reason }: Rejection): Buffer => encodePdu(PduType.associateRj, Buffer.from([0, result, source, reason]));
 export const encodeReleaseResponse = (): Buffer => encodePdu(PduType.releaseRp, Buffer.alloc(4));
 export const encodeAbort = (source: number, reason: number): Buffer => encodePdu(PduType.abort, Buffer.from([0, 0, source, reason]));
 
 /** One P-DATA-TF with one PDV that holds a whole command set (PS3.8 9.3.5.1, message control header: command, last fragment). */
-export function encodeCommandPdu(contextId: number, command: Buffer): Buffer {
+export const encodeCommandPdu = (contextId: number, command: Buffer): Buffer => encodePdv(contextId, command, 0b11);
+
+/** One P-DATA-TF with a fragment of a data set. */
+export const encodeDataPdu = (contextId: number, fragment: Buffer, isLast: boolean): Buffer => encodePdv(contextId, fragment, isLast ? 0b10 : 0b00);
+
+function encodePdv(contextId: number, fragment: Buffer, controlHeader: number): Buffer {
   const head = Buffer.alloc(6);
-  head.writeUInt32BE(command.length + 2);
+  head.writeUInt32BE(fragment.length + 2);
   head[4] = contextId;
-  head[5] = 0b11;
-  return encodePdu(PduType.pDataTf, Buffer.concat([head, command]));
+  head[5] = controlHeader;
+  return encodePdu(PduType.pDataTf, Buffer.concat([head, fragment]));
 }
+
+export interface AssociateProposal {
+  readonly calledAeTitle: string; readonly callingAeTitle: string; readonly contexts: readonly ProposedContext[]; readonly roles?: ReadonlyMap<string, Role>; readonly maximumLength: number; readonly implementation: Implementation;
+}
+
+export function encodeAssociateRequest(proposal: AssociateProposal): Buffer {
+  const fixedPart = Buffer.alloc(fixedPartLength);
+  fixedPart.writeUInt16BE(1, 0);
+  fixedPart.write(proposal.calledAeTitle.padEnd(16), 4, 'latin1');
+  fixedPart.write(proposal.callingAeTitle.padEnd(16), 20, 'latin1');
+  const contexts = proposal.contexts.map(({ id, abstractSyntax, transferSyntaxes }) =>
+    encodeItem(0x20, Buffer.concat([Buffer.from([id, 0, 0, 0]), encodeItem(0x30, text(abstractSyntax)), ...transferSyntaxes.map((uid) => encodeItem(0x40, text(uid)))])));
+  const userInformation = encodeItem(0x50, Buffer.concat([
+    encodeItem(0x51, uint32(proposal.maximumLength)), encodeItem(0x52, text(proposal.implementation.classUid)), encodeItem(0x55, text(proposal.implementation.versionName)), ...[...(proposal.roles ?? [])].map(encodeRole),
+  ]));
+  return encodePdu(PduType.associateRq, Buffer.concat([fixedPart, encodeItem(0x10, text(applicationContextName)), ...contexts, userInformation]));
+}
+
+export interface AssociateAccept { readonly maximumLength: number; readonly contexts: readonly { readonly id: number; readonly result: number; readonly transferSyntax: string }[]; readonly roles: ReadonlyMap<string, Role> }
+
+/** @param bytes the whole PDU. Throws InvalidPdu. */
+export function decodeAssociateAccept(bytes: Buffer): AssociateAccept {
+  const body = bytes.subarray(6);
+  if (body.length < fixedPartLength) throw new InvalidPdu(`A-ASSOCIATE-AC of ${body.length} bytes is shorter than its fixed part`);
+  const contexts: { id: number; result: number; transferSyntax: string }[] = [];
+  let user: UserInformation | undefined;
+  for (const item of items(body.subarray(fixedPartLength), 'A-ASSOCIATE-AC')) {
+    if (item.type === 0x50) user = decodeUserInformation(item.body);
+    if (item.type !== 0x21 || item.body.length < 4) continue;
+    const [syntax] = [...items(item.body.subarray(4), 'presentation context')].filter(({ type }) => type === 0x40);
+    contexts.push({ id: item.body[0] ?? 0, result: item.body[2] ?? 0, transferSyntax: syntax ? plainText(syntax.body) : '' });
+  }
+  return { contexts, maximumLength: user?.maximumLength ?? 0, roles: user?.roles ?? new Map() };
+}
+export const encodeReleaseRequest = (): Buffer => encodePdu(PduType.releaseRq, Buffer.alloc(4));
