@@ -29,7 +29,7 @@ export function normalizeAdt(parsed: Hl7Message, message: StoredMessage<Hl7v2Con
   return {
     authority: 'registration', patient, history: historyRows(mapped, warnings), mapping: mapped.mapping,
     ...(merges.includes(event) ? { merges: merged } : {}),
-    warnings, trace: mapped.trace,
+    warnings, get trace() { return mapped.trace; }, // made when somebody looks
   };
 }
 

@@ -37,7 +37,8 @@ export interface WrittenHistory {
 }
 /** Parts without rows are absent. */
 export interface PatientChanges {
-  compared?: readonly { patient_id: string; version: string }[]; inserted?: readonly (WrittenPatient & { patient_number: string })[]; updated?: readonly WrittenPatient[];
+  /** patient_id -> version */
+  compared?: Readonly<Record<string, string>>; inserted?: readonly (WrittenPatient & { patient_number: string })[]; updated?: readonly WrittenPatient[];
   identifiers?: readonly { patient_id: string; assigning_authority: string; value: string; type_code?: string | undefined }[];
   history?: readonly WrittenHistory[]; alerts?: readonly (Alert & { occurrences: number })[];
 }
@@ -47,6 +48,8 @@ export interface StoredMessageRow extends ExchangeRow {
   audit_id: string; event_code: string; event_name: string; object_type: string; object_id: string; detail: Readonly<Record<string, unknown>>;
   links: Readonly<Record<string, string>>; media_type: string; content: Buffer;
 }
+
+const Written = z.object({ is_written: z.boolean() });
 
 /** False: nothing was written, because a patient of `compared` has changed since it was read. */
 export async function storeMessages(on: Database | Transaction, organizationId: string, changes: PatientChanges, messages: readonly StoredMessageRow[]): Promise<boolean> {
@@ -58,9 +61,14 @@ export async function storeMessages(on: Database | Transaction, organizationId: 
   });
   const contents = messages.length === 1 ? messages[0]!.content : Buffer.concat(messages.map((message) => message.content));
   // A patient's value that jsonb cannot hold is refused; in the record of the exchange it is replaced (json-text.ts).
-  const query = sql.type(z.object({ is_written: z.boolean() }))`SELECT medscan_store_messages(${organizationId}::uuid, ${JSON.stringify(changes)}::jsonb, ${messages.length > 0 ? jsonText(rows) : null}::jsonb, ${sql.binary(contents)}) AS is_written`;
+  const query = sql.type(Written)`SELECT medscan_store_messages(${organizationId}::uuid, ${JSON.stringify(changes)}::jsonb, ${messages.length > 0 ? jsonText(rows) : null}::jsonb, ${sql.binary(contents)}) AS is_written`;
   const result = await queriesOf(on).query(named(query, 'medscan_store_messages'));
   return result.rows[0]!.is_written;
+}
+
+/** Gives the planner the sizes of tables that have more than doubled. Cheap when there are none. */
+export async function analyzeGrownTables(database: Database): Promise<void> {
+  await database.pool.query(sql.typeAlias('void')`SELECT FROM medscan_analyze_grown_tables()`);
 }
 
 /** The database itself: a transaction of its own. */

@@ -18,6 +18,8 @@ import { compileSteps } from './steps.ts';
 export interface Run {
   readonly root: SourceReader; readonly settings: MapSettings;
   readonly trace: TraceEntry[]; readonly warnings: MappingWarning[];
+  /** The trace with the values that nothing read; made when it is asked for. */
+  completed?: readonly TraceEntry[];
 }
 export type Row = Record<string, unknown>;
 /** Writes its key into the row, or nothing; false: the row is not to be kept. */

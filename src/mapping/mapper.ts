@@ -5,7 +5,7 @@
  *
  * A mapping says where each column comes from; what to do with the rows is the adapter's and the pipeline's business.
  */
-import type { MapSettings, MappedRows, Mapper, SourceReader } from '#gateway/normalized.ts';
+import type { MapSettings, MappedRows, Mapper, SourceReader, TraceEntry } from '#gateway/normalized.ts';
 import { compileConditions } from './condition.ts';
 import { compileField } from './field.ts';
 import type { Row, Run } from './field.ts';
@@ -45,9 +45,13 @@ function compileMapping(file: MappingFile, codes: ReadonlyMap<string, CodeTable>
     const place: Place = { reader: source, text: '', separator: '' };
     const rows: Record<string, Row | Row[]> = {};
     for (const [name, runTable] of tables) rows[name] = runTable(place, run);
-    for (const path of source.unread()) run.trace.push({ source: path, rule: '', target: '', outcome: 'unmapped' });
-    return { rows, warnings: run.warnings, trace: run.trace, mapping };
+    return { rows, warnings: run.warnings, mapping, get trace() { return completed(run); } };
   };
+}
+
+/** With the values that no rule read. Looked for when the trace is asked for: most messages are stored and their trace is never seen. */
+function completed(run: Run): readonly TraceEntry[] {
+  return run.completed ??= [...run.trace, ...run.root.unread().map((path): TraceEntry => ({ source: path, rule: '', target: '', outcome: 'unmapped' }))];
 }
 
 function compileFields(table: string, specs: readonly FieldSpec[], codes: ReadonlyMap<string, CodeTable>): (place: Place, run: Run) => Row {

@@ -61,8 +61,8 @@ export class PatientBatch {
   takeChanges(): PatientChanges {
     const members = [...this.#members.values()];
     const changed = members.filter((member) => member.isChanged);
+    const compared = members.filter((member) => member.isCompared).map(({ row }) => [row.patient_id, row.version] as const);
     const parts = {
-      compared: members.filter((member) => member.isCompared).map(({ row }) => ({ patient_id: row.patient_id, version: row.version })),
       inserted: changed.flatMap(({ row, patientNumber }) => (patientNumber === undefined ? [] : [{ ...row, patient_number: patientNumber }])),
       updated: changed.filter((member) => member.patientNumber === undefined).map(({ row }) => row),
       identifiers: this.#identifiers, history: [...this.#history.values()], alerts: [...this.#alerts.values()],
@@ -71,7 +71,7 @@ export class PatientBatch {
     this.#identifiers = [];
     this.#history.clear();
     this.#alerts.clear();
-    return Object.fromEntries(Object.entries(parts).filter(([, rows]) => rows.length > 0));
+    return { ...(compared.length > 0 ? { compared: Object.fromEntries(compared) } : {}), ...Object.fromEntries(Object.entries(parts).filter(([, rows]) => rows.length > 0)) };
   }
 
   #own(patientId: string, value: string, authority: string): void {
