@@ -55,11 +55,13 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
   'PUT /integrations/{integration_id}': writes(integration, 'external_integrations'),
   'PATCH /integrations/{integration_id}': writes(integration, 'external_integrations'),
   'POST /integrations/{integration_id}/test': reads('external_integrations'),
+  'POST /integrations/{integration_id}/dry-run': reads('external_integrations'),
   'GET /adapters': reads(),
 
   'GET /sync-logs': reads('sync_logs', 'external_integrations'),
   'GET /sync-logs/{sync_id}': reads('sync_logs', 'external_integrations'),
   'GET /sync-logs/{sync_id}/payload': reads('sync_logs', 'external_integrations', 'exchange_payloads'),
+  'POST /sync-logs/{sync_id}/replay': writes(['sync_logs', 'exchange_payloads', 'message_identities', 'patients', 'patient_identifiers', 'patient_medical_history', 'patient_merges', 'scans', 'scan_queue', 'reports', 'system_alerts'], 'external_integrations'),
   'GET /audit-logs': reads('audit_logs'),
   'POST /audit-logs/verify': reads('audit_logs', 'audit_seals', 'audit_checkpoints'),
 

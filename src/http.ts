@@ -12,6 +12,8 @@ import type { Config } from './config.ts';
 import type { Adapter, AdapterContext, Peer, Receive } from './gateway/adapter.ts';
 import { integrationCommands } from './gateway/integration-commands.ts';
 import type { Integrations } from './gateway/integrations.ts';
+import { messageCommands } from './gateway/message-commands.ts';
+import type { Mapper } from './gateway/normalized.ts';
 import type { Installation } from './installation.ts';
 import { forceComplete } from './pipeline/index.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -19,7 +21,7 @@ import type { GatewayTls } from './tls.ts';
 
 export interface HttpDependencies {
   readonly config: Config; readonly installation: Installation; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Integrations;
-  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined;
+  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined; readonly map: Mapper;
   receiveFor(adapter: Adapter): Receive;
   contextOf(adapter: Adapter): AdapterContext;
 }
@@ -63,6 +65,7 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
   const mounts = [...adapters.values()].flatMap((adapter) => (adapter.inbound?.transport === 'http' ? [{ adapter, inbound: adapter.inbound, receive: dependencies.receiveFor(adapter), context: dependencies.contextOf(adapter) }] : []));
   return {
     ...await integrationCommands({ database, keys, log, adapters }),
+    ...messageCommands({ database, adapters, integrations, map: dependencies.map, receiveFor: dependencies.receiveFor, now: () => new Date() }),
     forceComplete: (organizationId, scanId, actor) => forceComplete({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }, organizationId, scanId, actor),
     async openStoredObject(location) {
       const { size } = await stat(store.resolve(location));
@@ -71,7 +74,7 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
     reloadIntegrations: () => integrations.reload(),
     async handleAdapterHttp(request: Request, peer: Peer) {
       const { pathname } = new URL(request.url);
-      const mount = mounts.find(({ inbound }) => pathname === inbound.mount || pathname.startsWith(`${inbound.mount}/`));
+      const mount = mounts.find(({ inbound }) => pathname === inbound.mount || pathname.startsWith(`${inbound.mount}/`) || inbound.alsoAt?.includes(pathname) === true);
       return mount?.inbound.handle(request, peer, integrations.directory(mount.adapter.name), mount.receive, mount.context);
     },
     async notReady() {

@@ -22,7 +22,7 @@ import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchUnreferenced } from './pipeline/index.ts';
+import { createAnswerRecorder, createClientTokens, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchUnreferenced } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
@@ -78,7 +78,7 @@ async function startParts(config: Config, installation: Installation, closing: (
   const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, ports: portsOf(adapter) });
   const answers = createAnswerRecorder(database, log);
   const portsOf = ({ name }: Adapter) => ({
-    records: createRecords({ database, keys }), holdings: createHoldings({ database, store, log, now }, name), commitments: createCommitments({ database, boss, store, log, answers, now }, name),
+    records: createRecords({ database, keys }), tokens: createClientTokens({ database }), holdings: createHoldings({ database, store, log, now }, name), commitments: createCommitments({ database, boss, store, log, answers, now }, name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, name),
   });
   closing.push(() => answers.flush());
@@ -120,7 +120,7 @@ async function startParts(config: Config, installation: Installation, closing: (
   }
   if (has('api')) {
     const { startHttp } = await import('./http.ts');
-    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, receiveFor, contextOf });
+    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, map, receiveFor, contextOf });
     Object.assign(bound, http.ports);
     closing.push(() => http.close());
   }

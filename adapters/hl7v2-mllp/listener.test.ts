@@ -108,7 +108,10 @@ test('property: every frame gets an answer, whatever bytes are in it', async () 
   await fc.assert(fc.asyncProperty(bytes, async (part) => {
     expect(segmentsOf(await sender.send(part))).toContain('MSA');
   }), { numRuns: 400 });
-  expect(await sender.send(adt('STILL-THERE'))).toContain('MSA|AA|STILL-THERE');
+  // A frame with several messages has got several answers; those not read yet come first.
+  let last = await sender.send(adt('STILL-THERE'));
+  while (last !== undefined && !last.includes('STILL-THERE')) last = await sender.answer();
+  expect(last).toContain('MSA|AA|STILL-THERE');
 });
 
 test('a pipeline that throws is answered AE 207 and the connection lives on (H9)', async () => {

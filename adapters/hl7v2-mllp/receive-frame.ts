@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { InboundMessage, Integration, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
-import { buildAcknowledgment, validControlId } from '#standards/hl7v2/acknowledgment.ts';
+import { buildAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
 import { splitFrame } from '#standards/hl7v2/batch.ts';
 import { formatDtm } from '#standards/hl7v2/date-time.ts';
 import type { ErrorConditionCode } from '#standards/hl7v2/error-conditions.ts';
@@ -19,8 +19,8 @@ import type { Verdict } from './acknowledge.ts';
 import { claimingIntegration } from './claim.ts';
 import type { Hl7v2Config } from './config.ts';
 import { answersOurAcknowledgment, nextControlId } from './control-id.ts';
-import { headerProblem, interactionOf } from './header-check.ts';
-import { orderGroupCount, orderInteractions } from './receive-orm.ts';
+import { headerProblem } from './header-check.ts';
+import { digestName, exchangesOf, refusalOf } from './read-messages.ts';
 
 /** `heard` is to be called once, after the socket took the bytes or failed to. */
 export interface Answer { readonly bytes: Buffer; heard(wasHeard: boolean): void }
@@ -67,7 +67,7 @@ async function receiveMessage(bytes: Buffer, frame: Buffer, peer: Peer, to: Fram
 async function receiveAll(inbound: readonly InboundMessage<Hl7v2Config>[], problem: (Refusal & { condition: ErrorConditionCode }) | undefined, to: FrameReceiver):
 Promise<{ verdict: Verdict; receipts: readonly Receipt[] }> {
   const receipts: Receipt[] = [];
-  const refusal = problem && { reason: problem.reason, text: problem.text, ...(problem.location ? { location: problem.location } : {}) };
+  const refusal = problem && refusalOf(problem);
   try {
     for (const message of inbound) receipts.push(await to.receive(message, refusal)); // groups of one message stay in order
     return { verdict: worst(receipts.map((receipt) => verdictOf(receipt, problem?.condition))), receipts };
@@ -78,16 +78,9 @@ Promise<{ verdict: Verdict; receipts: readonly Receipt[] }> {
 }
 
 function inboundMessages(message: Hl7Message, bytes: Buffer, integration: Integration<Hl7v2Config> | undefined, peer: Peer, receivedAt: Date, isTaken: boolean): InboundMessage<Hl7v2Config>[] {
-  const interaction = interactionOf(message);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const controlId = validControlId(message.header(10)) ?? `sha256:${sha256.slice(0, 16)}`;
-  const groups = isTaken && orderInteractions.includes(interaction) ? Math.max(orderGroupCount(message), 1) : 1;
-  const facts = { version: message.header(12).slice(0, 20), processingId: message.header(11).slice(0, 20), characterSet: (message.header(18) || message.characterSet.encoding).slice(0, 40), ...(peer.tlsSubject === undefined ? {} : { tlsSubject: peer.tlsSubject }) };
-  return Array.from({ length: groups }, (_, index) => ({
-    integration, interaction, peer, receivedAt, head: bytes, sha256, byteSize: bytes.length,
-    controlId: index === 0 ? controlId : `${controlId}#${index + 1}`,
-    facts: groups === 1 ? facts : { ...facts, orderGroup: index + 1, orderGroups: groups },
-  }));
+  const tls = peer.tlsSubject === undefined ? {} : { tlsSubject: peer.tlsSubject };
+  return exchangesOf(message, bytes, isTaken).map(({ facts, ...exchange }) => ({ integration, peer, receivedAt, head: bytes, sha256, byteSize: bytes.length, ...exchange, facts: { ...facts, ...tls } }));
 }
 
 /** MSH-3|MSH-4 as it may be kept and shown: no control characters, no more than an HD holds. */
@@ -102,7 +95,7 @@ async function refuseUnreadable(bytes: Buffer, frame: Buffer, peer: Peer, to: Fr
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const inbound: InboundMessage<Hl7v2Config> = {
     integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject }), interaction: 'unreadable',
-    controlId: `sha256:${sha256.slice(0, 16)}`, peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),
+    controlId: digestName(bytes), peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),
     facts: { frameBytes: frame.length }, head: bytes, sha256, byteSize: bytes.length,
   };
   const { verdict, receipts } = await receiveAll([inbound], { reason: 'malformed', text: error.message, location: error.location, condition: '100' }, to);

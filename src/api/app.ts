@@ -22,6 +22,7 @@ import { authRoutes } from './routes/auth.ts';
 import { configurationRoutes } from './routes/configuration.ts';
 import { analysisRoutes, findingRoutes } from './routes/findings.ts';
 import { integrationRoutes } from './routes/integrations.ts';
+import { messageRoutes } from './routes/messages.ts';
 import { organizationRoutes } from './routes/organizations.ts';
 import { patientRoutes } from './routes/patients.ts';
 import { queueRoutes } from './routes/queue.ts';
@@ -71,6 +72,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
   reportRoutes(router);
   integrationRoutes(router, dependencies);
   syncLogRoutes(router, dependencies);
+  messageRoutes(router, dependencies);
   auditLogRoutes(router, dependencies);
   queueRoutes(router);
   configurationRoutes(router);

@@ -4,8 +4,9 @@
  */
 import type { ConnectionTest, Peer } from '#gateway/adapter.ts';
 import type { AuditActor } from '../audit/event.ts';
+import type { MessageCommands } from '../gateway/message-commands.ts';
 
-export interface ApiCommands {
+export interface ApiCommands extends MessageCommands {
   /** Declares the scan's images complete, whatever is still expected, so that analysis starts. */
   forceComplete(organizationId: string, scanId: string, actor: AuditActor): Promise<ForceCompletion>;
   /** Runs the adapter's testConnection. undefined: no such integration in this organization. */

@@ -51,11 +51,13 @@ export const routePermissions = {
   'PUT /integrations/{integration_id}': 'integrations:write',
   'PATCH /integrations/{integration_id}': 'integrations:write',
   'POST /integrations/{integration_id}/test': 'integrations:test',
+  'POST /integrations/{integration_id}/dry-run': 'integrations:test',
   'GET /adapters': 'integrations:read',
 
   'GET /sync-logs': 'exchanges:read',
   'GET /sync-logs/{sync_id}': 'exchanges:read',
   'GET /sync-logs/{sync_id}/payload': 'exchanges:payload',
+  'POST /sync-logs/{sync_id}/replay': 'exchanges:replay',
   'GET /audit-logs': 'audit:read',
   'POST /audit-logs/verify': 'audit:read',
 
@@ -86,11 +88,11 @@ export const rolePermissions: Readonly<Record<Role, readonly Permission[]>> = {
   nurse: ['organizations:read', 'patients:read', 'scans:read', 'reports:read', 'queue:read', 'alerts:read'],
   technician: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'scans:complete', 'queue:read', 'exchanges:read', 'integrations:read', 'integrations:test',
     'alerts:read', 'alerts:acknowledge', 'configuration:read'],
-  integrator: ['organizations:read', 'integrations:read', 'integrations:write', 'integrations:test', 'exchanges:read', 'exchanges:payload', 'queue:read', 'scans:read', 'scans:complete',
+  integrator: ['organizations:read', 'integrations:read', 'integrations:write', 'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'queue:read', 'scans:read', 'scans:complete',
     'alerts:read', 'alerts:acknowledge', 'configuration:read'],
   service: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'exchanges:read', 'configuration:read'],
   administrator: [...clinicalReading, 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
-    'integrations:test', 'exchanges:read', 'exchanges:payload', 'audit:read', 'alerts:acknowledge', 'configuration:write'],
+    'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'audit:read', 'alerts:acknowledge', 'configuration:write'],
 };
 
 /** `scopes`: an API token's own, narrower list; empty means all that the role may. */

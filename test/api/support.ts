@@ -140,6 +140,10 @@ function fakeCommands(db: TestDatabase): FakeCommands {
     forceComplete: async (organizationId, scanId) => (await owns('scans', 'scan_id', organizationId, scanId) ? { kind: 'completed', completionRun: 1 } : { kind: 'not-found' }),
     testIntegration: async (organizationId, integrationId) => (await owns('external_integrations', 'integration_id', organizationId, integrationId)
       ? { ok: false, steps: [{ step: 'connect', ok: false, milliseconds: 3, detail: 'connection refused', advice: 'Start it' }] } : undefined),
+    dryRun: async (organizationId, integrationId) => (await owns('external_integrations', 'integration_id', organizationId, integrationId)
+      ? { kind: 'read', messages: [{ interaction: 'ADT^A08', controlId: '1', refusal: null, rows: {}, mapping: 'm@1.0.0', warnings: [], trace: [] }] } : { kind: 'not-found' }),
+    replay: async (organizationId, syncId) => (await owns('sync_logs', 'sync_id', organizationId, syncId)
+      ? { kind: 'replayed', messages: [{ syncId: null, outcome: 'duplicate', text: null, location: null }] } : { kind: 'not-found' }),
     openStoredObject: async (location) => {
       const file = files.get(location);
       if (!file) throw new Error('no such object');
