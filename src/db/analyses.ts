@@ -45,13 +45,14 @@ export async function filesInUse(tx: CommonQueryMethods, scanId: string): Promis
     ORDER BY series_number NULLS LAST, series_instance_uid, instance_number NULLS LAST, sop_instance_uid`);
 }
 
-/** Queues one model on one study content; undefined when exactly that was analysed or queued before. */
+/** Queues one model on one study content; undefined when exactly that is queued or was analysed. One that failed is tried anew. */
 export async function insertAnalysis(tx: CommonQueryMethods, row: { scanId: string; modelId: string; inputDigest: string; completionRun: number }): Promise<string | undefined> {
   const inserted = await tx.maybeOne(sql.type(z.object({ analysis_id: z.string() }))`
     INSERT INTO ai_analyses (organization_id, analysis_id, scan_id, model_id, input_digest, completion_run, supersedes_analysis_id)
     SELECT ${ORGANIZATION}, ${uuidV7()}, ${row.scanId}, ${row.modelId}, ${row.inputDigest}, ${row.completionRun},
       (SELECT analysis_id FROM ai_analyses WHERE organization_id = ${ORGANIZATION} AND scan_id = ${row.scanId} AND model_id = ${row.modelId} ORDER BY created_at DESC LIMIT 1)
-    ON CONFLICT (organization_id, scan_id, model_id, input_digest) DO NOTHING RETURNING analysis_id`);
+    ON CONFLICT (organization_id, scan_id, model_id, input_digest) DO UPDATE SET status = 'queued', completion_run = excluded.completion_run, error_text = NULL, error_class = NULL
+      WHERE ai_analyses.status IN ('failed', 'timeout', 'cancelled') RETURNING analysis_id`);
   return inserted?.analysis_id;
 }
 

@@ -11,7 +11,7 @@ const text = z.string().nullable();
 const Source = z.object({
   organization_id: z.string(), organization_name: z.string(), scan_id: z.string(), scan_number: z.string(), study_instance_uid: text, accession_number: text,
   placer_order_number: text, filler_order_number: text, procedure_code: text, procedure_system: text, procedure_description: text, study_description: text, study_id: text,
-  study_at: z.date().nullable(), referring_physician: text, reason: text, modalities: z.array(z.string()), body_part: text, scan_type: z.string(), completion_run: z.number(),
+  study_at: z.date().nullable(), referring_physician: text, reason: text, modalities: z.array(z.string()), body_part: text, scan_type: z.string(), order_status: text, completion_run: z.number(),
   patient_id: z.string(), patient_number: z.string(), family_name: text, given_name: text, middle_name: text, name_prefix: text, name_suffix: text, ideographic_name: text,
   phonetic_name: text, birth_date: text, sex: z.enum(['male', 'female', 'other', 'unknown']).nullable(),
   identifiers: z.array(z.object({ value: z.string(), assigning_authority: z.string(), type_code: text, is_current: z.boolean() })),
@@ -23,7 +23,7 @@ export async function lockReportSource(tx: CommonQueryMethods, scanId: string): 
   return await tx.maybeOne(sql.type(Source)`
     SELECT o.organization_id, o.name AS organization_name, s.scan_id, s.scan_number, s.study_instance_uid, s.accession_number, s.placer_order_number, s.filler_order_number,
       s.procedure_code, s.procedure_system, s.procedure_description, s.study_description, s.study_id, s.study_at, s.referring_physician, s.reason, s.modalities, s.body_part,
-      s.scan_type, s.completion_run, p.patient_id, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name,
+      s.scan_type, s.order_status, s.completion_run, p.patient_id, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name,
       p.phonetic_name, p.birth_date, p.sex,
       coalesce((SELECT jsonb_agg(jsonb_build_object('value', i.value, 'assigning_authority', i.assigning_authority, 'type_code', i.type_code, 'is_current', i.is_current) ORDER BY i.is_current DESC, i.created_at)
         FROM patient_identifiers i WHERE i.organization_id = p.organization_id AND i.patient_id = p.patient_id), '[]') AS identifiers

@@ -48,3 +48,8 @@ export async function assignScan(tx: CommonQueryMethods, scanId: string, userEma
     UPDATE scan_queue q SET assigned_to_user_id = u.user_id, assigned_at = now(), status = CASE WHEN q.status IN ('pending', 'completed') THEN 'assigned' ELSE q.status END
     FROM users u WHERE q.organization_id = ${ORGANIZATION} AND u.organization_id = q.organization_id AND q.scan_id = ${scanId} AND lower(u.email) = lower(${userEmail}) AND u.is_active`);
 }
+
+/** Something about this scan waits for a person: its analysis failed, or its model is not installed. */
+export async function isPaused(tx: CommonQueryMethods, scanId: string): Promise<boolean> {
+  return tx.exists(sql.type(z.object({}))`SELECT FROM scan_queue WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND status = 'paused'`);
+}

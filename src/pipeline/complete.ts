@@ -15,7 +15,7 @@ import { raiseAlert } from '../db/alerts.ts';
 import { activeRules, filesInUse, findActiveModel, insertAnalysis, type AnalyzableFile } from '../db/analyses.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
-import { assignScan, moveInQueue, setPriority } from '../db/scan-queue.ts';
+import { assignScan, isPaused, moveInQueue, setPriority } from '../db/scan-queue.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type AnalyzeJob, type CompleteScanJob } from '../queue/queues.ts';
 import { priorityScore } from '#domain/priority.ts';
@@ -38,13 +38,13 @@ export async function completeWhenQuiet(dependencies: CompleteDependencies, job:
   });
 }
 
-/** A person says that no more images will come. */
+/** A person says that no more images will come, or that a complete scan whose analysis failed or had no model is to be tried again. */
 export async function forceComplete(dependencies: CompleteDependencies, organizationId: string, scanId: string, actor: AuditActor): Promise<{ kind: 'completed'; completionRun: number } | { kind: 'not-found' } | { kind: 'refused'; reason: string }> {
   return inOrganization(dependencies.database, organizationId, async (tx) => {
     const scan = await lockScan(tx, scanId);
     if (!scan) return { kind: 'not-found' as const };
     if (!scan.last_instance_at) return { kind: 'refused' as const, reason: 'no image has arrived for this scan' };
-    if (scan.images_complete_at) return { kind: 'refused' as const, reason: 'the scan is complete already' };
+    if (scan.images_complete_at && !await isPaused(tx, scanId)) return { kind: 'refused' as const, reason: 'the scan is complete already, and nothing of it waits for a person' };
     await complete(dependencies, tx, organizationId, scan, 'forced', actor);
     return { kind: 'completed' as const, completionRun: scan.completion_run + 1 };
   });

@@ -25,6 +25,10 @@ export async function report(dependencies: ReportDependencies, job: ReportJob): 
   return inOrganization(dependencies.database, job.organizationId, async (tx) => {
     const source = await lockReportSource(tx, job.scanId);
     if (!source) return undefined;
+    if (source.order_status === 'cancelled') {
+      await moveInQueue(tx, job.scanId, { status: 'cancelled', whyWaiting: 'The order was cancelled while the images were analysed; no report is made.' }, dependencies.now());
+      return undefined;
+    }
     const analyses = await newestAnalyses(tx, job.scanId);
     if (analyses.some((analysis) => ['queued', 'processing'].includes(analysis.status))) return undefined;
     const completed = analyses.filter((analysis) => analysis.status === 'completed');

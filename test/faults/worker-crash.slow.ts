@@ -1,6 +1,6 @@
 /**
  * kill -9 at every step between the images and the delivered report: analysis, report and each delivery are taken up again by the next worker, and
- * receivers have everything once. A dead worker is noticed by its missing heartbeat, so this takes minutes: it runs when MEDSCAN_CRASH_ROUNDS is set.
+ * receivers have everything once. A dead worker is noticed by its missing heartbeat, so this takes minutes: `npm run test:crash` runs it.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,8 +14,6 @@ import { startGatewayProcess, type GatewayProcess } from '../support/gateway-pro
 import { anOrder, smallStudy, somebody } from '../support/journey.ts';
 
 const POINTS = ['analyze.started', 'analyze.finished', 'analyze.beforeCommit', 'report.beforeCommit', 'deliver.begun', 'deliver.sent', 'deliver.beforeCommit'];
-const runs = process.env['MEDSCAN_CRASH_ROUNDS'] !== undefined;
-if (!runs) console.log('skipped: worker crashes take minutes; set MEDSCAN_CRASH_ROUNDS to run them');
 
 let db: TestDatabase;
 let home: string;
@@ -26,7 +24,6 @@ const start = (environment: Readonly<Record<string, string>>): Promise<GatewayPr
 const study = smallStudy({ patient: somebody(), accessionNumber: anOrder().accessionNumber });
 
 beforeAll(async () => {
-  if (!runs) return;
   db = await testDatabase();
   home = await mkdtemp(path.join(tmpdir(), 'medscan-worker-crash-'));
   const gateway = await start({ MEDSCAN_ROLES: 'gateway' });
@@ -42,7 +39,7 @@ afterAll(async () => {
   if (home) await rm(home, { recursive: true, force: true });
 });
 
-test.skipIf(!runs)('a worker killed at each of its steps loses nothing and doubles nothing', async () => {
+test('a worker killed at each of its steps loses nothing and doubles nothing', async () => {
   for (const point of POINTS) {
     const started = performance.now();
     expect(await howItEnds(point), `the worker passes ${point}`).toBe('SIGKILL');
