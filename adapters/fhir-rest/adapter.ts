@@ -4,6 +4,7 @@ import { configSchema } from './config.ts';
 import type { Config } from './config.ts';
 import { deliver, interactions } from './deliver-diagnostic-report.ts';
 import { normalize } from './normalize.ts';
+import { jwksPath } from './published-keys.ts';
 import { handle, mount } from './route.ts';
 import { testConnection } from './test-connection.ts';
 
@@ -13,7 +14,7 @@ const adapter: Adapter<Config> = {
   summary: 'Takes Patient and ServiceRequest from an EMR, lets it read and search results, and sends them to it as DiagnosticReport with Observations (FHIR R4 REST).',
   configSchema,
   inbound: {
-    transport: 'http', mount, handle, normalize,
+    transport: 'http', mount, alsoAt: [jwksPath], handle, normalize,
     interactions: ['create Patient', 'update Patient', 'create ServiceRequest', 'update ServiceRequest'],
   },
   outbound: { interactions, deliver },

@@ -8,6 +8,9 @@ const webAddress = z.url({ protocol: /^https?$/, error: 'must be a URL that begi
   .refine((text) => { const url = new URL(text); return url.username === '' && url.search === '' && url.hash === ''; }, 'must hold no user name, no ? and no #');
 const systemUri = z.string().min(1).max(255).regex(/^[^\s|,$\\]+$/, 'must be a URI without spaces and without | , $ \\');
 
+const publicKey = z.record(z.string(), z.unknown()).refine((key) => !['d', 'p', 'q', 'k'].some((name) => name in key), 'must be public keys: this one holds a private or secret part')
+  .refine((key) => typeof key['kty'] === 'string' && typeof key['kid'] === 'string', 'each key must have kty and kid');
+
 const fields = z.strictObject({
   receives: z.boolean().default(true).describe('Take Patient and ServiceRequest from this system. Off for a system that only gets results.'),
   receive_roles: z.array(z.string().min(1)).min(1).default(['service', 'integrator', 'administrator']).describe('Roles whose access tokens may send.'),
@@ -20,6 +23,13 @@ const fields = z.strictObject({
 
   serves: z.boolean().default(true).describe('Let resources of the organization be read and searched in the terms of this system (identifier_systems, accession_system).'),
   read_roles: z.array(z.string().min(1)).min(1).default(['service', 'physician', 'radiologist', 'administrator']).describe('Roles whose access tokens may read.'),
+
+  service_url: webAddress.optional().describe('URL under which this system reaches our FHIR service, e.g. https://gateway.example.org/fhir/r4. Its assertions must be made for this address with /auth/token added.'),
+  registered_client_id: z.string().min(1).max(255).optional().describe('Client id under which this system asks us for tokens (SMART Backend Services).'),
+  registered_jwks: z.object({ keys: z.array(publicKey).min(1).max(20).describe('Its public keys as JSON Web Keys (RFC 7517), each with kty and kid.') }).optional()
+    .describe('Public keys by which we know this system: a JSON Web Key Set. Never a private key.'),
+  registered_jwks_url: webAddress.optional().describe('Address of its JSON Web Key Set, instead of the keys themselves; read again when a key is new.'),
+  registered_scopes: z.string().min(1).default('system/*.rs').describe('The most that this system gets: system/<type or *>.<cruds>, separated by blanks. AuditEvent must be named.'),
 
   base_url: webAddress.optional().describe('Service base URL results are sent to, e.g. https://emr.example.org/fhir/r4. Empty: this system gets no results.'),
   authentication: z.enum(['none', 'basic', 'bearer', 'client-secret', 'private-key-jwt']).default('none')
@@ -60,6 +70,10 @@ const needs = {
 export const configSchema = fields.superRefine((config, context) => {
   if (!config.receives && config.base_url === undefined) context.addIssue({ code: 'custom', path: ['base_url'], message: 'is needed, because this system sends nothing either (receives is off)' });
   for (const name of needs[config.authentication]) if (config[name] === undefined) context.addIssue({ code: 'custom', path: [name], message: `is needed for authentication ${config.authentication}` });
+  if (config.registered_client_id !== undefined) {
+    if (config.service_url === undefined) context.addIssue({ code: 'custom', path: ['service_url'], message: 'is needed with registered_client_id: it is the audience that assertions must name' });
+    if ((config.registered_jwks === undefined) === (config.registered_jwks_url === undefined)) context.addIssue({ code: 'custom', path: ['registered_jwks'], message: 'with registered_client_id either registered_jwks or registered_jwks_url is needed, not both' });
+  }
   if ((config.tls_certificate === undefined) !== (config.tls_key === undefined)) context.addIssue({ code: 'custom', path: ['tls_key'], message: 'tls_certificate and tls_key go together' });
 });
 export type Config = z.output<typeof fields>;

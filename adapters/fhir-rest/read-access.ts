@@ -5,6 +5,7 @@
 import type { AdapterContext, Integration, IntegrationDirectory, Principal } from '#gateway/adapter.ts';
 import { FhirRefusal } from './answer.ts';
 import type { Config } from './config.ts';
+import { systemScope } from './scopes.ts';
 
 export type Letter = 'c' | 'r' | 'u' | 'd' | 's';
 export interface Access { readonly principal: Principal; readonly integration: Integration<Config> }
@@ -39,9 +40,7 @@ export function demand(principal: Principal, type: string, letter: Letter): void
   throw new FhirRefusal(403, 'forbidden', what, { headers: { 'www-authenticate': `Bearer realm="medscan", error="insufficient_scope", scope="system/${type}.${letter}"` } });
 }
 
-const versionOne: Readonly<Record<string, string>> = { read: 'rs', write: 'cud', '*': 'cruds' };
-
 function allows(scope: string, type: string, letter: Letter): boolean {
-  const [, named = '', letters = ''] = /^system\/([A-Za-z]+|\*)\.(c?r?u?d?s?|read|write|\*)$/.exec(scope) ?? [];
-  return (named === '*' ? type !== 'AuditEvent' : named === type) && (versionOne[letters] ?? letters).includes(letter);
+  const granted = systemScope(scope);
+  return granted !== undefined && (granted.type === '*' ? type !== 'AuditEvent' : granted.type === type) && granted.letters.includes(letter);
 }

@@ -1,6 +1,7 @@
 /**
  * Every request below the mount finds its handler here.
  *
+ *   POST auth/token, GET .well-known/...              token-endpoint.ts, smart-configuration.ts, published-keys.ts
  *   GET metadata                                      capability-statement.ts
  *   GET [type]/[id], GET [type], POST [type]/_search  answer-read-search.ts
  *   POST [type]/$validate, POST $validate             validate-operation.ts
@@ -14,7 +15,10 @@ import { acceptsJson } from './body.ts';
 import { gatewayCapabilities } from './capability-statement.ts';
 import type { Config } from './config.ts';
 import { interactionOf } from './interaction.ts';
+import { jwksPath, publishedKeys } from './published-keys.ts';
 import { receiveResource } from './receive-resource.ts';
+import { smartConfiguration } from './smart-configuration.ts';
+import { answerTokenRequest } from './token-endpoint.ts';
 import { validate } from './validate-operation.ts';
 
 export const mount = '/fhir/r4';
@@ -32,8 +36,11 @@ export async function handle(request: Request, peer: Peer, integrations: Integra
 async function route(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
   const base = serviceBase(request), steps = stepsOf(request), [first = '', second] = steps, { method } = request;
   const isRead = method === 'GET' || method === 'HEAD';
+  if (isRead && new URL(request.url).pathname === jwksPath) return publishedKeys(integrations, context);
+  if (first === 'auth' && second === 'token' && steps.length === 2) return answerTokenRequest(request, peer, integrations, context);
   if (isRead && !acceptsJson(request)) throw new FhirRefusal(406, 'not-supported', 'Answers are application/fhir+json only; XML is not offered.');
   if (isRead && first === 'metadata' && second === undefined) return answer(200, gatewayCapabilities(base, context.now()));
+  if (isRead && first === '.well-known' && second === 'smart-configuration' && steps.length === 2) return smartConfiguration(base);
   if (method === 'POST' && steps.at(-1) === '$validate' && steps.length <= 2) return validate(request, steps.length === 2 ? first : undefined, integrations, context);
   if ((isRead && first !== '' && first !== 'metadata' && steps.length <= 2) || (method === 'POST' && second === '_search' && steps.length === 2)) {
     return answerRead(request, await readRequestOf(request, steps, base), peer, integrations, context);

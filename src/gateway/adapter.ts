@@ -20,7 +20,7 @@ import type { z } from 'zod';
 import type { CommitmentReporter, Commitments } from './commitments.ts';
 import type { OpenHoldings } from './holdings.ts';
 import type { Mapper, Normalized } from './normalized.ts';
-import type { Records } from './records.ts';
+import type { ClientTokens, Records } from './records.ts';
 import type { Procedures } from './procedures.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
@@ -51,6 +51,8 @@ export interface Integration<Config = unknown> {
 /** The enabled integrations of one adapter, all organizations; reloaded while listening, so ask at each association or connection. */
 export interface IntegrationDirectory<Config = unknown> {
   all(): readonly Integration<Config>[];
+  /** The enabled ones that results go to, whether or not they send. */
+  sending?(): readonly Integration<Config>[];
 }
 
 export type Inbound<Config = unknown> = (SocketInbound<Config> | HttpInbound<Config>) & {
@@ -75,6 +77,8 @@ export interface HttpInbound<Config = unknown> {
   readonly transport: 'http';
   /** Path prefix on the gateway's HTTP port, e.g. '/fhir/r4'. */
   readonly mount: string;
+  /** Further paths of the port that come here, e.g. '/.well-known/jwks.json'. */
+  readonly alsoAt?: readonly string[];
   handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response>;
 }
 
@@ -185,6 +189,8 @@ export interface AdapterContext {
   readonly holdings?: OpenHoldings;
   /** The organization's patients, orders, studies and reports (records.ts). Absent in a connection test. */
   readonly records?: Records;
+  /** Tokens for systems that log in by their own standard (records.ts). Absent in a connection test. */
+  readonly tokens?: ClientTokens;
   /** Storage commitment and performed procedure steps; absent in a connection test. */
   readonly commitments?: Commitments;
   readonly procedures?: Procedures;

@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { AdapterContext } from './adapter.ts';
 
-export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'records'> }
+export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'records' | 'tokens'> }
 
 export function adapterContext(dependencies: ContextDependencies): AdapterContext {
   const { database, log, signal, store, now, ports } = dependencies;

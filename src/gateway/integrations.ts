@@ -39,7 +39,8 @@ export async function openIntegrations(database: Database, keys: Keys, adapters:
   const timer = setInterval(() => { reload().catch((error: unknown) => log.warn({ err: error }, 'integrations could not be read again; the last ones stay in use')); }, RELOAD_MILLISECONDS);
   timer.unref();
   return {
-    directory: (adapter) => ({ all: () => active.filter((integration) => integration.adapter === adapter && integration.isEnabled && integration.direction !== 'outbound') as readonly Integration[] as readonly Integration<never>[] }),
+    directory: (adapter) => ({ all: () => active.filter((integration) => integration.adapter === adapter && integration.isEnabled && integration.direction !== 'outbound') as readonly Integration[] as readonly Integration<never>[],
+      sending: () => active.filter((integration) => integration.adapter === adapter && integration.isEnabled && integration.direction !== 'inbound') as readonly Integration[] as readonly Integration<never>[] }),
     find: (organizationId, integrationId) => active.find((integration) => integration.organizationId === organizationId && integration.integrationId === integrationId),
     problems: () => problems,
     reload,

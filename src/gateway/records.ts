@@ -99,3 +99,17 @@ export interface AuditRecord extends Stored {
   readonly object?: { readonly type: string; readonly id: string };
   readonly patientId?: string;
 }
+
+/** Access tokens for systems that proved who they are in their own standard's way (SMART Backend Services). */
+export interface ClientTokens {
+  /** A token for the system's own service account, with these scopes only. 'replayed': this assertion was used before, on whichever node. */
+  issue(grant: ClientGrant): Promise<{ readonly token: string } | 'replayed' | 'disabled'>;
+  /** Puts a refusal on record; `integrationId` undefined: no system is known by that name. */
+  refused(attempt: { readonly organizationId: string | undefined; readonly integrationId: string | undefined; readonly address: string; readonly reason: string }): Promise<void>;
+}
+export interface ClientGrant {
+  readonly organizationId: string; readonly integrationId: string; readonly name: string; readonly address: string;
+  readonly scopes: readonly string[]; readonly lifetimeSeconds: number;
+  /** What the assertion calls itself (jti): taken once. */
+  readonly assertionId: string;
+}

@@ -25,6 +25,7 @@
  * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
+export { createClientTokens } from './client-tokens.ts';
 export { forceComplete } from './complete.ts';
 export { startMaintenance } from './maintain.ts';
 export { createCommitments } from './commitments.ts';
