@@ -162,5 +162,6 @@ export async function commitStorage(dependencies: CommitStorageDependencies, job
   }
   const attempts = (commitment?.attempts ?? 0) + 1;
   const delay = Math.min(LAST_RETRY_MILLISECONDS, dependencies.retrySeconds * 1000 * 2 ** Math.min(attempts, 12)) * (0.8 + Math.random() * 0.4);
-  await dependencies.boss.send(QUEUES.commitStorage.name, job, { singletonKey: commitmentId, startAfter: new Date(dependencies.now().getTime() + delay) });
+  // One repeat waits at a time, whichever job asked for it.
+  await dependencies.boss.send(QUEUES.commitStorage.name, job, { singletonKey: `${commitmentId} again`, startAfter: new Date(dependencies.now().getTime() + delay) });
 }

@@ -129,19 +129,25 @@ async function placeStudy(tx: Transaction, item: PersistItem, instance: Instance
   const patient: PatientRow = item.normalized.patient ?? { identifiers: [] };
   const known = scans.get(instance.study.study_instance_uid);
   const place = verified.get(studyKey(item));
-  if (known && (place?.patientId === known.patient_id || patient.identifiers.length === 0)) return { scan: known, isForeign: false };
+  if (known && (place?.patientId === known.patient_id || patient.identifiers.length === 0)) return ownStudy(tx, known, instance);
 
   const said = { authority: item.normalized.authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings };
   const unknownName = `UNKNOWN-${instance.study.study_instance_uid.slice(-24)}`;
   if (known) {
     const identified = await identifyPatient(tx, patient, said, unknownName);
-    if (identified.patientId === known.patient_id) return { scan: known, isForeign: false };
+    if (identified.patientId === known.patient_id) return ownStudy(tx, known, instance);
     warnings.push({ location: '(0010,0020)', text: 'this instance names another patient than its study; it is quarantined' });
     await raiseAlert(tx, { kind: 'identity_conflict', severity: 'critical', subject: `scan ${known.scan_id}`, message: 'An instance names another patient than the study it belongs to. It is stored, and left out of the analysis until a person decides.' });
     return { scan: known, isForeign: true };
   }
   const scan = await openScan(tx, instance, patient, said, unknownName);
   scans.set(instance.study.study_instance_uid, scan);
+  return { scan, isForeign: false };
+}
+
+/** An order, or a performed procedure step, named the study before its first image: what only the header says is filled in now. */
+async function ownStudy(tx: Transaction, scan: ScanKey, instance: InstanceRow): Promise<{ scan: ScanKey; isForeign: false }> {
+  if (scan.instance_count === 0) await fillFromStudy(tx, scan.scan_id, instance.study);
   return { scan, isForeign: false };
 }
 
