@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
+import { forceComplete } from '../../src/pipeline/index.ts';
+import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
+
+let pipeline: TestPipeline;
+beforeAll(async () => {
+  pipeline = await testPipeline();
+  await pipeline.db.asOwner(`WITH m AS (INSERT INTO ai_models (organization_id, model_name, model_version, runtime, status) VALUES ($1, 'model', '1', 'onnx', 'active'))
+    INSERT INTO workflow_rules (organization_id, name, actions) VALUES ($1, 'all', '[{"action": "run_model", "model_name": "model"}]')`, [pipeline.integration.organizationId]);
+});
+afterAll(() => pipeline.close());
+
+const dependencies = (quietSeconds: number) => ({ database: pipeline.db.database, boss: pipeline.boss, quietSeconds, now: () => new Date() });
+const somebody = { kind: 'user', id: 'somebody' } as const;
+
+async function receivedScan(study: string): Promise<{ organizationId: string; scanId: string }> {
+  const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.1`, normalized: { patient: patient(study), instance: instance(study, `${study}.1`) } });
+  if (receipt.kind !== 'accepted') throw new Error(receipt.kind);
+  return { organizationId: pipeline.integration.organizationId, scanId: receipt.links['scans']! };
+}
+const analyses = (scanId: string) => pipeline.db.asOwner<{ status: string; completion_run: number }>('SELECT status, completion_run FROM ai_analyses WHERE scan_id = $1', [scanId]);
+
+test('a scan waits until no image came for the quiet time, and says so to the queue again', async () => {
+  const scan = await receivedScan('20.1');
+  expect(await completeWhenQuiet(dependencies(60), scan)).toBe('waiting');
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('nothing to do');
+  expect(await analyses(scan.scanId)).toEqual([{ status: 'queued', completion_run: 1 }]);
+});
+
+test('a person completes a scan once; again only when something of it waits for a person, and a failed analysis is then tried anew', async () => {
+  const { organizationId, scanId } = await receivedScan('20.2');
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toEqual({ kind: 'completed', completionRun: 1 });
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toMatchObject({ kind: 'refused' });
+
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'failed', error_text = 'broken' WHERE scan_id = $1", [scanId]);
+  await pipeline.db.asOwner("UPDATE scan_queue SET status = 'paused' WHERE scan_id = $1", [scanId]);
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toEqual({ kind: 'completed', completionRun: 2 });
+  expect(await analyses(scanId)).toEqual([{ status: 'queued', completion_run: 2 }]);
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toMatchObject({ kind: 'refused' });
+});
+
+test('a scan without images cannot be completed', async () => {
+  await pipeline.receive({ interaction: 'ORM^O01', controlId: 'C1', normalized: { authority: 'order', patient: patient('C1'), order: { control: 'new', accession_number: 'C1' } } });
+  const [row] = await pipeline.db.asOwner<{ scan_id: string }>("SELECT scan_id FROM scans WHERE accession_number = 'C1'");
+  expect(await forceComplete(dependencies(0), pipeline.integration.organizationId, row!.scan_id, somebody)).toMatchObject({ kind: 'refused', reason: 'no image has arrived for this scan' });
+});
