@@ -62,7 +62,10 @@ async function closeServer(server: ServerType, graceMilliseconds: number): Promi
 async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands> {
   const { installation, adapters, integrations, store, boss, config } = dependencies;
   const { database, keys, log } = installation;
-  const mounts = [...adapters.values()].flatMap((adapter) => (adapter.inbound?.transport === 'http' ? [{ adapter, inbound: adapter.inbound, receive: dependencies.receiveFor(adapter), context: dependencies.contextOf(adapter) }] : []));
+  const mounts = [...adapters.values()].flatMap((adapter) => {
+    const inbound = adapter.inbound?.transport === 'socket' ? adapter.inbound.http : adapter.inbound;
+    return inbound ? [{ adapter, inbound, receive: dependencies.receiveFor(adapter), context: dependencies.contextOf(adapter) }] : [];
+  });
   return {
     ...await integrationCommands({ database, keys, log, adapters }),
     ...messageCommands({ database, adapters, integrations, map: dependencies.map, receiveFor: dependencies.receiveFor, now: () => new Date() }),

@@ -71,6 +71,8 @@ export interface SocketInbound<Config = unknown> {
   readonly transport: 'socket';
   /** Opens one listener that serves every integration of this adapter. */
   listen(endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Listener>;
+  /** The same messages by HTTP, where the standard has a way. */
+  readonly http?: Pick<HttpInbound<Config>, 'mount' | 'alsoAt' | 'handle'>;
 }
 
 export interface HttpInbound<Config = unknown> {
