@@ -63,6 +63,8 @@ export interface TestGatewayOptions {
   readonly receipt?: (message: InboundMessage<Config>, refusal: Refusal | undefined) => ReceiptBody | Promise<ReceiptBody>;
   /** Awaited before each write: a slow disk. */
   readonly writeDelay?: () => Promise<void>;
+  /** What queries, retrieves and commitments are answered from. */
+  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures'>;
   /** Instead of a file in the temporary directory. */
   readonly store?: () => Promise<ObjectWriter>;
 }
@@ -79,7 +81,7 @@ export function testContext(directory: string, log: TestGateway['log'] = [], opt
       const name = randomUUID();
       return new FileWriter(await open(join(directory, `${name}.tmp`), 'wx'), directory, name, options.writeDelay);
     }),
-    authenticate: async () => undefined,
+    authenticate: async () => undefined, ...options.ports,
   };
 }
 
