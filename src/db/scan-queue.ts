@@ -25,16 +25,23 @@ export async function enterQueue(tx: CommonQueryMethods, scans: readonly { scanI
       sla_due_at = CASE WHEN scan_queue.status IN ('completed', 'cancelled') THEN excluded.sla_due_at ELSE least(scan_queue.sla_due_at, excluded.sla_due_at) END`);
 }
 
-/** Moves a scan's row. `whyWaiting` null: it waits for nothing. A person's assignment is kept. */
+/**
+ * Moves a scan's row. `whyWaiting` null: it waits for nothing. A person's assignment is kept. A study that another system has reported since its
+ * last image is done, whatever the AI still does with it.
+ */
 export async function moveInQueue(tx: CommonQueryMethods, scanId: string, change: { status: QueueStatus; whyWaiting: string | null; jobId?: string | undefined }, now: Date): Promise<void> {
   const at = now.toISOString();
   await tx.query(sql.type(Nothing)`
-    UPDATE scan_queue SET status = CASE WHEN ${change.status} = 'completed' AND assigned_to_user_id IS NOT NULL THEN 'assigned' ELSE ${change.status} END,
-      why_waiting = ${change.whyWaiting}, job_id = coalesce(${change.jobId ?? null}::uuid, job_id),
+    UPDATE scan_queue q SET status = CASE WHEN r.is_reported THEN 'completed' WHEN ${change.status} = 'completed' AND assigned_to_user_id IS NOT NULL THEN 'assigned' ELSE ${change.status} END,
+      why_waiting = CASE WHEN r.is_reported THEN NULL ELSE ${change.whyWaiting}::text END, job_id = coalesce(${change.jobId ?? null}::uuid, job_id),
       started_at = CASE WHEN ${change.status} = 'in_progress' THEN coalesce(started_at, ${at}::timestamptz) ELSE started_at END,
-      completed_at = CASE WHEN ${change.status} IN ('completed', 'cancelled') THEN ${at}::timestamptz ELSE NULL END,
+      completed_at = CASE WHEN r.is_reported THEN coalesce(completed_at, ${at}::timestamptz) WHEN ${change.status} IN ('completed', 'cancelled') THEN ${at}::timestamptz ELSE NULL END,
       sla_breached_at = CASE WHEN ${change.status} = 'completed' AND sla_breached_at IS NULL AND sla_due_at < ${at}::timestamptz THEN ${at}::timestamptz ELSE sla_breached_at END
-    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
+    FROM (SELECT ${change.status} <> 'cancelled' AND EXISTS (
+      SELECT 1 FROM reports e JOIN scans s ON s.organization_id = e.organization_id AND s.scan_id = e.scan_id
+      WHERE e.organization_id = ${ORGANIZATION} AND e.scan_id = ${scanId} AND e.author_kind = 'external' AND e.status IN ('final', 'corrected')
+        AND e.created_at >= coalesce(s.last_instance_at, e.created_at)) AS is_reported) r
+    WHERE q.organization_id = ${ORGANIZATION} AND q.scan_id = ${scanId}`);
 }
 
 export async function setPriority(tx: CommonQueryMethods, scanId: string, priority: ScanPriority): Promise<void> {

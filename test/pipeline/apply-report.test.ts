@@ -1,6 +1,7 @@
 /** Reports that come back from a RIS, and appointments: what they change, and what they leave alone. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InboundReportRow, ScheduleRow } from '#gateway/normalized.ts';
+import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline;
@@ -69,6 +70,24 @@ test('a final report is compared with the AI result, and the exchange says how m
   const { exchangeId } = await report('R5', { accession_number: 'A5' });
   expect((await reportsOf('A5')).at(-1)).toMatchObject({ author_kind: 'external', agreement: { named: ['f1'], notNamed: ['f2'] } });
   expect(await rows("SELECT warnings->0->>'text' AS text FROM sync_logs WHERE sync_id = $1", [exchangeId])).toEqual([{ text: expect.stringMatching(/^1 of 2 AI findings are named/) as string }]);
+});
+
+test('a study that is reported stays done while the AI works on it, until images come after the report', async () => {
+  await order('R8', 'A8');
+  await rows("INSERT INTO workflow_rules (organization_id, name, actions) VALUES ($1, 'none', '[{\"action\": \"run_model\", \"model_name\": \"not installed\"}]')", [pipeline.integration.organizationId]);
+  const image = (sop: string) => pipeline.receive({ interaction: 'C-STORE', controlId: sop, normalized: { patient: patient('R8'), instance: instance('9.8', sop, { accession: 'A8' }) } });
+  const complete = async () => {
+    const [scan] = await rows<{ scan_id: string }>("SELECT scan_id FROM scans WHERE accession_number = 'A8'");
+    const now = (): Date => new Date(Date.now() + 60_000);
+    await completeWhenQuiet({ database: pipeline.db.database, boss: pipeline.boss, quietSeconds: 30, now }, { organizationId: pipeline.integration.organizationId, scanId: scan!.scan_id });
+  };
+  await image('9.8.1');
+  await report('R8', { accession_number: 'A8' });
+  await complete();
+  expect(await queueOf('A8')).toMatchObject({ status: 'completed', done: true, why_waiting: null });
+  await image('9.8.2');
+  await complete();
+  expect(await queueOf('A8')).toMatchObject({ status: 'paused', done: false, why_waiting: expect.stringContaining('not installed') as string });
 });
 
 test('an appointment moves the study\'s time, its end leaves the order, and images settle it', async () => {
