@@ -1,0 +1,51 @@
+/** Settings of one DICOMweb system: what it may do here, how its images are read, and where reports are sent. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+const address = z.string().refine((text) => {
+  const [ip = '', bits, rest] = text.split('/');
+  return isIP(ip) > 0 && rest === undefined && (bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= (isIP(ip) === 4 ? 32 : 128)));
+}, 'must be an IP address or a network such as 10.20.0.0/16');
+const timeZone = z.string().refine((name) => {
+  try { return Boolean(new Intl.DateTimeFormat('en', { timeZone: name })); } catch { return false; }
+}, 'must be an IANA time zone such as Europe/Berlin');
+const webAddress = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with https:// or http://' })
+  .refine((text) => { const url = new URL(text); return url.username === '' && url.search === '' && url.hash === ''; }, 'must hold no user name, no ? and no #');
+const roles = z.array(z.string().min(1)).min(1);
+
+const fields = z.strictObject({
+  allow_store: z.boolean().default(true).describe('Take images from this system (STOW-RS).'),
+  allow_query: z.boolean().default(false).describe('Answer queries of this system (QIDO-RS).'),
+  allow_retrieve: z.boolean().default(false).describe('Hand images out to this system (WADO-RS).'),
+  callers: z.array(z.string().min(1).max(255)).default([]).describe('Names of the access tokens or users that are this system. Empty: any of the organization.'),
+  addresses: z.array(address).default([]).describe('IP addresses or networks (10.20.0.0/16) it may call from. Empty: any.'),
+  store_roles: roles.default(['service', 'integrator', 'administrator']).describe('Roles that may store.'),
+  read_roles: roles.default(['service', 'integrator', 'administrator', 'radiologist']).describe('Roles that may query and retrieve.'),
+  accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too.'),
+  maximum_object_megabytes: z.int().min(1).max(65_536).default(4096).describe('An object larger than this (MiB) is refused, and the request ends there.'),
+  maximum_parts: z.int().min(1).max(100_000).default(10_000).describe('Objects that one STOW-RS request may hold.'),
+  maximum_results: z.int().min(1).max(5000).default(1000).describe('Most results of one QIDO-RS answer; a Warning header says that there are more.'),
+  assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
+  time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), and in which queries are matched and answered, e.g. Europe/Berlin.'),
+  public_url: webAddress.optional().describe('Address of /dicom-web as clients reach it, e.g. https://gateway.example.org/dicom-web, for Retrieve URLs behind a proxy. Empty: as the request says.'),
+
+  base_url: webAddress.optional().describe('DICOMweb service reports are sent to, e.g. https://pacs.example.org/dicom-web: the address to which /studies is added. Empty: this system gets no reports.'),
+  authentication: z.enum(['none', 'basic', 'bearer']).default('none').describe('How we log in there: none; basic; bearer (a fixed token).'),
+  username: z.string().min(1).optional().describe('User name for basic.'),
+  password: z.string().min(1).optional().meta({ secret: true }).describe('Password for basic.'),
+  bearer_token: z.string().regex(/^[\x21-\x7e]+$/, 'must be visible ASCII characters').optional().meta({ secret: true }).describe('Token for bearer.'),
+  tls_ca: z.string().min(1).optional().describe('CA certificates (PEM) that sign the server. Empty: the well-known ones.'),
+  tls_certificate: z.string().min(1).optional().describe('Our client certificate (PEM), when the server asks for one.'),
+  tls_key: z.string().min(1).optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
+  connect_timeout_milliseconds: z.int().min(100).max(120_000).default(10_000).describe('How long to wait for the connection, in milliseconds.'),
+  request_timeout_milliseconds: z.int().min(100).max(600_000).default(60_000).describe('How long to wait for an answer, in milliseconds, the connection included. Afterwards the same object is sent again.'),
+  maximum_answer_bytes: z.int().min(1024).max(64 * 1024 * 1024).default(1024 * 1024).describe('Answers with more bytes than this are cut off.'),
+});
+
+const needs = { none: [], basic: ['username', 'password'], bearer: ['bearer_token'] } as const;
+
+export const configSchema = fields.superRefine((config, context) => {
+  for (const name of needs[config.authentication]) if (config[name] === undefined) context.addIssue({ code: 'custom', path: [name], message: `is needed for authentication ${config.authentication}` });
+  if ((config.tls_certificate === undefined) !== (config.tls_key === undefined)) context.addIssue({ code: 'custom', path: ['tls_key'], message: 'tls_certificate and tls_key go together' });
+});
+export type Config = z.output<typeof fields>;

@@ -1,0 +1,25 @@
+/**
+ * A stored STOW-RS object into rows, exactly as one that came by C-STORE. The mapping (mappings/dicom-instance-to-rows.yaml) says which
+ * element goes to which column; what no mapping can say is in #standards/dicom/instance.ts. Of its own STOW-RS has the study in the URL.
+ */
+import { NormalizeError, type StoredMessage } from '#gateway/adapter.ts';
+import type { Mapper, Normalized } from '#gateway/normalized.ts';
+import { checkIdentifiers, instanceRowOf, patientRowOf, type InstanceFault } from '#standards/dicom/instance.ts';
+import { dicomReader } from '#standards/dicom/reader.ts';
+import type { Config } from './config.ts';
+
+export async function normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized> {
+  const { config } = message.integration;
+  const { facts } = message;
+  const reader = dicomReader(message.head, facts);
+  const { warnings, fault } = checkIdentifiers(reader, facts, 'the opening of the file');
+  const study = facts['targetStudyInstanceUid'];
+  const otherStudy: InstanceFault = { reason: 'conflict', text: 'Study Instance UID (0020,000d) is not that of the address the object was sent to', location: '(0020,000d)' };
+  const found = fault ?? (study !== undefined && reader.first('(0020,000d)') !== study ? otherStudy : undefined);
+  if (found) throw new NormalizeError(found.reason, found.text, found.location);
+  const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone });
+  return {
+    authority: 'image', patient: patientRowOf(mapped), instance: instanceRowOf(mapped, facts),
+    warnings: [...warnings, ...mapped.warnings], trace: mapped.trace, mapping: mapped.mapping,
+  };
+}
