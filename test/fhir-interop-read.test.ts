@@ -215,3 +215,32 @@ test('a patient that was PUT under an id is read under it', async () => {
   expect((await ask('PUT', '/Patient/their-7', { headers: { 'content-type': 'application/fhir+json' }, body: JSON.stringify(patient) })).status).toBe(200);
   expect((await get('/Patient/their-7')).body).toMatchObject({ id: 'their-7', name: [{ family: 'Theirs' }] });
 });
+
+test('a batch is answered entry by entry, each an exchange of its own; sent again it has no second effect', async () => {
+  const type = (code: string): object => ({ coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code }] });
+  const identifier = [{ system: 'urn:oid:1.2.3.4', value: 'B-1', type: type('MR') }];
+  const entry = [
+    { request: { method: 'POST', url: 'Patient' }, resource: { resourceType: 'Patient', identifier, name: [{ family: 'Batch' }] } },
+    { request: { method: 'POST', url: 'ServiceRequest' }, resource: { resourceType: 'ServiceRequest', status: 'active', intent: 'order', subject: { identifier: identifier[0] }, identifier: [{ type: type('ACSN'), value: 'ACC-BATCH' }] } },
+    { request: { method: 'POST', url: 'Patient' }, resource: { resourceType: 'Patient', gender: 'f' } },
+    { request: { method: 'GET', url: 'ServiceRequest?accession=ACC-BATCH' } },
+    { request: { method: 'GET', url: `Patient/00000000-0000-7000-8000-000000000000` } },
+  ];
+  const post = (bundle: object): Promise<Answer> => ask('POST', '', { headers: { 'content-type': 'application/fhir+json', 'x-request-id': 'batch-1' }, body: JSON.stringify(bundle) });
+  const first = await post({ resourceType: 'Bundle', type: 'batch', entry });
+  expect([first.status, validateResource(first.body), first.body.type]).toEqual([200, [], 'batch-response']);
+  expect(first.body.entry.map(({ response }: { response: { status: string } }) => response.status)).toEqual(['201', '201', '422', '200', '404']);
+  expect(first.body.entry[2].response.outcome.issue[0].expression).toEqual(['Patient.gender']);
+  expect(first.body.entry[3].resource.entry[0].resource.subject.reference).toBe(`Patient/${first.body.entry[0].response.location.split('/').at(-1)}`);
+  const again = await post({ resourceType: 'Bundle', type: 'batch', entry });
+  expect(again.body.entry.map(({ response }: { response: { status: string } }) => response.status)).toEqual(['200', '200', '422', '200', '404']);
+  const rows = await journey.gateway.db.asOwner<{ message_status: string }>("SELECT message_status FROM sync_logs WHERE facts->>'requestId' LIKE 'batch-1/%' ORDER BY started_at");
+  expect(rows.map(({ message_status }) => message_status)).toEqual(['accepted', 'accepted', 'rejected', 'duplicate', 'duplicate', 'rejected']);
+  const transaction = await post({ resourceType: 'Bundle', type: 'transaction', entry: entry.slice(0, 2) });
+  expect([transaction.status, transaction.body.issue[0].diagnostics]).toEqual([422, expect.stringContaining('Send a batch')]);
+  expect((await post({ resourceType: 'Bundle', type: 'transaction', entry: entry.slice(0, 1) })).body).toMatchObject({ type: 'transaction-response', entry: [{ response: { status: '200' } }] });
+  for (const url of ['auth/token', '../../api/v1/scans', 'http://127.0.0.1:9/fhir/r4/Patient', '', '$validate', '//x/Patient']) {
+    expect([url, (await post({ resourceType: 'Bundle', type: 'batch', entry: [{ request: { method: 'POST', url }, resource: {} }] })).status]).toEqual([url, 400]);
+  }
+  expect((await post({ resourceType: 'Bundle', type: 'searchset' })).status).toBe(400);
+});

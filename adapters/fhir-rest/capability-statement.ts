@@ -20,6 +20,7 @@ export function gatewayCapabilities(serviceBase: string, now: Date): CapabilityS
         description: 'Authorization: Bearer <token>, from the token endpoint or made in the gateway. The token decides whose records are read.',
       },
       resource: (Object.entries(servedTypes) as [ServedType, Served][]).map(([type, served]) => statedResource(type, served)),
+      interaction: [{ code: 'batch' }],
       operation: [{ name: 'validate', definition: 'http://hl7.org/fhir/OperationDefinition/Resource-validate' }],
     }],
   };

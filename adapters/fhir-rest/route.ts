@@ -5,6 +5,7 @@
  *   GET metadata                                      capability-statement.ts
  *   GET [type]/[id], GET [type], POST [type]/_search  answer-read-search.ts
  *   POST [type]/$validate, POST $validate             validate-operation.ts
+ *   POST a batch                                      receive-bundle.ts
  *   POST, PUT Patient, ServiceRequest                 receive-resource.ts
  */
 import type { AdapterContext, IntegrationDirectory, Peer, Receive } from '#gateway/adapter.ts';
@@ -16,6 +17,7 @@ import { gatewayCapabilities } from './capability-statement.ts';
 import type { Config } from './config.ts';
 import { interactionOf } from './interaction.ts';
 import { jwksPath, publishedKeys } from './published-keys.ts';
+import { receiveBundle } from './receive-bundle.ts';
 import { receiveResource } from './receive-resource.ts';
 import { smartConfiguration } from './smart-configuration.ts';
 import { answerTokenRequest } from './token-endpoint.ts';
@@ -45,6 +47,7 @@ async function route(request: Request, peer: Peer, integrations: IntegrationDire
   if ((isRead && first !== '' && first !== 'metadata' && steps.length <= 2) || (method === 'POST' && second === '_search' && steps.length === 2)) {
     return answerRead(request, await readRequestOf(request, steps, base), peer, integrations, context);
   }
+  if (method === 'POST' && first === '') return receiveBundle(request, base, integrations, context, (entry) => handle(entry, peer, integrations, receive, context));
   return receiveResource(request, interactionOf(request, mount), peer, integrations, receive, context, base);
 }
 
