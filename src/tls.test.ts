@@ -8,7 +8,7 @@ import tls from 'node:tls';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { certificateDirectory, haveOpenssl } from '../test/support/certificates.ts';
 import { ConfigError } from './config.ts';
-import { openTls, type GatewayTls } from './tls.ts';
+import { certificateEnd, openTls, type GatewayTls } from './tls.ts';
 
 if (!haveOpenssl) process.stderr.write('TLS tests skipped: no openssl\n');
 const withOpenssl = test.skipIf(!haveOpenssl);
@@ -115,13 +115,22 @@ withOpenssl('a renewed certificate is used without a restart, and files that do 
 withOpenssl('with a client CA only its certificates come in, and their common name is known', async () => {
   const stranger = certificates.authority('Other CA').sign('pacs');
   const pacs = authority.sign('pacs');
+  const expired = authority.sign('pacs', 'ec', -1);
   const port = await serve(open(own.rsa, authority.certificateFile));
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     const only = { minVersion: version, maxVersion: version };
     await expect(talk(port, only)).rejects.toThrow();
     await expect(talk(port, { ...only, cert: stranger.cert, key: stranger.key })).rejects.toThrow();
+    await expect(talk(port, { ...only, cert: expired.cert, key: expired.key })).rejects.toThrow();
     expect((await talk(port, { ...only, cert: pacs.cert, key: pacs.key })).heard).toBe('pacs');
   }
+});
+
+withOpenssl('the end of the gateway\'s own certificate is known, so that somebody can be told in time', () => {
+  const expired = authority.sign('gateway', 'ec', -1);
+  expect(certificateEnd({ tlsCertificateFile: expired.certificateFile })!.getTime()).toBeLessThan(Date.now());
+  expect(certificateEnd({ tlsCertificateFile: own.rsa.certificateFile })!.getTime()).toBeGreaterThan(Date.now() + 40 * 3_600_000);
+  expect(certificateEnd({ tlsCertificateFile: undefined })).toBeUndefined();
 });
 
 withOpenssl('files that cannot be used are told at the start, each with its variable', () => {

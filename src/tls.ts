@@ -57,6 +57,11 @@ export function openTls(files: TlsFiles, log: Pick<Log, 'info' | 'error'>): Gate
   };
 }
 
+/** Until when the gateway's certificate is valid. Throws when the file cannot be read. */
+export function certificateEnd({ tlsCertificateFile }: Pick<Config, 'tlsCertificateFile'>): Date | undefined {
+  return tlsCertificateFile === undefined ? undefined : new Date(new X509Certificate(readFileSync(tlsCertificateFile)).validTo);
+}
+
 interface Material { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer | undefined }
 const LOOK_MILLISECONDS = 1_000;
 

@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, stat, statfs, unlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import type { Config } from '../config.ts';
+import { ConfigError, type Config } from '../config.ts';
+import { certificateEnd, openTls } from '../tls.ts';
 import type { Check } from './doctor.ts';
 
 const lowSpaceBytes = 5 * 2 ** 30;
@@ -44,6 +45,23 @@ export async function checkKeys({ home, encryptionKey, databaseUrl }: Config): P
     : { name: 'keys', status: 'failed', detail: `${file} can be read by other accounts`, advice: `chmod 600 ${file}` }];
   if (databaseUrl) checks.push({ name: 'keys', status: 'warning', detail: 'the database is shared, but the key is a file of this machine', advice: 'Give all nodes the same key: MEDSCAN_ENCRYPTION_KEY or MEDSCAN_ENCRYPTION_KEY_FILE.' });
   return checks;
+}
+
+const soonDays = 30;
+
+/** The certificate of the listeners: whether it can be used, and for how long. */
+export function checkTls(config: Config): Check[] {
+  if (!config.tlsCertificateFile) return [];
+  try {
+    openTls(config, { info: () => undefined, error: () => undefined });
+    const days = Math.floor((certificateEnd(config)!.getTime() - Date.now()) / 86_400_000);
+    const advice = 'Put the renewed certificate and its key in the place of the old files; a running gateway takes them by itself.';
+    if (days < 0) return [{ name: 'tls', status: 'failed', detail: 'the certificate has expired: no peer that checks it connects', advice }];
+    return [{ name: 'tls', status: days < soonDays ? 'warning' : 'ok', detail: `the certificate is valid for ${days} more days`, advice }];
+  } catch (error) {
+    const problems = error instanceof ConfigError ? error.problems : [(error as Error).message];
+    return problems.map((problem) => ({ name: 'tls', status: 'failed', detail: problem, advice: 'The gateway does not start with these files; correct them or the variables.' }));
+  }
 }
 
 export async function checkPorts({ bind, httpPort, dicomPort, hl7Port, httpsPort, dicomTlsPort, hl7TlsPort }: Config): Promise<Check[]> {

@@ -4,7 +4,7 @@ import { startEmbeddedPostgres, type EmbeddedPostgres } from '../db/embedded-pos
 import { createLog } from '../log.ts';
 import { explain } from './explain.ts';
 import { checkDatabase } from './doctor-database.ts';
-import { checkKeys, checkPorts, checkRuntime, checkStorage } from './doctor-machine.ts';
+import { checkKeys, checkPorts, checkRuntime, checkStorage, checkTls } from './doctor-machine.ts';
 
 /** One thing looked at. `advice` says what to do when it is not ok. */
 export interface Check { readonly name: string; readonly status: 'ok' | 'warning' | 'failed'; readonly detail: string; readonly advice?: string }
@@ -27,7 +27,7 @@ async function examine(): Promise<Check[]> {
     if (!(error instanceof ConfigError)) throw error;
     return error.problems.map((problem) => ({ name: 'settings', status: 'failed', detail: problem, advice: 'Correct the variable; medscan --help lists all of them.' }));
   }
-  const machine = [checkRuntime(), ...await checkStorage(config), ...await checkKeys(config), ...await checkPorts(config)];
+  const machine = [checkRuntime(), ...await checkStorage(config), ...await checkKeys(config), ...await checkPorts(config), ...checkTls(config)];
   let embedded: EmbeddedPostgres | undefined;
   try {
     embedded = config.databaseUrl ? undefined : await startEmbeddedPostgres({ home: config.home, log: createLog({ logLevel: 'silent' }) });
