@@ -5,7 +5,6 @@
 
 CREATE INDEX scans_study_at ON scans (organization_id, study_at) WHERE study_at IS NOT NULL;
 CREATE INDEX scans_scheduled ON scans (organization_id, scheduled_at) WHERE status = 'scheduled';
-CREATE INDEX patients_family_name ON patients (organization_id, lower(family_name) text_pattern_ops);
 -- Few rows: versions that are kept and not in use.
 CREATE INDEX scan_files_not_in_use ON scan_files (organization_id, scan_id) WHERE status <> 'stored';
 

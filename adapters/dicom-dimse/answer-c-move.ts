@@ -21,7 +21,8 @@ const mostContexts = 128;
 export function answerCMove(operation: Operation, root: Root, bytes: Buffer): Promise<void> {
   const { integration, integrations } = operation.association;
   const { moveDestination } = operation.command;
-  const receiver = integrations.all().filter(({ organizationId }) => organizationId === integration.organizationId).map(({ config }) => receiverOf(config)).find((one) => one?.called_ae_title === moveDestination);
+  const receivers = integrations.sending?.() ?? integrations.all();
+  const receiver = receivers.filter(({ organizationId }) => organizationId === integration.organizationId).map(({ config }) => receiverOf(config)).find((one) => one?.called_ae_title === moveDestination);
   return retrieve(operation, root, bytes, {
     interaction: 'C-MOVE', facts: { destination: moveDestination },
     ...(receiver ? {} : { refused: { status: Status.moveDestinationUnknown, errorComment: `no integration has ${moveDestination || 'this AE title'} as its destination` } }),

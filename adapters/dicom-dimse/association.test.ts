@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { decideAssociation, isStorage, resolveIntegration } from './association.ts';
+import type { Config } from './config.ts';
 import { integration } from './testing/gateway.ts';
 import { associateRequest } from './testing/peer.ts';
 import { decodeAssociateRequest } from './upper-layer/pdu.ts';
@@ -56,9 +57,24 @@ test('accepts each context in its first transfer syntax, and refuses what is not
     const decision = decideAssociation(request, '10.0.0.1', { all: () => [integration({ accept_unknown_sop_classes: accept })] }, 4096);
     return decision.kind === 'accept' ? decision.contexts.map(({ id, result, transferSyntax }) => [id, result, transferSyntax]) : decision;
   };
-  const expected = [[1, 0, '1.2.840.10008.1.2'], [3, 0, '1.2.840.10008.1.2.4.90'], [5, 3, '1.2.840.10008.1.2'], [7, 0, '1.2.840.10008.1.2.1'], [9, 4, '1.2.840.10008.1.2'], [11, 3, '1.2.840.10008.1.2']];
+  const expected = [[1, 0, '1.2.840.10008.1.2'], [3, 0, '1.2.840.10008.1.2.4.90'], [5, 1, '1.2.840.10008.1.2'], [7, 0, '1.2.840.10008.1.2.1'], [9, 4, '1.2.840.10008.1.2'], [11, 3, '1.2.840.10008.1.2']];
   expect(results(true)).toEqual(expected);
   expect(results(false)).toEqual(expected.map((row) => (row[0] === 7 ? [7, 3, '1.2.840.10008.1.2.1'] : row)));
+});
+
+test('accepts a service beside storage only where its setting allows it, in a transfer syntax that identifiers are read and written in', () => {
+  const root = '1.2.840.10008.', implicit = '1.2.840.10008.1.2', explicit = '1.2.840.10008.1.2.1', jpeg = '1.2.840.10008.1.2.4.70';
+  const services = ['5.1.4.1.2.1.1', '5.1.4.1.2.2.2', '5.1.4.1.2.2.3', '5.1.4.31', '3.1.2.3.3', '1.20.1'].map((end) => root + end);
+  const contexts = [...services.map((abstractSyntax, index) => ({ id: 2 * index + 1, abstractSyntax, transferSyntaxes: [jpeg, implicit, explicit] })), { id: 21, abstractSyntax: services[5]!, transferSyntaxes: [jpeg] }];
+  const request = decodeAssociateRequest(associateRequest({ contexts }));
+  const results = (config: Partial<Config>): unknown => {
+    const decision = decideAssociation(request, '10.0.0.1', { all: () => [integration(config)] }, 4096);
+    return decision.kind === 'accept' ? decision.contexts.map(({ result, transferSyntax }) => (result === 0 ? transferSyntax : result)) : decision;
+  };
+  expect(results({})).toEqual([1, 1, 1, 1, 1, explicit, 4]);
+  expect(results({ allow_query: true })).toEqual([explicit, 1, 1, 1, 1, explicit, 4]);
+  expect(results({ allow_retrieve: true })).toEqual([1, explicit, explicit, 1, 1, explicit, 4]);
+  expect(results({ allow_worklist: true })).toEqual([1, 1, 1, explicit, explicit, explicit, 4]);
 });
 
 test('tells storage from query, print and worklist', () => {

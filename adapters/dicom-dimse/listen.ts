@@ -43,6 +43,12 @@ function withCertificate(decision: AssociationDecision, subject: string | undefi
   return { kind: 'reject', rejection: rejections.callingAeTitleNotRecognized, refusal: { reason: 'not-allowed', text: `the caller came ${came} (setting tls_subjects)` }, integration };
 }
 
+/** With the setting that would allow it. */
+function nameOf({ abstractSyntax, result }: NegotiatedContext): string {
+  const setting = result === ContextResult.userRejection ? serviceOf(abstractSyntax)?.setting : undefined;
+  return setting ? `${abstractSyntax} (setting ${setting})` : abstractSyntax;
+}
+
 /** A C-CANCEL-RQ and a response have no answer. */
 const nothingToAnswer: MessageReceiver = { write() { /* dropped */ }, async end() { /* nothing */ }, async abort() { /* nothing is open */ }, readsOn: true };
 
@@ -81,7 +87,7 @@ class GatewayUser implements UpperLayerUser {
     const invoker = new Invoker((bytes) => this.#acceptor.send(bytes), request.maximumLength, this.#acceptor.over);
     this.#services = new ServiceDispatcher({ ...this.#association, invoker, contexts: decision.contexts, integrations: this.#integrations }, this.#context);
     if (!decision.contexts.some(({ result }) => result === ContextResult.acceptance)) {
-      const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.slice(0, 10).map(({ abstractSyntax }) => abstractSyntax).join(', ')}` };
+      const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.slice(0, 10).map(nameOf).join(', ')}` };
       const receipt = await this.#recordRefusal(decision.integration, refusal, request.bytes, request);
       receipt?.answered('A-ASSOCIATE-AC', true);
     }
