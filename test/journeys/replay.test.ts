@@ -1,34 +1,27 @@
 /** A message is refused, the setting that refused it is corrected, and a person tries it and receives it again: dry run and replay over the API. */
-import net from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { seedSampleHospital } from '../../src/db/seed.ts';
 import { testGateway, type TestGateway } from '../support/gateway.ts';
 import { apiClient, changeSettings, counts, exchanges, type ApiAnswer } from '../support/journey.ts';
+import { MllpSender } from '../support/mllp-sender.ts';
 
 let gateway: TestGateway;
 let api: (method: string, path: string, body?: unknown) => Promise<ApiAnswer>;
-let ris: string;
+let integrationId: string;
+let ris: MllpSender;
 
 beforeAll(async () => {
   gateway = await testGateway();
   await seedSampleHospital(gateway.db.database, gateway.db.keys, { pacs: 9, ris: 9, emr: 9 });
   await changeSettings(gateway, 'RIS', { processing_ids: ['P'] });
   api = await apiClient(gateway, 'Sample Hospital', 'integrator');
-  ris = (await gateway.db.asOwner<{ integration_id: string }>("SELECT integration_id FROM external_integrations WHERE name = 'RIS'"))[0]!.integration_id;
+  ris = await MllpSender.connect(gateway.ports.hl7!);
+  integrationId = (await gateway.db.asOwner<{ integration_id: string }>("SELECT integration_id FROM external_integrations WHERE name = 'RIS'"))[0]!.integration_id;
 }, 60_000);
-afterAll(() => gateway?.stop());
+afterAll(async () => { ris?.close(); await gateway?.stop(); });
 
 /** The answer's MSA. */
-function send(text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(gateway.ports.hl7!, '127.0.0.1', () => { socket.write(`\x0b${text}\x1c\r`); });
-    let answer = '';
-    socket.on('error', reject).on('data', (chunk: Buffer) => {
-      answer += chunk.toString();
-      if (answer.endsWith('\x1c\r')) { socket.destroy(); resolve(/MSA\|\w\w\|[^|\r]*/.exec(answer)?.[0] ?? answer); }
-    });
-  });
-}
+const send = async (text: string): Promise<string> => /MSA\|\w\w\|[^|\r]*/.exec(await ris.send(text))![0];
 const adt = (controlId: string, patientId: string, processingId = 'T'): string => `MSH|^~\\&|RIS|NORTH|MEDSCAN|GATEWAY|20260105100000||ADT^A08|${controlId}|${processingId}|2.5.1\rEVN||20260105100000\rPID|1||${patientId}^^^NORTH^MR||Again^Try||19800517|F\r`;
 const order = (controlId: string): string => `MSH|^~\\&|RIS|NORTH|MEDSCAN|GATEWAY|20260105100000||ORM^O01|${controlId}|T|2.5.1\rPID|1||RP-3^^^NORTH^MR||Two^Orders\r`
   + 'ORC|NW|PL-1\rOBR|1|PL-1||A^CT head^L||||||||||||||RA-1\rORC|NW|PL-2\rOBR|2|PL-2||B^CT chest^L||||||||||||||RA-2\r';
@@ -37,13 +30,13 @@ const recorded = async (controlId: string) => (await exchanges(gateway, 'l.contr
 test('a dry run shows rows, warnings and trace, or why the message would be refused, and writes nothing', async () => {
   const tables = ['patients', 'sync_logs', 'exchange_payloads', 'message_identities', 'scans'];
   const before = await counts(gateway, tables);
-  const taken = await api('POST', `/api/v1/integrations/${ris}/dry-run`, { message: adt('DRY', 'RP-0', 'P').replaceAll('\r', '\n') });
+  const taken = await api('POST', `/api/v1/integrations/${integrationId}/dry-run`, { message: adt('DRY', 'RP-0', 'P').replaceAll('\r', '\n') });
   expect(taken.status, taken.text).toBe(200);
   expect(taken.body.messages).toMatchObject([{ interaction: 'ADT^A08', control_id: 'DRY', refusal: null, mapping: expect.stringMatching(/^hl7v2-adt-to-rows@/), rows: { patient: { family_name: 'Again', birth_date: '1980-05-17' } } }]);
   expect(taken.body.messages[0].trace).toContainEqual(expect.objectContaining({ target: 'patients.family_name', outcome: 'mapped', value: 'Again' }));
   const framed = Buffer.from(`\x0b${adt('DRY', 'RP-0')}\x1c\r`).toString('base64');
-  expect((await api('POST', `/api/v1/integrations/${ris}/dry-run`, { message: framed, encoding: 'base64' })).body.messages).toMatchObject([{ refusal: { reason: 'unsupported', location: 'MSH-11' }, rows: {} }]);
-  expect((await api('POST', `/api/v1/integrations/${ris}/dry-run`, { message: 'hello' })).body.messages).toMatchObject([{ interaction: 'unreadable', refusal: { reason: 'malformed' } }]);
+  expect((await api('POST', `/api/v1/integrations/${integrationId}/dry-run`, { message: framed, encoding: 'base64' })).body.messages).toMatchObject([{ refusal: { reason: 'unsupported', location: 'MSH-11' }, rows: {} }]);
+  expect((await api('POST', `/api/v1/integrations/${integrationId}/dry-run`, { message: 'hello' })).body.messages).toMatchObject([{ interaction: 'unreadable', refusal: { reason: 'malformed' } }]);
   expect(await counts(gateway, tables)).toEqual(before);
 });
 
