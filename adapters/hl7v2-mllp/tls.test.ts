@@ -1,6 +1,6 @@
 /** MLLP over TLS in both directions, with certificates made for the test by openssl. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
@@ -15,7 +15,7 @@ function selfSigned(name: string): Certificate | undefined {
   try {
     execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', join(folder, 'key'), '-out', join(folder, 'cert')], { stdio: 'ignore' });
     return { cert: readFileSync(join(folder, 'cert'), 'utf8'), key: readFileSync(join(folder, 'key'), 'utf8') };
-  } catch { return undefined; }
+  } catch { return undefined; } finally { rmSync(folder, { recursive: true, force: true }); }
 }
 const servedWith = (certificate: tls.TlsOptions): ListenerTls => ({ createServer: (options, onConnection) => tls.createServer({ ...options, ...certificate }, onConnection) });
 const server = selfSigned('gateway');
