@@ -40,5 +40,29 @@ describe.skipIf(url === undefined)(`a FHIR server (${url ?? 'set MEDSCAN_TEST_FH
     const found = await client.search('DiagnosticReport', { identifier: `${system}|${value}` }, context.signal);
     await client.close();
     expect(found).toMatchObject({ answer: { body: { entry: [{ resource: { status: 'final' } }] } } });
+    expect((found as { answer: { body: { entry: unknown[] } } }).answer.body.entry).toHaveLength(1);
+  }, 120_000);
+
+  test('a finding that version 3 no longer has, and then the whole report, become entered-in-error', async () => {
+    const [kept, vanished] = document.findings;
+    const observation = async (uid: string | undefined): Promise<unknown> => {
+      const client = createFhirClient(config);
+      const { system } = ownIdentifier(config, 'finding', '');
+      return client.search('Observation', { identifier: `${system}|${uid}` }, context.signal).finally(() => client.close());
+    };
+    expect(await deliver({ version: 3, status: 'amended', findings: [kept] })).toMatchObject({ kind: 'delivered' });
+    expect(await observation(kept?.trackingUid)).toMatchObject({ answer: { body: { entry: [{ resource: { status: 'amended' } }] } } });
+    expect(await observation(vanished?.trackingUid)).toMatchObject({ answer: { body: { entry: [{ resource: { status: 'entered-in-error' } }] } } });
+    expect(await deliver({ version: 4, status: 'entered-in-error', findings: [kept] })).toMatchObject({ kind: 'delivered' });
+    expect(await observation(kept?.trackingUid)).toMatchObject({ answer: { body: { entry: [{ resource: { status: 'entered-in-error' } }] } } });
+  }, 120_000);
+
+  test('the same report in single requests is found and not made again', async () => {
+    const outcome = await adapter.outbound?.deliver({ deliveryId: run, organizationId: 'o', controlId: run, attempt: 2, document: { ...document, version: 5, status: 'corrected' } }, { ...config, deliver_by: 'single' }, context);
+    expect(outcome).toMatchObject({ kind: 'delivered' });
+    const client = createFhirClient(config);
+    const { system, value } = ownIdentifier(config, 'report', run);
+    const found = await client.search('DiagnosticReport', { identifier: `${system}|${value}` }, context.signal).finally(() => client.close()) as { answer: { body: { entry: { resource: { status: string } }[] } } };
+    expect(found.answer.body.entry.map(({ resource }) => resource.status)).toEqual(['corrected']);
   }, 120_000);
 });

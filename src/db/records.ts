@@ -61,7 +61,6 @@ const SCAN = sql.fragment`s.scan_id AS id, s.updated_at, s.patient_id, s.scan_nu
   s.procedure_system, s.procedure_description, s.study_description, s.study_id, s.study_at, s.scheduled_at, s.created_at, s.referring_physician, s.reason, s.modalities, s.body_part, s.status,
   s.order_status, s.priority, s.images_complete_at`;
 const NEWEST = sql.fragment`NOT EXISTS (SELECT FROM reports n WHERE n.organization_id = r.organization_id AND n.lineage_id = r.lineage_id AND n.version > r.version)`;
-const DOCUMENTED = sql.fragment`r.document ? 'scan' AND r.document ? 'patient'`;
 
 /** Per kind: what is selected, from where, which of it is there, and the column that pages run by. */
 interface Source { readonly columns: Fragment; readonly from: Fragment; readonly where: Fragment; readonly id: Fragment }
@@ -79,15 +78,15 @@ const sources = {
   },
   order: { columns: sql.fragment`${SCAN}, '[]'::jsonb AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND s.order_status IS NOT NULL`, id: sql.fragment`s.scan_id` },
   study: { columns: sql.fragment`${SCAN}, ${SERIES} AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND s.instance_count > 0`, id: sql.fragment`s.scan_id` },
-  report: report(sql.fragment`r.lineage_id`, sql.fragment`r.organization_id = ${ORGANIZATION} AND ${NEWEST} AND ${DOCUMENTED}`),
-  version: report(sql.fragment`r.report_id`, sql.fragment`r.organization_id = ${ORGANIZATION} AND ${DOCUMENTED}`),
+  report: report(sql.fragment`r.lineage_id`, sql.fragment`r.organization_id = ${ORGANIZATION} AND ${NEWEST}`),
+  version: report(sql.fragment`r.report_id`, sql.fragment`r.organization_id = ${ORGANIZATION}`),
   finding: {
     columns: sql.fragment`f.finding_id AS id, greatest(f.updated_at, r.updated_at) AS updated_at, s.patient_id, s.order_status IS NOT NULL AS has_order, r.document, f.finding_id, f.analysis_id,
       f.tracking_uid, f.finding_type, f.finding_code, f.finding_code_system, f.severity, f.confidence_percentage, f.description, f.body_site, f.laterality, f.location, f.measurements,
       r.document @> jsonb_build_object('findings', jsonb_build_array(jsonb_build_object('findingId', f.finding_id))) AS is_current`,
     from: sql.fragment`findings f JOIN ai_analyses a ON a.organization_id = f.organization_id AND a.analysis_id = f.analysis_id
       JOIN scans s ON s.organization_id = a.organization_id AND s.scan_id = a.scan_id
-      JOIN LATERAL (SELECT r.* FROM reports r WHERE r.organization_id = s.organization_id AND r.scan_id = s.scan_id AND ${DOCUMENTED} ORDER BY r.version DESC, r.report_id DESC LIMIT 1) r ON true`,
+      JOIN LATERAL (SELECT r.* FROM reports r WHERE r.organization_id = s.organization_id AND r.scan_id = s.scan_id ORDER BY r.version DESC, r.report_id DESC LIMIT 1) r ON true`,
     where: sql.fragment`f.organization_id = ${ORGANIZATION}`, id: sql.fragment`f.finding_id`,
   },
   model: { columns: sql.fragment`m.model_id AS id, m.updated_at, m.model_name, m.model_version, m.manufacturer, m.not_for_clinical_use, m.status`, from: sql.fragment`ai_models m`, where: sql.fragment`m.organization_id = ${ORGANIZATION} AND m.status <> 'draft'`, id: sql.fragment`m.model_id` },
