@@ -6,13 +6,20 @@ CREATE INDEX message_identities_sync ON message_identities (organization_id, syn
 
 -- Everything the decisions need: earlier messages of these names, the owners of these identifier values, and their rows. `version` is what
 -- medscan_store_messages compares. p_lock: the rows are held for this transaction instead, in one order for all.
--- Plans are made once per connection. Names and statements are looked up one by one behind OFFSET 0, which the planner does not reorder.
+-- Plans are made once per connection, and until autovacuum has looked at a new installation every index that begins with organization_id seems as
+-- good as the right one: the connection forgets its plans each time the table of names has doubled. Names and statements are looked up one by one
+-- behind OFFSET 0, which the planner does not reorder.
 CREATE FUNCTION medscan_load_messages(p_organization_id uuid, p_names jsonb, p_identifier_values text[], p_lock boolean, OUT identities jsonb, OUT patients jsonb, OUT identifiers jsonb)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   owners uuid[];
+  doublings text := floor(log(2, greatest(pg_relation_size('message_identities') / 8192, 1)))::text;
 BEGIN
   PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  IF current_setting('medscan.doublings', true) IS DISTINCT FROM doublings THEN
+    DISCARD PLANS;
+    PERFORM set_config('medscan.doublings', doublings, false);
+  END IF;
   IF p_lock THEN
     PERFORM 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = ANY(ARRAY(
       SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values))) ORDER BY p.patient_id FOR NO KEY UPDATE;
@@ -113,17 +120,15 @@ BEGIN
   RETURN true;
 END $$;
 
--- Statistics for tables that have grown and were not looked at since. On a new installation autovacuum is up to a minute late, and until it comes
--- every index that begins with organization_id looks as good as the right one. ANALYZE is the owner's; so is this function.
-CREATE FUNCTION medscan_analyze_grown_tables() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-  t record;
-  analyzed integer := 0;
+-- The answer leg of inbound exchanges; the code is kept with the message's identity too, so that a repeat is answered alike.
+CREATE FUNCTION medscan_record_answers(p_organization_id uuid, p_answers jsonb) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
-  FOR t IN SELECT c.oid::regclass AS name FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'
-             AND pg_relation_size(c.oid) > 2 * greatest(c.relpages, 1) * current_setting('block_size')::bigint LOOP
-    EXECUTE format('ANALYZE %s', t.name);
-    analyzed := analyzed + 1;
-  END LOOP;
-  RETURN analyzed;
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  UPDATE message_identities m SET answer_code = a.answer_code
+    FROM jsonb_to_recordset(p_answers) AS a(sync_id uuid, answer_code text)
+    WHERE m.organization_id = p_organization_id AND m.sync_id = a.sync_id AND m.answer_code IS NULL;
+  UPDATE sync_logs s SET answer_status = a.answer_status, answer_code = a.answer_code
+    FROM jsonb_to_recordset(p_answers) AS a(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)
+    WHERE s.organization_id = p_organization_id AND s.sync_id = a.sync_id AND s.started_at = a.started_at;
 END $$;

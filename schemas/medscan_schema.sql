@@ -864,16 +864,23 @@ CREATE INDEX message_identities_sync ON message_identities (organization_id, syn
 
 -- Everything the decisions need: earlier messages of these names, the owners of these identifier values, and their rows. `version` is what
 -- medscan_store_messages compares. p_lock: the rows are held for this transaction instead, in one order for all.
--- A plan made while a table was nearly empty would be kept and read it whole ever after; hence the settings.
+-- Plans are made once per connection, and until autovacuum has looked at a new installation every index that begins with organization_id seems as
+-- good as the right one: the connection forgets its plans each time the table of names has doubled. Names and statements are looked up one by one
+-- behind OFFSET 0, which the planner does not reorder.
 CREATE FUNCTION medscan_load_messages(p_organization_id uuid, p_names jsonb, p_identifier_values text[], p_lock boolean, OUT identities jsonb, OUT patients jsonb, OUT identifiers jsonb)
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   owners uuid[];
+  doublings text := floor(log(2, greatest(pg_relation_size('message_identities') / 8192, 1)))::text;
 BEGIN
   PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  IF current_setting('medscan.doublings', true) IS DISTINCT FROM doublings THEN
+    DISCARD PLANS;
+    PERFORM set_config('medscan.doublings', doublings, false);
+  END IF;
   IF p_lock THEN
-    PERFORM 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id IN (
-      SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values)) ORDER BY p.patient_id FOR NO KEY UPDATE;
+    PERFORM 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = ANY(ARRAY(
+      SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values))) ORDER BY p.patient_id FOR NO KEY UPDATE;
   END IF;
   SELECT jsonb_agg(jsonb_build_array(i.patient_id, i.value, i.assigning_authority)), array_agg(DISTINCT i.patient_id) INTO identifiers, owners
     FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values);
@@ -884,24 +891,25 @@ BEGIN
     FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = ANY(owners);
   SELECT jsonb_agg(jsonb_build_object('name', n.name, 'sha256', m.sha256, 'links', m.links, 'answer_code', m.answer_code) ORDER BY m.created_at) INTO identities
     FROM jsonb_to_recordset(p_names) AS n(name int, integration_id uuid, sender text, control_id text)
-    JOIN message_identities m ON m.organization_id = p_organization_id AND m.integration_id = n.integration_id AND m.sender = n.sender AND m.control_id = n.control_id;
+    CROSS JOIN LATERAL (SELECT i.sha256, i.links, i.answer_code, i.created_at FROM message_identities i
+      WHERE i.organization_id = p_organization_id AND i.integration_id = n.integration_id AND i.sender = n.sender AND i.control_id = n.control_id OFFSET 0) m;
 END $$;
 
 -- Writes a decided batch. False, and nothing written: a patient of `compared` is no longer as it was read. `p_messages` are the exchanges
 -- with their audit rows and identities, in order; their bytes lie one after the other in `p_contents`.
 CREATE FUNCTION medscan_store_messages(p_organization_id uuid, p_patients jsonb, p_messages jsonb, p_contents bytea) RETURNS boolean
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   unchanged integer;
 BEGIN
   PERFORM set_config('app.organization_id', p_organization_id::text, true);
   IF p_patients ? 'compared' THEN
     WITH held AS (
-      SELECT 1 FROM jsonb_to_recordset(p_patients->'compared') AS c(patient_id uuid, version text)
-      JOIN patients p ON p.organization_id = p_organization_id AND p.patient_id = c.patient_id
-      WHERE p.xmin::text = c.version ORDER BY p.patient_id FOR NO KEY UPDATE OF p)
+      SELECT 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = ANY(ARRAY(SELECT c.key::uuid FROM jsonb_each(p_patients->'compared') c))
+        AND p_patients->'compared'->>p.patient_id::text = p.xmin::text
+      ORDER BY p.patient_id FOR NO KEY UPDATE)
     SELECT count(*) INTO unchanged FROM held;
-    IF unchanged < jsonb_array_length(p_patients->'compared') THEN
+    IF unchanged < (SELECT count(*) FROM jsonb_object_keys(p_patients->'compared')) THEN
       RETURN false;
     END IF;
   END IF;
@@ -920,7 +928,7 @@ BEGIN
       deceased = r.deceased, deceased_at = r.deceased_at, provenance = r.provenance
     FROM jsonb_to_recordset(p_patients->'updated') AS r(patient_id uuid, identity_status text, is_active boolean, family_name text, given_name text, middle_name text, name_prefix text,
       name_suffix text, ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text, provenance jsonb)
-    WHERE p.organization_id = p_organization_id AND p.patient_id = r.patient_id;
+    WHERE p.organization_id = p_organization_id AND p.patient_id = r.patient_id AND p.patient_id = ANY(ARRAY(SELECT (u->>'patient_id')::uuid FROM jsonb_array_elements(p_patients->'updated') u));
   END IF;
   IF p_patients ? 'identifiers' THEN
     INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index, type_code)
@@ -933,7 +941,7 @@ BEGIN
     SELECT p_organization_id, r.patient_id, r.kind, r.code, r.code_system, r.display, r.onset, r.status, r.severity, r.detail, r.statement_key, r.source_sync_id
     FROM jsonb_to_recordset(p_patients->'history') AS r(patient_id uuid, kind text, code text, code_system text, display text, onset text, status text, severity text, detail jsonb,
       statement_key text, source_sync_id uuid, has_changed boolean)
-    LEFT JOIN patient_medical_history h ON h.organization_id = p_organization_id AND h.patient_id = r.patient_id AND h.statement_key = r.statement_key
+    LEFT JOIN LATERAL (SELECT s.* FROM patient_medical_history s WHERE s.organization_id = p_organization_id AND s.patient_id = r.patient_id AND s.statement_key = r.statement_key OFFSET 0) h ON true
     WHERE h.history_id IS NULL OR r.has_changed OR (h.display, h.status, h.severity, h.detail) IS DISTINCT FROM (r.display, r.status, r.severity, r.detail)
     ON CONFLICT (organization_id, patient_id, statement_key) DO UPDATE SET display = excluded.display, status = excluded.status, severity = excluded.severity,
       detail = excluded.detail, source_sync_id = excluded.source_sync_id;
@@ -970,6 +978,19 @@ BEGIN
   RETURN true;
 END $$;
 
+-- The answer leg of inbound exchanges; the code is kept with the message's identity too, so that a repeat is answered alike.
+CREATE FUNCTION medscan_record_answers(p_organization_id uuid, p_answers jsonb) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  UPDATE message_identities m SET answer_code = a.answer_code
+    FROM jsonb_to_recordset(p_answers) AS a(sync_id uuid, answer_code text)
+    WHERE m.organization_id = p_organization_id AND m.sync_id = a.sync_id AND m.answer_code IS NULL;
+  UPDATE sync_logs s SET answer_status = a.answer_status, answer_code = a.answer_code
+    FROM jsonb_to_recordset(p_answers) AS a(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)
+    WHERE s.organization_id = p_organization_id AND s.sync_id = a.sync_id AND s.started_at = a.started_at;
+END $$;
+
 -- ======== migrations/0012_holdings.sql ========
 
 -- schema-version: 1.2.0
@@ -979,7 +1000,6 @@ END $$;
 
 CREATE INDEX scans_study_at ON scans (organization_id, study_at) WHERE study_at IS NOT NULL;
 CREATE INDEX scans_scheduled ON scans (organization_id, scheduled_at) WHERE status = 'scheduled';
-CREATE INDEX patients_family_name ON patients (organization_id, lower(family_name) text_pattern_ops);
 -- Few rows: versions that are kept and not in use.
 CREATE INDEX scan_files_not_in_use ON scan_files (organization_id, scan_id) WHERE status <> 'stored';
 
@@ -1059,7 +1079,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0006_operations.sql', '2a0c7d7badb0dec3ccb991523876e8336578a4067cc36e1e9d71174c2ec8b18b', '1.0.0', 0),
   ('0007_partitions_and_row_level_security.sql', '629571cd23eec70995221922732b4773e59dc326722e42c2b77feda68996f159', '1.0.0', 0),
   ('0008_store_instances.sql', '58397c5bc4124ada8134b59192f3a243d9ac227c9e95212f9668bc34db5e9fa2', '1.1.0', 0),
-  ('0010_store_messages.sql', '2cb3cf72380b4fc0615686d16163c1f6a5f41fe1631e48a657abf2f9158ee5fa', '1.1.0', 0),
-  ('0012_holdings.sql', '6d744ee2fde14fd533061822f433a1dd10f973e0ff5a517616f505a2a43735d7', '1.2.0', 0);
+  ('0010_store_messages.sql', '9340674fc732102cc0b110d90aaf01868f64e9e7a3387e1192fa00acb88dd4a9', '1.1.0', 0),
+  ('0012_holdings.sql', '98847628632b7ebef4043b6a48c4bafb4d7d2d8ee018a88377c8042590f89664', '1.2.0', 0);
 
 COMMIT;

@@ -3,7 +3,7 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import { jsonText } from './json-text.ts';
 import { ORGANIZATION } from './current-organization.ts';
-import { sql } from './pool.ts';
+import { sql, type Database } from './pool.ts';
 
 const Nothing = z.object({});
 
@@ -44,15 +44,11 @@ export async function insertPayloads(tx: CommonQueryMethods, rows: readonly Payl
 
 export interface AnswerRow { sync_id: string; started_at: string; answer_status: 'answered' | 'unanswered'; answer_code: string }
 
-/** Writes the answer leg of inbound exchanges, and keeps the code with the message's identity so that a repeat is answered alike. */
-export async function updateAnswers(tx: CommonQueryMethods, rows: readonly AnswerRow[]): Promise<void> {
-  await tx.query(sql.type(Nothing)`
-    WITH answers AS (SELECT * FROM jsonb_to_recordset(${jsonText(rows)}::jsonb) AS r(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)),
-    identities AS (
-      UPDATE message_identities m SET answer_code = a.answer_code FROM answers a
-      WHERE m.organization_id = ${ORGANIZATION} AND m.sync_id = a.sync_id AND m.answer_code IS NULL)
-    UPDATE sync_logs s SET answer_status = a.answer_status, answer_code = a.answer_code FROM answers a
-    WHERE s.organization_id = ${ORGANIZATION} AND s.sync_id = a.sync_id AND s.started_at = a.started_at`);
+/** Writes the answer leg of inbound exchanges, and keeps the code with the message's identity so that a repeat is answered alike (migrations/0010). */
+export async function recordAnswers(database: Database, organizationId: string, rows: readonly AnswerRow[]): Promise<void> {
+  const query = sql.type(Nothing)`SELECT FROM medscan_record_answers(${organizationId}::uuid, ${jsonText(rows)}::jsonb)`;
+  // Named: parsed and planned once per connection.
+  await database.pool.query({ ...query, name: 'medscan_record_answers' } as typeof query);
 }
 
 export interface OutcomeRow {

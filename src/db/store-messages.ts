@@ -66,11 +66,6 @@ export async function storeMessages(on: Database | Transaction, organizationId: 
   return result.rows[0]!.is_written;
 }
 
-/** Gives the planner the sizes of tables that have more than doubled. Cheap when there are none. */
-export async function analyzeGrownTables(database: Database): Promise<void> {
-  await database.pool.query(sql.typeAlias('void')`SELECT FROM medscan_analyze_grown_tables()`);
-}
-
 /** The database itself: a transaction of its own. */
 const queriesOf = (on: Database | Transaction): Pick<Transaction, 'query'> => ('pool' in on ? on.pool : on);
 

@@ -1,7 +1,6 @@
 /** Writes the answer legs of inbound exchanges in batches, behind the senders' backs: an answer on the wire waits for no second commit. */
-import { updateAnswers, type AnswerRow } from '../db/exchanges.ts';
+import { recordAnswers, type AnswerRow } from '../db/exchanges.ts';
 import type { Database } from '../db/pool.ts';
-import { inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
 
 const DELAY_MILLISECONDS = 100;
@@ -21,11 +20,12 @@ export function createAnswerRecorder(database: Database, log: Log): AnswerRecord
 
   const write = async (): Promise<void> => {
     timer = undefined;
-    for (const [organizationId, rows] of [...waiting]) {
-      waiting.delete(organizationId);
-      count -= rows.length;
+    const taken = new Map(waiting);
+    waiting.clear();
+    count = 0;
+    for (const [organizationId, rows] of taken) {
       // Only the record of the answer is lost here, never a message: the exchange stays 'unanswered'.
-      await inOrganization(database, organizationId, (tx) => updateAnswers(tx, rows)).catch((error: unknown) => log.warn({ err: error, rows: rows.length }, 'answers could not be recorded'));
+      await recordAnswers(database, organizationId, rows).catch((error: unknown) => log.warn({ err: error, rows: rows.length }, 'answers could not be recorded'));
     }
   };
   return {

@@ -12,7 +12,7 @@ import { quarantinedPatients, setPatientStatus } from '../db/patients.ts';
 import type { Transaction } from '../db/pool.ts';
 import { enterQueue, moveInQueue, setPriority } from '../db/scan-queue.ts';
 import { findScansByOrder, insertOrderedScan, updateOrder, type ScanKey } from '../db/scans.ts';
-import { analyzeGrownTables, loadMessages, storeMessages, type LoadedBatch, type LoadedIdentity, type MessageName, type StoredMessageRow } from '../db/store-messages.ts';
+import { loadMessages, storeMessages, type LoadedBatch, type LoadedIdentity, type MessageName, type StoredMessageRow } from '../db/store-messages.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
 import { failpoint } from '../failpoint.ts';
@@ -30,19 +30,8 @@ export async function persistMessages(dependencies: PersistDependencies, organiz
   const outcomes = (items.every(isPlain) && await persistPlain(dependencies, organizationId, items))
     || await inOrganization(dependencies.database, organizationId, (tx) => persistHolding(dependencies, tx, organizationId, items));
   failpoint('persist.afterCommit');
-  learnSizes(dependencies, items.length);
   return outcomes.map((outcome) => outcome.persisted);
 }
-
-/** After 100, 1,000, 10,000 and 100,000 messages of this process the planner is told how large the tables have become; nobody waits for it. */
-function learnSizes({ database }: PersistDependencies, count: number): void {
-  stored += count;
-  if (stored < nextLearning) return;
-  nextLearning = nextLearning < 100_000 ? nextLearning * 10 : Infinity;
-  void analyzeGrownTables(database).catch(() => {}); // autovacuum does it later
-}
-let stored = 0;
-let nextLearning = 100;
 
 /** Decided in memory alone: it names its patient by identifiers, or none, and changes nothing but patients. */
 const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order && !tellsOfScan(normalized);

@@ -60,7 +60,7 @@ async function patientsOf(organizationId: string): Promise<{ rows: string[]; nam
       ARRAY(SELECT (to_jsonb(h) - '{organization_id,history_id,patient_id,created_at,updated_at}'::text[])::text FROM patient_medical_history h WHERE h.organization_id = p.organization_id AND h.patient_id = p.patient_id ORDER BY 1) AS history,
       ARRAY(SELECT m.source_sync_id || ' ' || jsonb_array_length(m.moved->'identifiers') || ' ' || jsonb_array_length(m.moved->'history') FROM patient_merges m WHERE m.organization_id = p.organization_id AND m.prior_patient_id = p.patient_id ORDER BY 1) AS merges
     FROM patients p WHERE p.organization_id = $1`);
-  const names = new Map(rows.map(({ patient_id: id, merged_into_patient_id: _, ...row }) => [id, JSON.stringify(row)]));
+  const names = new Map(rows.map(({ patient_id: id, own, identifiers: numbers, history: statements, merges }) => [id, JSON.stringify({ own, numbers, statements, merges })]));
   const nameOf = (patientId: unknown): string => names.get(patientId) ?? 'nobody';
   return { rows: rows.map((row) => `${nameOf(row['patient_id'])} -> ${nameOf(row['merged_into_patient_id'])}`).toSorted(), nameOf };
 }
@@ -99,3 +99,38 @@ test('property: what is decided in memory is what is decided by statements', asy
     expect((await patientsOf(inMemory)).rows).toEqual((await patientsOf(inDatabase)).rows);
   }), { numRuns: 50, seed: 20260106 });
 }, 180_000);
+
+const messageOf = (controlId: string, normalized: Said): Sent => ({ exchangeId: uuidV7(), controlId, content: 'a', normalized: { warnings: [], trace: [], mapping: 'test@1.0.0', ...normalized } });
+
+test('a statement that changes and changes back within a batch is that of the message that said it last', async () => {
+  const says = (controlId: string, status: string): Sent =>
+    messageOf(controlId, { authority: 'registration', patient: { identifiers: [{ value: '1', assigning_authority: '' }] }, history: [{ kind: 'condition', display: 'Asthma', status }] });
+  const [first, ...later] = [says('M1', 'active'), says('M2', 'resolved'), says('M3', 'active')];
+  const organizationId = await persistIn([[first!], later]);
+  expect(await select(organizationId, 'SELECT status, source_sync_id FROM patient_medical_history WHERE organization_id = $1')).toEqual([{ status: 'active', source_sync_id: later[1]!.exchangeId }]);
+});
+
+test('a message with identifiers of two patients is a warning and an alert, which counts each time within a batch', async () => {
+  const names = (controlId: string, ...values: string[]): Sent => messageOf(controlId, { authority: 'registration', patient: { identifiers: values.map((value) => ({ value, assigning_authority: 'NORTH' })) } });
+  const organizationId = await persistIn([[names('M1', '1'), names('M2', '2'), names('M3', '1', '2'), names('M4', '1', '2')]]);
+  expect(await select(organizationId, 'SELECT kind, occurrences FROM system_alerts WHERE organization_id = $1')).toEqual([{ kind: 'identity_conflict', occurrences: 2 }]);
+  expect(await select(organizationId, 'SELECT control_id FROM sync_logs WHERE organization_id = $1 AND warnings IS NOT NULL ORDER BY control_id')).toEqual([{ control_id: 'M3' }, { control_id: 'M4' }]);
+});
+
+test('a patient that changes between the reading and the writing of a batch is read again', async () => {
+  const says = (controlId: string, given: string): Sent => messageOf(controlId, { authority: 'registration', patient: { identifiers: [{ value: '1', assigning_authority: '' }], given_name: given } });
+  const organizationId = await persistIn([[says('M1', 'Ann')]]);
+  const integration = (await select(organizationId, 'SELECT integration_id FROM external_integrations WHERE organization_id = $1'))[0]!['integration_id'];
+  // The clock is asked after the patient was read and before it is written.
+  let changed: Promise<unknown> | undefined;
+  const query = db.database.pool.query.bind(db.database.pool);
+  const pool = { ...db.database.pool, query: async (statement: never) => { await changed; return query(statement); } };
+  const now = (): Date => { changed ??= select(organizationId, "UPDATE patients SET family_name = 'Doe' WHERE organization_id = $1"); return at; };
+  const { exchangeId, controlId, normalized } = says('M2', 'Bob');
+  const where = { integrationId: String(integration), organizationId, name: 'RIS', config: {} };
+  await persistMessages({ database: { ...db.database, pool }, now } as unknown as PersistDependencies, organizationId, [{
+    exchangeId, adapter: 'fake', integration: where, normalized,
+    message: { integration: where, interaction: 'ADT^A08', controlId, head: Buffer.from('a'), byteSize: 1, sha256: 'a', receivedAt: at, peer: { address: '127.0.0.1', port: 1, application: 'RIS' }, facts: {} },
+  }]);
+  expect(await select(organizationId, 'SELECT family_name, given_name FROM patients WHERE organization_id = $1')).toEqual([{ family_name: 'Doe', given_name: 'Bob' }]);
+});
