@@ -28,9 +28,10 @@ function jsonValue(vr: string, value: string | number): JsonValue {
   if (vr === 'AT') return value.replaceAll(/[(),]/g, '').toUpperCase();
   if (!numberVrs.has(vr)) return value;
   const number = Number(value);
-  return value.trim() === '' || !Number.isFinite(number) || (vr !== 'DS' && Math.abs(number) > Number.MAX_SAFE_INTEGER) ? value.trim() : number;
+  return value.trim() === '' || !Number.isFinite(number) || (wholeNumberVrs.has(vr) && !Number.isSafeInteger(number)) ? value.trim() : number;
 }
-const numberVrs = new Set(['DS', 'IS', 'FL', 'FD', 'SL', 'SS', 'SV', 'UL', 'US', 'UV']);
+const wholeNumberVrs = new Set(['IS', 'SL', 'SS', 'SV', 'UL', 'US', 'UV']);
+const numberVrs = new Set([...wholeNumberVrs, 'DS', 'FL', 'FD']);
 
 export function jsonPersonName(text: string): JsonPersonName | null {
   const [Alphabetic = '', Ideographic = '', Phonetic = ''] = text.split('=').map(wholeGroup);
@@ -46,27 +47,44 @@ const mostInlineBytes = 16 * 1024;
 export interface JsonOptions {
   /** Address of a value that is too large to stand in the answer; `path` is its tag, or tag/item/tag inside sequences. */
   bulkDataUri(path: string): string;
+  /** The header was written without VRs: where the dictionary has 'US or SS', Pixel Representation (0028,0103) tells which (PS3.5 A.1). */
+  readonly isImplicitVr?: boolean;
 }
+const pixelRepresentation = 0x00280103;
+const unsignedOrSigned = new Set([
+  0x00280071, 0x00280104, 0x00280105, 0x00280106, 0x00280107, 0x00280108, 0x00280109, 0x00280110, 0x00280111, 0x00280120, 0x00280121, 0x00281101, 0x00281102, 0x00281103, 0x00283002, 0x00409211, 0x00409216, 0x00603004, 0x00603006,
+]);
 
 /** A header as JSON. Group lengths are left out; (0008,0005) tells what the answer is written in. */
-export function jsonDatasetOf(dataset: Dataset, options: JsonOptions, around?: CharacterSet, path = ''): JsonDataset {
-  const characterSet = characterSetIn(dataset, around);
+export function jsonDatasetOf(dataset: Dataset, options: JsonOptions): JsonDataset {
+  return datasetOf(dataset, options, { characterSet: undefined, isSigned: false }, '');
+}
+
+interface Around { readonly characterSet: CharacterSet | undefined; readonly isSigned: boolean }
+
+function datasetOf(dataset: Dataset, options: JsonOptions, around: Around, path: string): JsonDataset {
+  const representation = dataset.get(pixelRepresentation);
+  const here = { characterSet: characterSetIn(dataset, around.characterSet), isSigned: representation === undefined ? around.isSigned : representation.bytes.some((byte) => byte !== 0) };
   const elements: Record<string, JsonElement> = {};
   for (const element of [...dataset.values()].toSorted((one, other) => one.tag - other.tag)) {
     if ((element.tag & 0xffff) === 0) continue;
     const key = jsonTag(element.tag);
-    elements[key] = element.tag === tags.specificCharacterSet ? { vr: 'CS', Value: ['ISO_IR 192'] } : elementOf(element, characterSet, options, `${path}${key.toLowerCase()}`);
+    elements[key] = element.tag === tags.specificCharacterSet ? { vr: 'CS', Value: ['ISO_IR 192'] } : elementOf(typed(element, here, options), here, options, `${path}${key.toLowerCase()}`);
   }
   return elements;
 }
 
-function elementOf(element: DataElement, characterSet: CharacterSet, options: JsonOptions, path: string): JsonElement {
+function typed(element: DataElement, { isSigned }: Around, { isImplicitVr = false }: JsonOptions): DataElement {
+  return isImplicitVr && isSigned && element.vr === 'US' && unsignedOrSigned.has(element.tag) ? { ...element, vr: 'SS' } : element;
+}
+
+function elementOf(element: DataElement, around: Around & { readonly characterSet: CharacterSet }, options: JsonOptions, path: string): JsonElement {
   const { vr, bytes, items } = element;
-  if (items !== undefined) return { vr: 'SQ', ...(items.length === 0 ? {} : { Value: items.map((item, index) => jsonDatasetOf(item, options, characterSet, `${path}/${index + 1}/`)) }) };
+  if (items !== undefined) return { vr: 'SQ', ...(items.length === 0 ? {} : { Value: items.map((item, index) => datasetOf(item, options, around, `${path}/${index + 1}/`)) }) };
   if (bytes.length === 0) return { vr };
   const width = numberWidths[vr];
   const isMany = width !== undefined && bytes.length / width > mostValues;
-  if (!binaryVrs.has(vr) && !isMany) return jsonElement(vr, valuesOf(element, characterSet));
+  if (!binaryVrs.has(vr) && !isMany) return jsonElement(vr, valuesOf(element, around.characterSet));
   if (bytes.length > mostInlineBytes || isMany) return { vr, BulkDataURI: options.bulkDataUri(path) };
   return { vr, InlineBinary: littleEndianBytes(element).toString('base64') };
 }

@@ -31,7 +31,7 @@ async function metadataOf(holdings: Holdings, instance: StoredInstance, base: st
   const bulkDataUri = (path: string): string => `${retrieveUrl(instance, base)}/bulkdata/${path}`;
   const pixelData = jsonTag(tags.pixelData);
   return {
-    ...jsonDatasetOf(header.dataset, { bulkDataUri }),
+    ...jsonDatasetOf(header.dataset, { bulkDataUri, isImplicitVr: !header.part10.encoding.explicitVr }),
     '00083002': { vr: 'UI', Value: [instance.transferSyntaxUid] },
     ...(hasPixelData ? { [pixelData]: { vr: 'OW', BulkDataURI: bulkDataUri(pixelData.toLowerCase()) } } : {}),
   };

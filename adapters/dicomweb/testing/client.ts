@@ -31,6 +31,7 @@ export class DicomwebTestClient {
   stream(path: string, headers: Readonly<Record<string, string>>, chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Promise<{ status: number; text: string }> {
     const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
     const outgoing = httpRequest(this.base + path, { method: 'POST', headers: { authorization: `Bearer ${this.#token}`, 'transfer-encoding': 'chunked', ...headers } });
+    outgoing.setMaxListeners(0);
     let isAnswered = false;
     outgoing.once('response', (response: IncomingMessage) => {
       isAnswered = true;
