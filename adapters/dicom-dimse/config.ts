@@ -33,7 +33,7 @@ export const configSchema = z.strictObject({
   allow_query: z.boolean().default(false).describe('The system may ask by C-FIND what the gateway holds of this organization.'),
   allow_retrieve: z.boolean().default(false).describe('The system may have images sent by C-MOVE, to the AE titles of this organization\'s integrations, and fetch them by C-GET.'),
   allow_worklist: z.boolean().default(false).describe('The system is a modality: it may ask for the worklist and report performed procedure steps (MPPS).'),
-  most_matches: z.int().min(1).max(10_000).default(2000).describe('A C-FIND with more matches than this ends with A700 after so many.'),
+  most_matches: z.int().min(1).max(9_999).default(2000).describe('A C-FIND with more matches than this ends with A700 after so many.'),
   assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
   time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), e.g. Europe/Berlin.'),
   destination: destination.optional().describe('Where reports are sent. Empty: this system gets no reports.'),

@@ -22,7 +22,7 @@ export async function receiveProcedureBegin(operation: Operation, bytes: Buffer)
   if (given !== '' && !/^[0-9.]{1,64}$/.test(given)) return refuse(operation, Status.invalidAttributeValue, 'Affected SOP Instance UID is not a UID');
   const sopInstanceUid = given || uidOfUuid(randomUUID());
   const scheduledAs = step.items(scheduledStepTag).map((item) => ({ studyInstanceUid: item.text(0x0020000d), accessionNumber: item.text(0x00080050), requestedProcedureId: item.text(0x00401001) }));
-  await answer(operation, sopInstanceUid, ({ procedures, about }) => procedures.begin({ ...about, interaction: 'N-CREATE MPPS', sopInstanceUid, scheduledAs, message: bytes }));
+  await answer(operation, sopInstanceUid, ({ procedures, about }) => procedures.begin({ ...about, interaction: 'N-CREATE MPPS', sopInstanceUid, scheduledAs, patientId: step.text(0x00100020), message: bytes }));
 }
 
 export async function receiveProcedureChange(operation: Operation, bytes: Buffer): Promise<void> {

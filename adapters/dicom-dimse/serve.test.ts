@@ -127,7 +127,7 @@ describe('C-FIND', () => {
 
   test('stops when the peer goes away in the middle', async () => {
     const holdings = testHoldings({ count: 5000 });
-    const { peer, gateway } = await start(holdings, { most_matches: 10_000 });
+    const { peer, gateway } = await start(holdings, { most_matches: 9_999 });
     peer.send(find(1, images));
     await peer.readResponse();
     peer.reset();
@@ -135,6 +135,34 @@ describe('C-FIND', () => {
     expect(holdings.outcomes).toMatchObject([{ heard: false }]);
     expect(holdings.told()).toBeLessThan(5000);
   });
+});
+
+test('C-GET without the role of SCP sends nothing and says so', async () => {
+  const holdings = testHoldings();
+  const gateway = await startGateway({ integrations: [integration({ allow_retrieve: true })], ports: { holdings: holdings.open } });
+  cleanups.push(() => gateway.close());
+  const getContext = { id: 9, abstractSyntax: '1.2.840.10008.5.1.4.1.2.2.3', transferSyntaxes: [explicitLittleEndian] };
+  const peer = await BytePeer.associate(gateway.port, { contexts: [ctContext, getContext] });
+  cleanups.push(() => { peer.close(); });
+  peer.send(Buffer.concat([pData(pdv(9, 3, command(0x0010, 1, { sopClass: getContext.abstractSyntax, dataSet: true }))), pData(pdv(9, 2, encodeDataset({ '(0008,0052)': 'STUDY', '(0020,000d)': '1.2.3.1' })))]));
+  expect((await responses(peer)).last.status).toBe(0xa702);
+  expect(holdings.outcomes).toMatchObject([{ count: 0, failed: 3, text: expect.stringContaining('role selection') }]);
+});
+
+test('identifiers mutated at random are answered or refused, and the association stays', async () => {
+  const { peer, gateway } = await start(testHoldings());
+  const whole = encodeDataset({ ...images, '(0010,0010)': 'DOE*', '(0008,0020)': '20260101-', '(0008,0005)': 'ISO_IR 192', '(0040,0100)': [{ '(0008,0060)': 'CT' }] });
+  let seed = 20261122;
+  const random = (below: number): number => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return seed % below; };
+  for (let round = 1; round <= 500; round++) {
+    const mutated = Buffer.from(whole);
+    for (let change = random(6); change >= 0; change--) mutated[random(mutated.length)] = random(256);
+    peer.send(find(round, random(4) === 0 ? mutated.subarray(0, random(mutated.length) & ~1) : mutated));
+    expect([0, 0xa900, 0xc000]).toContain((await responses(peer)).last.status);
+  }
+  peer.send(pData(pdv(1, 3, echoCommand(2))));
+  expect(await peer.readResponse()).toMatchObject({ field: 0x8030, status: 0 });
+  expect(gateway.log.filter(({ level }) => level === 'error')).toEqual([]);
 });
 
 describe('C-MOVE', () => {

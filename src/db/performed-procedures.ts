@@ -30,13 +30,14 @@ export async function updateProcedure(tx: CommonQueryMethods, procedureId: strin
     WHERE organization_id = ${ORGANIZATION} AND performed_procedure_id = ${procedureId}`);
 }
 
-export interface ScheduledAs { readonly studyInstanceUid: string; readonly accessionNumber: string; readonly requestedProcedureId: string; /** The scan that a UID of ours was made from. */ readonly scanId: string | undefined }
+export interface ScheduledAs { readonly studyInstanceUid: string; readonly accessionNumber: string; readonly patientId: string; /** The scan that a UID of ours was made from. */ readonly scanId: string | undefined }
 
-/** The one scan that a step was scheduled as; undefined for none, and for several. */
+/** The one scan of that patient that a step was scheduled as; undefined for none, and for several. */
 export async function findScheduledScan(tx: CommonQueryMethods, scheduled: ScheduledAs): Promise<string | undefined> {
   const rows = await tx.any(sql.type(z.object({ scan_id: z.string() }))`
     SELECT scan_id FROM scans WHERE organization_id = ${ORGANIZATION} AND (study_instance_uid = nullif(${scheduled.studyInstanceUid}, '') OR scan_id = ${scheduled.scanId ?? null}::uuid
       OR (accession_number = nullif(${scheduled.accessionNumber}, '') AND (study_instance_uid IS NULL OR ${scheduled.studyInstanceUid} = '')))
+      AND (${scheduled.patientId} = '' OR EXISTS (SELECT 1 FROM patient_identifiers i WHERE i.organization_id = scans.organization_id AND i.patient_id = scans.patient_id AND i.value_index = ${scheduled.patientId}))
     ORDER BY study_instance_uid IS NOT DISTINCT FROM nullif(${scheduled.studyInstanceUid}, '') DESC, created_at LIMIT 2`);
   return rows.length === 1 ? rows[0]!.scan_id : undefined;
 }

@@ -14,6 +14,8 @@ export interface ProcedureMessage {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 export interface ProcedureBegun extends ProcedureMessage {
+  /** As the step names its patient; '' when it does not. A scan of another patient is not linked. */
+  readonly patientId: string;
   /** What the step was scheduled as, most telling first; '' where it says nothing. */
   readonly scheduledAs: readonly { readonly studyInstanceUid: string; readonly accessionNumber: string; readonly requestedProcedureId: string }[];
 }

@@ -160,7 +160,8 @@ export async function commitStorage(dependencies: CommitStorageDependencies, job
     await told(dependencies, destination.adapter.name, organizationId, commitmentId, outcome);
     if (outcome.kind === 'delivered') return;
   }
-  const attempts = (commitment?.attempts ?? 0) + 1;
+  if (commitment && dependencies.now().getTime() - commitment.created_at.getTime() > GIVE_UP_AFTER_MILLISECONDS) return;
+  const attempts = destination ? (commitment?.attempts ?? 0) + 1 : 12; // an integration that is switched off is looked at seldom
   const delay = Math.min(LAST_RETRY_MILLISECONDS, dependencies.retrySeconds * 1000 * 2 ** Math.min(attempts, 12)) * (0.8 + Math.random() * 0.4);
   // One repeat waits at a time, whichever job asked for it.
   await dependencies.boss.send(QUEUES.commitStorage.name, job, { singletonKey: `${commitmentId} again`, startAfter: new Date(dependencies.now().getTime() + delay) });

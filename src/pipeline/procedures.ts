@@ -63,7 +63,7 @@ async function onRecord(dependencies: ProcedureDependencies, adapter: string, st
 async function begin(dependencies: ProcedureDependencies, tx: Transaction, step: ProcedureBegun, syncId: string): Promise<Effect> {
   let scanId: string | undefined;
   for (const scheduled of step.scheduledAs) {
-    scanId ??= await findScheduledScan(tx, { ...scheduled, scanId: scanIdsOf({ kind: 'exact', value: scheduled.studyInstanceUid })[0] });
+    scanId ??= await findScheduledScan(tx, { ...scheduled, patientId: step.patientId, scanId: scanIdsOf({ kind: 'exact', value: scheduled.studyInstanceUid })[0] });
   }
   const studyInstanceUid = step.scheduledAs.find((scheduled) => scheduled.studyInstanceUid !== '')?.studyInstanceUid;
   const inserted = await insertProcedure(tx, { integrationId: step.integration.integrationId, sopInstanceUid: step.sopInstanceUid, scanId, studyInstanceUid, syncId });
@@ -81,7 +81,7 @@ async function change(dependencies: ProcedureDependencies, tx: Transaction, step
   if (!procedure) return { kind: 'unknown', text: 'no performed procedure step of this UID was created by this system' };
   if (procedure.status !== 'in_progress') return { kind: 'final', scanId: procedure.scan_id ?? undefined, text: `the performed procedure step is ${procedure.status} already` };
   // Its images may have come first, or its order only now.
-  const scanId = procedure.scan_id ?? await findScheduledScan(tx, { studyInstanceUid: procedure.study_instance_uid ?? '', accessionNumber: '', requestedProcedureId: '', scanId: undefined }) ?? null;
+  const scanId = procedure.scan_id ?? await findScheduledScan(tx, { studyInstanceUid: procedure.study_instance_uid ?? '', accessionNumber: '', patientId: '', scanId: undefined }) ?? null;
   await updateProcedure(tx, procedure.performed_procedure_id, { status: step.status, scanId, referencedInstances: step.referencedInstances });
   if (step.status === 'in_progress' || !scanId) return { kind: 'accepted', scanId: scanId ?? undefined };
   if (step.status === 'discontinued' && await scheduleAgain(tx, scanId)) {

@@ -29,8 +29,8 @@ function send(request: any, elements?: Record<string, unknown>): Promise<any[]> 
 const worklist = async (accessionNumber: string): Promise<any[]> => (await send(dimse.requests.CFindRequest.createWorklistFindRequest({
   AccessionNumber: accessionNumber, PatientName: '', StudyInstanceUID: '', RequestedProcedureID: '', ScheduledProcedureStepSequence: [{ Modality: 'CT', ScheduledStationAETitle: '', ScheduledProcedureStepID: '' }],
 } as never))).filter((response) => response.hasDataset()).map((response) => response.getDataset().getElements());
-const begin = async (uid: string, scheduled: { studyInstanceUid: string; accessionNumber: string }): Promise<number> => (await send(new dimse.requests.NCreateRequest(mpps, uid), {
-  PerformedProcedureStepStatus: 'IN PROGRESS', PerformedStationAETitle: 'CT1', Modality: 'CT', ScheduledStepAttributesSequence: [{ StudyInstanceUID: scheduled.studyInstanceUid, AccessionNumber: scheduled.accessionNumber }],
+const begin = async (uid: string, scheduled: { studyInstanceUid: string; accessionNumber: string; patientId?: string }): Promise<number> => (await send(new dimse.requests.NCreateRequest(mpps, uid), {
+  PerformedProcedureStepStatus: 'IN PROGRESS', PerformedStationAETitle: 'CT1', PatientID: scheduled.patientId ?? '', Modality: 'CT', ScheduledStepAttributesSequence: [{ StudyInstanceUID: scheduled.studyInstanceUid, AccessionNumber: scheduled.accessionNumber }],
 }))[0].getStatus();
 const finish = async (uid: string, status: string, instances: readonly { sopClassUid: string; sopInstanceUid: string }[] = []): Promise<number> => (await send(new dimse.requests.NSetRequest(mpps, uid), {
   PerformedProcedureStepStatus: status,
@@ -46,7 +46,7 @@ test('in progress takes the item off the worklist; completed completes the scan 
   expect(item).toMatchObject({ AccessionNumber: order.accessionNumber });
   const study = smallStudy({ patient, accessionNumber: order.accessionNumber });
 
-  expect(await begin('1.2.3.201', { studyInstanceUid: study.studyInstanceUid, accessionNumber: order.accessionNumber })).toBe(0);
+  expect(await begin('1.2.3.201', { studyInstanceUid: study.studyInstanceUid, accessionNumber: order.accessionNumber, patientId: patient.patientId })).toBe(0);
   expect(await scanByAccession(order.accessionNumber)).toMatchObject({ status: 'in_progress', study_instance_uid: study.studyInstanceUid, why_waiting: expect.stringContaining('has begun') });
   expect(await worklist(order.accessionNumber)).toEqual([]);
 
@@ -96,6 +96,13 @@ test('a study that a worklist item named keeps what its images say of it', async
   expect((await hospital.pacs.store(study.objects)).every((answer) => answer.status === 0)).toBe(true);
   const [scan] = await gateway.db.asOwner<{ study_at: Date | null; study_description: string | null }>('SELECT study_at, study_description FROM scans WHERE study_instance_uid = $1', [study.studyInstanceUid]);
   expect(scan).toMatchObject({ study_at: expect.any(Date), study_description: expect.any(String) });
+});
+
+test('a step that names another patient does not touch the order, whatever accession number it gives', async () => {
+  const order = anOrder();
+  expect((await journey.hospital.ris.order(somebody(), order)).code).toBe('AA');
+  expect(await begin('1.2.3.206', { studyInstanceUid: '1.2.3.77', accessionNumber: order.accessionNumber, patientId: 'SOMEBODY-ELSE' })).toBe(0);
+  expect(await scanByAccession(order.accessionNumber)).toMatchObject({ status: 'scheduled', study_instance_uid: null });
 });
 
 test('a step can be created once, changed only by who created it and only until it is final', async () => {
