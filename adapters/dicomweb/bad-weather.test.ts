@@ -58,7 +58,8 @@ test('the same object twice in one request is one row; with other bytes a second
   const answer = await client.store([one.file, one.file, changed]);
   expect([answer.status, answer.json['00081199'].Value.length]).toEqual([200, 3]);
   const rows = await stored(one.sopInstanceUid);
-  expect(rows.map(({ conflict_of }) => conflict_of !== null).toSorted()).toEqual([false, true]);
+  expect(rows.filter(({ conflict_of }) => conflict_of !== null)).toHaveLength(1);
+  expect(rows).toHaveLength(2);
 });
 
 test('requests at the same time do not mix', async () => {

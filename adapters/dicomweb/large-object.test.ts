@@ -19,7 +19,7 @@ import { multiframe, object, root } from './testing/objects.ts';
 const MEBIBYTES = process.env['MEDSCAN_LARGE'] === '1' ? 1024 : 200;
 const MOST_GROWTH_MEBIBYTES = 64;
 const canSeeMemory = existsSync('/proc/self/status');
-if (!canSeeMemory) console.log('skipped: there is no /proc to read the gateway\'s memory from');
+if (!canSeeMemory) process.stderr.write('skipped: there is no /proc to read the gateway\'s memory from\n');
 
 let db: TestDatabase, home: string, gateway: GatewayProcess, client: DicomwebTestClient, token: string;
 beforeAll(async () => {
@@ -48,7 +48,7 @@ test.skipIf(!canSeeMemory)(`an object of ${MEBIBYTES} MiB comes and goes while t
   expect(JSON.parse(stored.result.text)['00081199'].Value[0]['00081155'].Value).toEqual([uid]);
   const retrieved = await growthDuring(() => retrieve(uid));
   const frame = await growthDuring(() => client.get(`${instanceOf(uid)}/frames/${MEBIBYTES * 4}`));
-  console.log(`${MEBIBYTES} MiB: stored in ${stored.seconds.toFixed(1)} s (+${stored.growth.toFixed(0)} MiB), retrieved in ${retrieved.seconds.toFixed(1)} s (+${retrieved.growth.toFixed(0)} MiB), last frame in ${frame.seconds.toFixed(1)} s (+${frame.growth.toFixed(0)} MiB)`);
+  process.stdout.write(`${MEBIBYTES} MiB: stored in ${stored.seconds.toFixed(1)} s (+${stored.growth.toFixed(0)} MiB), retrieved in ${retrieved.seconds.toFixed(1)} s (+${retrieved.growth.toFixed(0)} MiB), last frame in ${frame.seconds.toFixed(1)} s (+${frame.growth.toFixed(0)} MiB)\n`);
   expect(retrieved.result).toBe(sent.digest('hex'));
   expect([frame.result.status, frame.result.body.includes(Buffer.alloc(8192, (MEBIBYTES * 128 - 1) % 251))]).toEqual([200, true]);
   expect(Math.max(stored.growth, retrieved.growth, frame.growth)).toBeLessThanOrEqual(MOST_GROWTH_MEBIBYTES);

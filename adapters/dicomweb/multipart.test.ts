@@ -1,6 +1,7 @@
 /** The multipart reader: any chunking gives the same parts, and what is no multipart ends with words, quickly. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { SilentSenderError, withIdleLimit } from './idle-limit.ts';
 import { MultipartError, MultipartReader, defaultLimits, isBoundary, type MultipartLimits } from './multipart.ts';
 import { accepts, parseAccept, parseMediaType, rootType } from './media-type.ts';
 import { multipartWriter } from './multipart-writer.ts';
@@ -99,4 +100,20 @@ test('Accept and Content-Type are read with quotes, parameters and weights', () 
   expect(isBoundary('')).toBe(false);
   expect(isBoundary('x'.repeat(71))).toBe(false);
   expect(isBoundary('a\r\nb')).toBe(false);
+});
+
+test('a sender that falls silent is given up; one that is only slow is not', async () => {
+  const slow = (async function* () { for (let index = 0; index < 6; index += 1) { await new Promise((resolve) => { setTimeout(resolve, 20); }); yield Buffer.from('x'); } })();
+  expect(Buffer.concat(await Array.fromAsync(withIdleLimit(slow, 100))).toString()).toBe('xxxxxx');
+  const silent = (async function* () { yield Buffer.from('--b\r\n'); await new Promise(() => undefined); })();
+  const reader = new MultipartReader(withIdleLimit(silent, 50), 'b');
+  await expect(reader.next()).rejects.toThrow(SilentSenderError);
+  await reader.cancel();
+});
+
+test('a sender is not charged for the time that the gateway takes', async () => {
+  const ready = (async function* () { yield Buffer.from('a'); yield Buffer.from('b'); })();
+  const taken: string[] = [];
+  for await (const chunk of withIdleLimit(ready, 20)) { await new Promise((resolve) => { setTimeout(resolve, 60); }); taken.push(Buffer.from(chunk).toString()); }
+  expect(taken).toEqual(['a', 'b']);
 });

@@ -5,6 +5,7 @@
  *   content type -> part -> part -> ...        read one after the other, committed up to mostUncommitted at a time
  *        \-> 415      \-> its own success or failure in the answer: 200 all | 202 some | 409 none | 503 none, our trouble | 400 not multipart
  */
+import { SilentSenderError, withIdleLimit } from './idle-limit.ts';
 import { MultipartError, MultipartReader, defaultLimits, isBoundary } from './multipart.ts';
 import { Refusal } from './answer.ts';
 import { recordRefusal } from './record-refusal.ts';
@@ -31,7 +32,7 @@ export async function receiveStow(request: Request, store: StoreRequest, base: s
       for (const { receipt } of await Promise.all(parts)) receipt.answered('connection lost', false);
       throw error;
     }
-    endedBy = new Refusal(error instanceof TooLargeError ? 413 : 400, `The request was not read to its end: ${error.message}.`);
+    endedBy = new Refusal(error instanceof TooLargeError ? 413 : error instanceof SilentSenderError ? 408 : 400, `The request was not read to its end: ${error.message}.`);
     if (error instanceof MultipartError) failed.push({ text: error.message });
   }
   const stored = await Promise.all(parts);
@@ -53,7 +54,7 @@ async function* partsOf(request: Request, { caller }: StoreRequest, failed: Fail
   const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? '';
   if (encoding !== '' && encoding !== 'identity') throw new Refusal(415, 'Content-Encoding is not taken; send the body as it is.');
   const content = parseMediaType(request.headers.get('content-type'));
-  const body = request.body as AsyncIterable<Uint8Array> | null;
+  const body = request.body === null ? null : withIdleLimit(request.body as AsyncIterable<Uint8Array>);
   if (content?.type === 'application/dicom') {
     if (body === null) throw new Refusal(400, 'The request has no body.');
     yield buffersOf(body);
