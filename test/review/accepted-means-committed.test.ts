@@ -1,0 +1,71 @@
+/** Where "accepted means committed" met files that were lost, images that wait for each other, and orders that come back. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import pg from 'pg';
+import { forceComplete } from '../../src/pipeline/index.ts';
+import { eventually } from '../support/gateway.ts';
+import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
+
+let pipeline: TestPipeline;
+beforeAll(async () => { pipeline = await testPipeline(); });
+afterAll(() => pipeline.close());
+
+const rows = <T extends object>(text: string, values: unknown[] = []): Promise<T[]> => pipeline.db.asOwner(text, values) as Promise<T[]>;
+const store = (study: string, sop: string, who: ReturnType<typeof patient>, more: { accession?: string; bytes?: string } = {}) =>
+  pipeline.receive({ interaction: 'C-STORE', controlId: sop, ...(more.bytes ? { bytes: more.bytes } : {}), normalized: { patient: who, instance: instance(study, sop, more) } });
+
+test('an instance sent again after its file was lost is answered with success only when its bytes are in the store', async () => {
+  await store('3.1', '3.1.1', patient('R1'));
+  const location = async (): Promise<string> => (await rows<{ storage_location: string }>("SELECT storage_location FROM scan_files WHERE sop_instance_uid = '3.1.1'"))[0]!.storage_location;
+  await pipeline.store.remove(await location());
+  expect((await store('3.1', '3.1.1', patient('R1'))).kind).toMatch(/accepted|duplicate/);
+  expect((await pipeline.store.readHead(await location(), 5)).toString()).toBe('3.1.1');
+});
+
+test('images that wait behind a late one are stored, not refused as out of resources', async () => {
+  await store('3.2', '3.2.0', patient('R2'));
+  const release = await holdScan('3.2', "UPDATE scans SET images_complete_at = now(), status = 'completed' WHERE study_instance_uid = '3.2'");
+  const first = store('3.2', '3.2.1', patient('R2'));
+  await waitingForLocks(1);
+  const others = [store('3.2', '3.2.2', patient('R2')), store('3.2', '3.2.3', patient('R2'))];
+  await new Promise((resolve) => { setTimeout(resolve, 300); }); // nothing tells that they are queued in memory
+  await release();
+  expect((await Promise.all([first, ...others])).map((receipt) => receipt.kind)).toEqual(['accepted', 'accepted', 'accepted']);
+});
+
+test('two versions of one instance that arrive together: one is in use, the other a conflict', async () => {
+  await store('3.3', '3.3.0', patient('R3'));
+  const release = await holdScan('3.3', "SELECT FROM scans WHERE study_instance_uid = '3.3' FOR UPDATE");
+  const known = store('3.3', '3.3.1', patient('R3'), { bytes: 'first' });
+  await waitingForLocks(1);
+  // Without an assigning authority: the same patient, compared for the first time, so not on the fast path.
+  const compared = store('3.3', '3.3.1', { identifiers: [{ value: 'R3', assigning_authority: '' }] }, { bytes: 'second' });
+  await waitingForLocks(2);
+  await release();
+  expect((await Promise.all([known, compared])).map((receipt) => receipt.kind)).toEqual(['accepted', 'accepted']);
+  expect(await rows("SELECT status FROM scan_files WHERE sop_instance_uid = '3.3.1' AND conflict_of IS NULL AND status = 'stored'")).toHaveLength(1);
+});
+
+test('an order that was cancelled and placed again takes up the images that came in between', async () => {
+  const order = (controlId: string, control: 'new' | 'cancel') =>
+    pipeline.receive({ interaction: 'ORM^O01', controlId, normalized: { authority: 'order', patient: patient('R4'), order: { control, accession_number: 'A34', placer_order_number: 'PL34' } } });
+  await order('R4-1', 'new');
+  await order('R4-2', 'cancel');
+  await store('3.4', '3.4.1', patient('R4'), { accession: 'A34' });
+  const [scan] = await rows<{ scan_id: string; organization_id: string }>("SELECT scan_id, organization_id FROM scans WHERE study_instance_uid = '3.4'");
+  await forceComplete({ database: pipeline.db.database, boss: pipeline.boss, quietSeconds: 1, now: () => new Date() }, scan!.organization_id, scan!.scan_id, { kind: 'system', id: 'test' });
+  await order('R4-3', 'new');
+  const [after] = await rows<{ status: string; why_waiting: string | null }>('SELECT status, why_waiting FROM scan_queue WHERE scan_id = $1', [scan!.scan_id]);
+  expect(after!.status, after!.why_waiting ?? '').not.toBe('cancelled');
+});
+
+/** Holds a scan's row, as a completion does, until the returned function commits. */
+async function holdScan(study: string, statement: string): Promise<() => Promise<void>> {
+  const client = new pg.Client({ connectionString: pipeline.db.ownerUrl });
+  await client.connect();
+  await client.query('BEGIN');
+  expect((await client.query(statement)).rowCount, study).toBe(1);
+  return async () => { await client.query('COMMIT'); await client.end(); };
+}
+
+const waitingForLocks = (count: number): Promise<unknown> =>
+  eventually(async () => (await rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")).length >= count, 5_000);
