@@ -121,7 +121,7 @@ test('a server that runs the transaction as a batch and refuses one entry is not
 
 test.each([
   ['a transaction refused as a whole', 422, { ...outcome('error', 'invalid', 'no such code'), id: 'x' }, {}, { kind: 'refused', answerCode: '422', text: 'HTTP 422: error invalid: no such code' }],
-  ['a wrong login', 401, '', {}, { kind: 'refused', answerCode: '401' }],
+  ['a wrong login, which says nothing about the report', 401, '', {}, { kind: 'unreachable', text: expect.stringContaining('does not accept our login') }],
   ['a Bundle that is too large', 413, '<h1>too large</h1>', {}, { kind: 'refused', answerCode: '413' }],
   ['a busy server', 429, outcome('error', 'throttled', 'slow down'), { 'retry-after': '7' }, { kind: 'unreachable', retryAfterMilliseconds: 7000 }],
   ['a server in maintenance with a date', 503, 'down', { 'retry-after': 'Mon, 05 Jan 2026 10:02:00 GMT' }, { kind: 'unreachable', retryAfterMilliseconds: 60_000 }],
@@ -218,7 +218,7 @@ test('SMART Backend Services: one token for many deliveries, a new one after a 4
   expect(await deliver(sampleReport, login)).toMatchObject({ kind: 'delivered' });
   expect(tokens).toHaveLength(3);
   const other = await exportPKCS8((await generateKeyPair('ES384', { extractable: true })).privateKey);
-  expect(await deliver(sampleReport, { ...login, private_key: other })).toMatchObject({ kind: 'refused', text: 'token endpoint: HTTP 401: invalid_client - signature' });
+  expect(await deliver(sampleReport, { ...login, private_key: other })).toMatchObject({ kind: 'unreachable', text: 'token endpoint: HTTP 401: invalid_client - signature' });
   expect(await deliver(sampleReport, { ...login, private_key: 'not a key' })).toMatchObject({ kind: 'refused', text: expect.stringContaining('PKCS #8') });
 });
 

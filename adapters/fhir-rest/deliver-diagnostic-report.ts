@@ -4,6 +4,7 @@
  *   every entry 2xx        delivered
  *   some entries not 2xx   the server runs a transaction entry by entry, answers 200 and keeps a part: completed in stages, or unreachable when
  *                          the entries say "later"
+ *   401, 403               unreachable: the login must be mended, and every report would meet it
  *   408, 425, 429, 5xx     unreachable, with Retry-After
  *   other status           refused, with the OperationOutcome's words
  *   no connection          unreachable

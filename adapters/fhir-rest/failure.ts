@@ -14,7 +14,8 @@ export interface Failure {
 /** By HTTP status, with the server's words. 2xx never comes here. */
 export function failureByStatus(status: number, words: string | undefined, headers: Headers | undefined, now: Date): Failure {
   const text = `${statusText(status)}${words === undefined ? '' : `: ${words}`}`;
-  const isLater = status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501);
+  // 401 and 403 say something about our login, not about this report: it waits, in order, until an operator has mended the login.
+  const isLater = status === 401 || status === 403 || status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501);
   if (!isLater) return { kind: 'refused', answerCode: String(status), text };
   const wait = retryAfter(headers?.get('retry-after') ?? undefined, now);
   return { kind: 'unreachable', answerCode: String(status), text, ...(wait === undefined ? {} : { retryAfterMilliseconds: wait }) };

@@ -19,7 +19,6 @@ import type { MllpEndpoint } from './mllp-client.ts';
 import { reportToOru } from './report-to-oru.ts';
 
 const interaction = 'ORU^R01';
-const retryAfterMilliseconds = 60_000;
 
 export async function deliverOru(delivery: Delivery, config: Hl7v2Config, context: AdapterContext): Promise<DeliveryOutcome> {
   const endpoint = endpointOf(config);
@@ -43,7 +42,7 @@ export async function deliverOru(delivery: Delivery, config: Hl7v2Config, contex
   return { ...sent, ...outcome, answer: result.answer };
 }
 
-type Outcome = { kind: 'delivered'; answerCode: string } | { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string; retryAfterMilliseconds: number } | { kind: 'unconfirmed'; text: string };
+type Outcome = { kind: 'delivered'; answerCode: string } | { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string } | { kind: 'unconfirmed'; text: string };
 
 export function outcomeOf(answer: Buffer, controlId: string): Outcome {
   const acknowledgment = read(answer);
@@ -52,7 +51,7 @@ export function outcomeOf(answer: Buffer, controlId: string): Outcome {
   const { code, condition, location } = acknowledgment;
   if (code === 'AA' || code === 'CA') return { kind: 'delivered', answerCode: code };
   const text = `The receiver answered ${code}${condition ? `, condition ${condition}` : ''}${location ? ` at ${location}` : ''}`;
-  if ((code === 'AE' || code === 'CE') && (condition === '206' || condition === '207')) return { kind: 'unreachable', text: `${text}: try again later`, retryAfterMilliseconds };
+  if ((code === 'AE' || code === 'CE') && (condition === '206' || condition === '207')) return { kind: 'unreachable', text: `${text}: try again later` };
   return { kind: 'refused', answerCode: code, text };
 }
 

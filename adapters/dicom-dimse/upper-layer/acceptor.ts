@@ -47,6 +47,9 @@ const eventOfPdu: Readonly<Record<number, Event>> = {
   [PduType.pDataTf]: 'P-DATA-TF PDU', [PduType.releaseRq]: 'A-RELEASE-RQ PDU', [PduType.releaseRp]: 'A-RELEASE-RP PDU', [PduType.abort]: 'A-ABORT PDU',
 };
 
+/** Of bytes that are no association request. */
+const mostRecordedByteLength = 4096;
+
 export class AssociationAcceptor {
   /** Resolves when the socket is closed and nothing of a message is left running. */
   readonly closed: Promise<void>;
@@ -154,12 +157,13 @@ export class AssociationAcceptor {
     if (this.#reader.isHeld) this.#socket.pause();
     try {
       this.#reader.push(chunk);
-    } catch (error) { this.#fail(error); }
+    } catch (error) { this.#fail(error, chunk); }
   }
 
-  #fail(error: unknown): void {
+  /** `bytes` go on record where there is no association yet: what knocked was no DICOM, or a damaged one. */
+  #fail(error: unknown, bytes?: Buffer): void {
     const wrong = error instanceof InvalidPdu ? error : undefined;
-    this.#ended(error instanceof Error ? error.message : String(error));
+    this.#ended(error instanceof Error ? error.message : String(error), this.#state === 'Sta2' ? bytes?.subarray(0, mostRecordedByteLength) : undefined);
     this.#event('invalid PDU', undefined, wrong?.abortReason ?? AbortReason.notSpecified);
   }
 
