@@ -33,6 +33,22 @@ test('keys stand in ascending order also where JavaScript would put numbers firs
   expect(text).toBe('[{"00080018":{"vr":"UI","Value":["1.2"]},"52009229":{"vr":"SQ","Value":[{"0008002A":{"vr":"DT"},"20500020":{"vr":"CS"}}]}}]');
 });
 
+test('Pixel Representation tells US from SS where the header was written without VRs, in items too; a VR that was written stands', () => {
+  const smallest = { '(0028,0106)': { vr: 'SS', value: -5 } };
+  const elements = { '(0028,0010)': 40_000, '(0028,0103)': 1, ...smallest, '(0040,9096)': [smallest, { '(0028,0103)': 0, '(0028,0106)': 65_000 }] };
+  const read = (explicitVr: boolean): any => {
+    const { dataset } = readElements(encodeDataset(elements, { explicitVr }), 0, { explicitVr, littleEndian: true }, () => false);
+    return jsonDatasetOf(dataset, { ...options, isImplicitVr: !explicitVr });
+  };
+  for (const told of [read(false), read(true)]) {
+    expect([told['00280010'], told['00280106'], told['00409096'].Value.map((item: any) => item['00280106'])]).toEqual([
+      { vr: 'US', Value: [40_000] }, { vr: 'SS', Value: [-5] }, [{ vr: 'SS', Value: [-5] }, { vr: 'US', Value: [65_000] }],
+    ]);
+  }
+  const { dataset } = readElements(encodeDataset({ '(0028,0103)': 1, '(0028,0106)': 65_000 }), 0, explicitLittleEndian, () => false);
+  expect(jsonDatasetOf(dataset, { ...options, isImplicitVr: false })['00280106']).toEqual({ vr: 'US', Value: [65_000] });
+});
+
 test('large values inside sequences are told by a path that leads to them', () => {
   expect(jsonOf({ '(0088,0200)': [{ '(0028,0010)': 1, '(7fe0,0010)': { vr: 'OB', value: Buffer.alloc(20_000) } }] })['00880200'].Value[0]['7FE00010']).toEqual({ vr: 'OB', BulkDataURI: 'bulk/00880200/1/7fe00010' });
 });
