@@ -45,7 +45,7 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
   'GET /findings': reads('findings', 'ai_analyses', 'scans'),
   'GET /findings/critical-unreviewed': reads('findings', 'ai_analyses', ...scan),
   'GET /findings/{finding_id}': reads('findings', 'ai_analyses', 'scans'),
-  'PATCH /findings/{finding_id}': writes(['findings'], 'findings', 'ai_analyses', 'scans'),
+  'PATCH /findings/{finding_id}': writes(['findings', 'system_alerts'], 'findings', 'ai_analyses', 'scans'),
   'GET /reports': reads('reports', 'scans'),
   'GET /reports/{report_id}': reads('reports', 'scans', 'deliveries', 'external_integrations'),
 
