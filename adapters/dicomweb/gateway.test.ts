@@ -266,7 +266,7 @@ describe('QIDO-RS', () => {
 
   test('is audited as a query, with the names of the keys only', async () => {
     await client.get('/studies?PatientID=P-5', 'application/dicom+json');
-    const rows = await gateway.db.asOwner<{ detail: any }>("SELECT a.detail FROM audit_logs a JOIN sync_logs l USING (organization_id, sync_id) WHERE l.interaction = 'QIDO-RS study'");
+    const rows = await gateway.db.asOwner<{ detail: any }>("SELECT a.detail FROM audit_logs a JOIN sync_logs l USING (organization_id, sync_id) WHERE l.interaction = 'QIDO-RS study' ORDER BY l.started_at, l.sync_id");
     expect(rows.at(-1)!.detail).toMatchObject({ keys: ['patientId'] });
     expect(JSON.stringify(rows)).not.toContain('P-5');
   });
