@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.2.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.4.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -1061,6 +1061,13 @@ BEGIN
   END LOOP;
 END $$;
 
+-- ======== migrations/0014_one_version_in_use.sql ========
+
+-- schema-version: 1.4.0
+-- Of one SOP Instance UID one version is in use; every other is a conflict of it. Two that arrive at the same moment meet here: the second
+-- fails, is looked at again, and finds the first.
+CREATE UNIQUE INDEX scan_files_in_use ON scan_files (organization_id, sop_instance_uid) WHERE conflict_of IS NULL;
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -1080,6 +1087,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0007_partitions_and_row_level_security.sql', '629571cd23eec70995221922732b4773e59dc326722e42c2b77feda68996f159', '1.0.0', 0),
   ('0008_store_instances.sql', '58397c5bc4124ada8134b59192f3a243d9ac227c9e95212f9668bc34db5e9fa2', '1.1.0', 0),
   ('0010_store_messages.sql', '9340674fc732102cc0b110d90aaf01868f64e9e7a3387e1192fa00acb88dd4a9', '1.1.0', 0),
-  ('0012_holdings.sql', '98847628632b7ebef4043b6a48c4bafb4d7d2d8ee018a88377c8042590f89664', '1.2.0', 0);
+  ('0012_holdings.sql', '98847628632b7ebef4043b6a48c4bafb4d7d2d8ee018a88377c8042590f89664', '1.2.0', 0),
+  ('0014_one_version_in_use.sql', 'df132897ef1d4d8ed6117ed492efa568ccaf1098492534d73a55ffa6065be304', '1.4.0', 0);
 
 COMMIT;

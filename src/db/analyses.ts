@@ -100,3 +100,23 @@ export async function insertFindings(tx: CommonQueryMethods, analysisId: string,
     SELECT ${ORGANIZATION}, ${analysisId}, r.* FROM jsonb_to_recordset(${JSON.stringify(findings)}::jsonb) AS r(finding_id uuid, tracking_uid text, finding_type text,
       finding_code text, finding_code_system text, severity text, confidence_percentage float8, description text, body_site jsonb, laterality text, location jsonb, measurements jsonb)`);
 }
+
+/** Ends an analysis that no worker will end; its scan, or undefined when it was finished already. */
+export async function failUnfinishedAnalysis(tx: CommonQueryMethods, analysisId: string, text: string, now: Date): Promise<string | undefined> {
+  const row = await tx.maybeOne(sql.type(z.object({ scan_id: z.string() }))`
+    UPDATE ai_analyses SET status = 'failed', attempt = attempt + 1, error_class = 'unavailable', error_text = ${text}, processing_end_time = ${now.toISOString()}::timestamptz
+    WHERE organization_id = ${ORGANIZATION} AND analysis_id = ${analysisId} AND status IN ('queued', 'processing') RETURNING scan_id`);
+  return row?.scan_id;
+}
+
+/** Scans whose last analysis ended a while ago without the report that should have followed. */
+export async function findUnreportedScans(tx: CommonQueryMethods, before: Date): Promise<readonly string[]> {
+  const rows = await tx.any(sql.type(z.object({ scan_id: z.string() }))`
+    SELECT DISTINCT a.scan_id FROM ai_analyses a JOIN scans s ON s.organization_id = a.organization_id AND s.scan_id = a.scan_id
+    WHERE a.organization_id = ${ORGANIZATION} AND a.status = 'completed' AND a.processing_start_time > now() - interval '2 days' AND a.processing_end_time < ${before.toISOString()}::timestamptz
+      AND s.order_status IS DISTINCT FROM 'cancelled'
+      AND NOT EXISTS (SELECT FROM ai_analyses o WHERE o.organization_id = a.organization_id AND o.scan_id = a.scan_id AND o.status IN ('queued', 'processing'))
+      AND NOT EXISTS (SELECT FROM ai_analyses n WHERE n.organization_id = a.organization_id AND n.scan_id = a.scan_id AND n.model_id = a.model_id AND n.created_at > a.created_at AND n.status <> 'cancelled')
+      AND NOT EXISTS (SELECT FROM reports r WHERE r.organization_id = a.organization_id AND r.scan_id = a.scan_id AND r.author_kind = 'device' AND r.created_at >= a.processing_end_time) LIMIT 100`);
+  return rows.map((row) => row.scan_id);
+}

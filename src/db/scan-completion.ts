@@ -37,3 +37,9 @@ export async function findOverdueCompletions(tx: CommonQueryMethods, before: Dat
     SELECT scan_id FROM scans WHERE organization_id = ${ORGANIZATION} AND status = 'in_progress' AND images_complete_at IS NULL AND last_instance_at < ${before.toISOString()}::timestamptz LIMIT 500`);
   return rows.map((row) => row.scan_id);
 }
+
+/** The images are to be completed again, as if the last of them had just come. */
+export async function reopenScan(tx: CommonQueryMethods, scanId: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE scans SET images_complete_at = NULL, completeness_proof = NULL, status = 'in_progress' WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
+}

@@ -69,7 +69,7 @@ async function attempt(dependencies: DeliverDependencies, job: DeliverJob, desti
   });
   if (!begun) return 'taken over';
   failpoint('deliver.begun');
-  const outcome = await send(dependencies, job, destination, head, exchange.number);
+  const outcome = recordable(await send(dependencies, job, destination, head, exchange.number));
   failpoint('deliver.sent');
   const labels = { adapter: destination.adapter.name, direction: 'outbound' };
   exchangesTotal.inc({ ...labels, interaction: outcome.interaction, status: outcome.kind });
@@ -98,6 +98,17 @@ async function send(dependencies: DeliverDependencies, job: DeliverJob, destinat
     dependencies.log.error({ err: error, deliveryId: head.delivery_id, adapter: destination.adapter.name }, 'a delivery stopped on an unexpected error');
     return { kind: 'unconfirmed', text: 'the gateway stopped on an error of its own; tried again', interaction: 'deliver', peer: '' };
   }
+}
+
+const MOST_TEXT_LENGTH = 2_000;
+
+/** A receiver's words as the database takes them: no NUL, no lone surrogate, no end of them. An outcome that cannot be written would be sent again for ever. */
+function recordable(outcome: DeliveryOutcome): DeliveryOutcome {
+  const words = (text: string): string => text.replaceAll('\0', '\uFFFD').toWellFormed().slice(0, MOST_TEXT_LENGTH);
+  return {
+    ...outcome, interaction: words(outcome.interaction), peer: words(outcome.peer),
+    ...('text' in outcome ? { text: words(outcome.text) } : {}), ...('answerCode' in outcome ? { answerCode: words(outcome.answerCode) } : {}),
+  };
 }
 
 async function writeOutcome(dependencies: DeliverDependencies, job: DeliverJob, destination: Destination, head: OutboxHead, exchange: Attempt, outcome: DeliveryOutcome): Promise<void> {

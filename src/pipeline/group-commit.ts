@@ -9,26 +9,23 @@ export class GroupCommit<Item, Result> {
   readonly #run: (items: readonly Item[]) => Promise<readonly Result[]>;
   readonly #maximumItems: number;
   #waiting: Entry<Item, Result>[] = [];
-  readonly #lanes: number;
-  #running = 0;
+  #running = false;
 
-  /** `lanes` transactions may run at once; more than one only where the order of items does not matter. */
-  constructor(run: (items: readonly Item[]) => Promise<readonly Result[]>, maximumItems: number, lanes = 1) {
+  constructor(run: (items: readonly Item[]) => Promise<readonly Result[]>, maximumItems: number) {
     this.#run = run;
     this.#maximumItems = maximumItems;
-    this.#lanes = lanes;
   }
 
   /** Resolves when the item's transaction has committed. */
   submit(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject });
-      if (this.#running < this.#lanes) void this.#drain();
+      if (!this.#running) void this.#drain();
     });
   }
 
   async #drain(): Promise<void> {
-    this.#running += 1;
+    this.#running = true;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, this.#maximumItems);
       try {
@@ -39,7 +36,7 @@ export class GroupCommit<Item, Result> {
         else await this.#oneByOne(batch);
       }
     }
-    this.#running -= 1;
+    this.#running = false;
   }
 
   async #oneByOne(batch: readonly Entry<Item, Result>[]): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { hostname } from 'node:os';
 import type { PgBoss } from 'pg-boss';
+import { findUnreportedScans } from '../db/analyses.ts';
 import { countOpenDeliveries, dueDestinations } from '../db/deliveries.ts';
 import { organizationIds, markSlaBreaches, writeMetrics, type Metric } from '../db/maintenance.ts';
 import type { Database } from '../db/pool.ts';
@@ -32,11 +33,12 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
   const { database, boss, quietSeconds, now } = dependencies;
   const before = new Date(now().getTime() - quietSeconds * 1000 - LOST_AFTER_MILLISECONDS);
   for (const organizationId of await asSystem(database, 'sweep', organizationIds)) {
-    const { destinations, scans } = await inOrganization(database, organizationId, async (tx) => {
+    const { destinations, scans, unreported } = await inOrganization(database, organizationId, async (tx) => {
       await markSlaBreaches(tx);
-      return { destinations: await dueDestinations(tx), scans: await findOverdueCompletions(tx, before) };
+      return { destinations: await dueDestinations(tx), scans: await findOverdueCompletions(tx, before), unreported: await findUnreportedScans(tx, before) };
     });
     for (const integrationId of destinations) await boss.send(QUEUES.deliver.name, { organizationId, integrationId }, { singletonKey: integrationId });
+    for (const scanId of unreported) await boss.send(QUEUES.report.name, { organizationId, scanId });
     for (const scanId of scans) await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId });
   }
 }

@@ -7,7 +7,7 @@ import { insertExchanges, type ExchangeRow } from '../db/exchanges.ts';
 import { bossDb } from '../db/pool.ts';
 import { enterQueue } from '../db/scan-queue.ts';
 import { storeInstances, type InstanceItem } from '../db/store-instances.ts';
-import { fillFromStudy, findFiles, findScansByOrder, findScansByStudy, insertFiles, openStudy, type ExistingFile, type NewFile, type ScanKey } from '../db/scans.ts';
+import { fillFromStudy, findFiles, findScansByOrder, findScansByStudy, insertFiles, lockFile, openStudy, replaceObject, type ExistingFile, type NewFile, type ScanKey } from '../db/scans.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents, type AuditEvent } from '../audit/event.ts';
 import { recordAudits } from '../audit/record.ts';
@@ -15,8 +15,14 @@ import { failpoint } from '../failpoint.ts';
 import { QUEUES } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import type { InstanceRow, MappingWarning, PatientRow } from '#gateway/normalized.ts';
-import { identifierKey, identifyPatient } from './identify.ts';
+import { identifyPatient } from './identify.ts';
+import type { KnownPlace, KnownStudies } from './known-studies.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
+
+/** What instances need beyond the rest: which studies are known, per gateway. */
+export type InstanceDependencies = PersistDependencies & { readonly known: KnownStudies };
+/** With the place it had when it was sent on this way. */
+export type KnownItem = PersistItem & { readonly place: KnownPlace };
 
 interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?: boolean }
 
@@ -24,30 +30,25 @@ interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?
  * Instances of open studies whose patient was compared before take one statement; what it leaves ('slow'), and every first instance, goes
  * through the whole logic.
  */
-export async function persistKnownInstances(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly (Persisted | undefined)[]> {
+export async function persistKnownInstances(dependencies: InstanceDependencies, organizationId: string, items: readonly KnownItem[]): Promise<readonly (Persisted | undefined)[]> {
   failpoint('persist.beforeBegin');
   const now = dependencies.now();
   const stored = await storeInstances(dependencies.database, organizationId, items.map((item, index) => instanceItem(item, index, now)));
   failpoint('persist.afterCommit');
-  return stored.map((row, index) => {
-    if (row.outcome === 'slow') {
-      verified.delete(studyKey(items[index]!));
-      return undefined;
-    }
+  const results: (Persisted | undefined)[] = [];
+  for (const [index, row] of stored.entries()) {
+    const item = items[index]!;
     const links = { scans: row.out_scan_id, scan_files: row.out_scan_file_id ?? '', patients: row.out_patient_id };
-    if (row.outcome === 'accepted') return { kind: 'accepted', links };
-    discard(dependencies, items[index]!);
-    return { kind: 'duplicate', answerCode: undefined, links };
-  });
+    if (row.outcome === 'slow') dependencies.known.forget(item);
+    if (row.outcome === 'duplicate') await keepOneCopy(dependencies, item, links.scan_files);
+    results.push(row.outcome === 'slow' ? undefined : row.outcome === 'accepted' ? { kind: 'accepted', links } : { kind: 'duplicate', answerCode: undefined, links });
+  }
+  return results;
 }
 
-/** The study is open and this patient identifier was found to be its patient's. */
-export const isKnown = (item: PersistItem): boolean => verified.get(studyKey(item)) !== undefined;
-
-function instanceItem(item: PersistItem, index: number, now: Date): InstanceItem {
-  const { message, normalized, integration } = item;
+function instanceItem(item: KnownItem, index: number, now: Date): InstanceItem {
+  const { message, normalized, integration, place } = item;
   const { series, file, study } = normalized.instance!;
-  const place = verified.get(studyKey(item))!;
   return {
     item: index, sync_id: item.exchangeId, scan_file_id: uuidV7(), scan_id: place.scanId, patient_id: place.patientId, integration_id: integration.integrationId, adapter: item.adapter,
     interaction: message.interaction, ...series, ...file, scan_type: study.scan_type, byte_size: message.byteSize, sha256: message.sha256, storage_location: message.object?.location ?? '',
@@ -57,25 +58,37 @@ function instanceItem(item: PersistItem, index: number, now: Date): InstanceItem
   };
 }
 
-export async function persistInstances(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Persisted[]> {
+export async function persistInstances(dependencies: InstanceDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Persisted[]> {
   failpoint('persist.beforeBegin');
   const outcomes = await inOrganization(dependencies.database, organizationId, (tx) => writeBatch(dependencies, tx, organizationId, items));
   failpoint('persist.afterCommit');
-  outcomes.forEach(({ persisted }, index) => {
-    if (persisted.kind === 'duplicate') discard(dependencies, items[index]!);
+  for (const [index, { persisted, isForeign }] of outcomes.entries()) {
+    const item = items[index]!;
+    if (persisted.kind === 'duplicate') await keepOneCopy(dependencies, item, persisted.links['scan_files']!);
     // Known from here on, now that it is committed.
-    else if (!outcomes[index]!.isForeign) verified.set(studyKey(items[index]!), { scanId: persisted.links['scans']!, patientId: persisted.links['patients']! });
-  });
+    else if (!isForeign) dependencies.known.remember(item, { scanId: persisted.links['scans']!, patientId: persisted.links['patients']! });
+  }
   return outcomes.map((outcome) => outcome.persisted);
 }
 
-/** The first copy is committed and this one has no row: nothing refers to its bytes. */
-function discard(dependencies: PersistDependencies, item: PersistItem): void {
-  const location = item.message.object?.location;
-  if (location) void dependencies.store.remove(location).catch(() => {});
+/**
+ * The first copy is committed and this one has no row: it goes, unless the first one's file is gone or short. A sender that was asked to
+ * send again must not hear success for bytes that nobody has.
+ */
+async function keepOneCopy(dependencies: InstanceDependencies, item: PersistItem, scanFileId: string): Promise<void> {
+  const again = item.message.object;
+  if (!again) return;
+  const { database, store } = dependencies;
+  const isKept = await inOrganization(database, item.integration.organizationId, async (tx) => {
+    const first = await lockFile(tx, scanFileId);
+    if (first.storage_location !== again.location && await store.holds(first.storage_location, first.dataset_offset + first.byte_size)) return false;
+    await replaceObject(tx, scanFileId, { location: again.location, datasetOffset: item.normalized.instance!.file.dataset_offset });
+    return true;
+  });
+  if (!isKept) void store.remove(again.location).catch(() => {});
 }
 
-async function writeBatch(dependencies: PersistDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
+async function writeBatch(dependencies: InstanceDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
   const instances = items.map((item) => item.normalized.instance!);
   const stored = new Map<string, ExistingFile[]>();
   for (const file of await findFiles(tx, instances.map((instance) => instance.file.sop_instance_uid))) push(stored, file.sop_instance_uid, file);
@@ -85,7 +98,7 @@ async function writeBatch(dependencies: PersistDependencies, tx: Transaction, or
   const files: NewFile[] = [];
   const touched = new Map<string, ScanKey>();
   for (const item of items) {
-    const outcome = await placeInstance(tx, item, stored, scans, files);
+    const outcome = await placeInstance(dependencies, tx, item, stored, scans, files);
     outcomes.push(outcome);
     if (outcome.persisted.kind === 'accepted') {
       const scan = scans.get(item.normalized.instance!.study.study_instance_uid)!;
@@ -106,14 +119,14 @@ async function writeBatch(dependencies: PersistDependencies, tx: Transaction, or
   return outcomes;
 }
 
-async function placeInstance(tx: Transaction, item: PersistItem, stored: Map<string, ExistingFile[]>, scans: Map<string, ScanKey>, files: NewFile[]): Promise<Outcome> {
+async function placeInstance(dependencies: InstanceDependencies, tx: Transaction, item: PersistItem, stored: Map<string, ExistingFile[]>, scans: Map<string, ScanKey>, files: NewFile[]): Promise<Outcome> {
   const instance = item.normalized.instance!;
   const warnings = [...item.normalized.warnings];
   const versions = stored.get(instance.file.sop_instance_uid) ?? [];
   const repeat = versions.find((version) => version.sha256 === item.message.sha256);
   if (repeat) return { persisted: { kind: 'duplicate', answerCode: undefined, links: { scans: repeat.scan_id, scan_files: repeat.scan_file_id, patients: repeat.patient_id } }, warnings };
 
-  const { scan, isForeign } = await placeStudy(tx, item, instance, scans, warnings);
+  const { scan, isForeign } = await placeStudy(dependencies, tx, item, instance, scans, warnings);
   const conflictOf = versions[0]?.scan_file_id;
   if (conflictOf) await reportConflict(tx, instance, warnings);
   const scanFileId = uuidV7();
@@ -125,10 +138,10 @@ async function placeInstance(tx: Transaction, item: PersistItem, stored: Map<str
 }
 
 /** Study -> scan, with the identity check: an instance that names another patient than its study is kept, but out of the analysis. */
-async function placeStudy(tx: Transaction, item: PersistItem, instance: InstanceRow, scans: Map<string, ScanKey>, warnings: MappingWarning[]): Promise<{ scan: ScanKey; isForeign: boolean }> {
+async function placeStudy(dependencies: InstanceDependencies, tx: Transaction, item: PersistItem, instance: InstanceRow, scans: Map<string, ScanKey>, warnings: MappingWarning[]): Promise<{ scan: ScanKey; isForeign: boolean }> {
   const patient: PatientRow = item.normalized.patient ?? { identifiers: [] };
   const known = scans.get(instance.study.study_instance_uid);
-  const place = verified.get(studyKey(item));
+  const place = dependencies.known.place(item);
   if (known && (place?.patientId === known.patient_id || patient.identifiers.length === 0)) return ownStudy(tx, known, instance);
 
   const said = { authority: item.normalized.authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings };
@@ -200,17 +213,3 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   if (list) list.push(value);
   else map.set(key, [value]);
 }
-
-const studyKey = (item: PersistItem): string =>
-  `${item.integration.organizationId} ${item.normalized.instance!.study.study_instance_uid} ${identifierKey(item.normalized.patient?.identifiers ?? [])}`;
-
-/** Pairs of study and patient identifier that were compared: the check runs once per pair, not once per slice. The database checks again that the scan still is that patient's. */
-const verified = new class {
-  readonly #places = new Map<string, { scanId: string; patientId: string }>();
-  get(key: string): { scanId: string; patientId: string } | undefined { return this.#places.get(key); }
-  delete(key: string): void { this.#places.delete(key); }
-  set(key: string, place: { scanId: string; patientId: string }): void {
-    this.#places.set(key, place);
-    if (this.#places.size > 10_000) this.#places.delete(this.#places.keys().next().value!);
-  }
-}();

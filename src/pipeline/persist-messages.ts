@@ -9,15 +9,17 @@ import { raiseAlert } from '../db/alerts.ts';
 import { cancelQueuedAnalyses } from '../db/analyses.ts';
 import { sqlState } from '../db/errors.ts';
 import { quarantinedPatients, setPatientStatus } from '../db/patients.ts';
-import type { Transaction } from '../db/pool.ts';
+import { bossDb, type Transaction } from '../db/pool.ts';
+import { reopenScan } from '../db/scan-completion.ts';
 import { enterQueue, moveInQueue, setPriority } from '../db/scan-queue.ts';
 import { findScansByOrder, insertOrderedScan, updateOrder, type ScanKey } from '../db/scans.ts';
 import { loadMessages, storeMessages, type LoadedBatch, type LoadedIdentity, type MessageName, type StoredMessageRow } from '../db/store-messages.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
 import { failpoint } from '../failpoint.ts';
+import { QUEUES } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
-import type { MappingWarning, Normalized, OrderRow } from '#gateway/normalized.ts';
+import type { MappingWarning, Normalized, OrderRow, ScanPriority } from '#gateway/normalized.ts';
 import { applyToScan, tellsOfScan } from './apply-report.ts';
 import { applyMerge, identifyPatient, type Identified, type Said } from './identify.ts';
 import { PatientBatch } from './patient-batch.ts';
@@ -55,7 +57,8 @@ async function persistPlain({ database, now }: PersistDependencies, organization
   }
 }
 
-async function persistHolding({ now }: PersistDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
+async function persistHolding(dependencies: PersistDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {
+  const { now } = dependencies;
   const load = (): Promise<LoadedBatch> => loadMessages(tx, organizationId, items.map(nameOf), valuesOf(items), true);
   const loaded = await load();
   const earlier = earlierMessages(items, loaded);
@@ -81,7 +84,7 @@ async function persistHolding({ now }: PersistDependencies, tx: Transaction, org
       }
       const { order } = item.normalized;
       if ((order || tellsOfScan(item.normalized)) && patientId) await write([]);
-      const ordered = order && patientId ? await applyOrder(tx, order, patientId, said, now()) : undefined;
+      const ordered = order && patientId ? await applyOrder(dependencies, tx, organizationId, order, patientId, said) : undefined;
       // Reports that come back and appointments: apply-report.ts
       persisted = accepted(item, earlier, patientId, ordered ?? (patientId && await applyToScan(tx, item, patientId, said, now())));
     }
@@ -155,7 +158,8 @@ async function sayPatientInDatabase(tx: Transaction, item: PersistItem, said: Sa
   return patientId;
 }
 
-async function applyOrder(tx: Transaction, order: OrderRow, patientId: string, said: Said, now: Date): Promise<string> {
+async function applyOrder(dependencies: PersistDependencies, tx: Transaction, organizationId: string, order: OrderRow, patientId: string, said: Said): Promise<string> {
+  const now = dependencies.now();
   const candidates = await findScansByOrder(tx, order);
   const existing = await chooseScan(tx, candidates, patientId, said);
   const scanId = existing?.scan_id ?? await insertOrderedScan(tx, patientId, order);
@@ -170,10 +174,18 @@ async function applyOrder(tx: Transaction, order: OrderRow, patientId: string, s
   } else if ((existing?.instance_count ?? 0) === 0) {
     await enterQueue(tx, [{ scanId, priority, whyWaiting: order.control === 'hold' ? 'The order is on hold.' : 'Ordered; waiting for images.' }], now);
     if (order.control === 'hold') await moveInQueue(tx, scanId, { status: 'paused', whyWaiting: 'The order is on hold.' }, now);
-  } else if (order.priority) {
-    await setPriority(tx, scanId, order.priority);
+  } else {
+    if (order.priority) await setPriority(tx, scanId, order.priority);
+    if (existing?.order_status === 'cancelled' && order.control !== 'hold') await takeUpAgain(dependencies, tx, organizationId, scanId, priority);
   }
   return scanId;
+}
+
+/** An order that was cancelled is placed again, and its images are here: they are complete once more, and analysed. */
+async function takeUpAgain(dependencies: PersistDependencies, tx: Transaction, organizationId: string, scanId: string, priority: ScanPriority): Promise<void> {
+  await reopenScan(tx, scanId);
+  await enterQueue(tx, [{ scanId, priority, whyWaiting: 'The order was placed again; its images are taken up.' }], dependencies.now());
+  await dependencies.boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId, db: bossDb(tx) as never });
 }
 
 /** The scan an order means: same patient, or images whose patient is still unknown. An order that names another patient's scan links nothing. */

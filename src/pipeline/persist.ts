@@ -14,7 +14,8 @@ import type { MappingWarning, Normalized } from '#gateway/normalized.ts';
 import type { ExchangeRow } from '../db/exchanges.ts';
 import { DataIntegrityError, isRefusedValue, sqlState } from '../db/errors.ts';
 import { GroupCommit } from './group-commit.ts';
-import { isKnown, persistInstances, persistKnownInstances } from './persist-instances.ts';
+import { KnownStudies } from './known-studies.ts';
+import { persistInstances, persistKnownInstances, type InstanceDependencies, type KnownItem } from './persist-instances.ts';
 import { persistMessages } from './persist-messages.ts';
 
 export interface PersistItem {
@@ -38,14 +39,16 @@ export interface PersistDependencies {
 
 export function createPersist(dependencies: PersistDependencies): (item: PersistItem) => Promise<Persisted> {
   const groups = new Map<string, Groups>();
+  const known = new KnownStudies();
   return async (item) => {
     const { organizationId } = item.integration;
     let group = groups.get(organizationId);
-    if (!group) groups.set(organizationId, group = organizationGroups(dependencies, organizationId));
+    if (!group) groups.set(organizationId, group = organizationGroups({ ...dependencies, known }, organizationId));
     if (!item.normalized.instance) return submit(group.messages, item);
-    if (isKnown(item)) {
+    const place = known.place(item);
+    if (place) {
       // A repeat that races with its first copy fails there and is recognised in the one-lane group; a refused value is worded there.
-      const persisted = await group.known.submit(item).catch((error: unknown) => {
+      const persisted = await group.known.submit({ ...item, place }).catch((error: unknown) => {
         if (sqlState(error) !== '23505' && !isRefusedValue(error)) throw error;
         return undefined;
       });
@@ -58,10 +61,10 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
 interface Groups {
   readonly messages: GroupCommit<PersistItem, Persisted>;
   readonly instances: GroupCommit<PersistItem, Persisted>;
-  readonly known: GroupCommit<PersistItem, Persisted | undefined>;
+  readonly known: GroupCommit<KnownItem, Persisted | undefined>;
 }
 
-const organizationGroups = (dependencies: PersistDependencies, organizationId: string): Groups => ({
+const organizationGroups = (dependencies: InstanceDependencies, organizationId: string): Groups => ({
   messages: new GroupCommit((items) => persistMessages(dependencies, organizationId, items), 64),
   instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
   known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256),

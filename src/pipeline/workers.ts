@@ -5,6 +5,7 @@ import { QUEUES, type AnalyzeJob, type CheckProcedureJob, type CommitStorageJob,
 import { commitStorage, type CommitStorageDependencies } from './commitments.ts';
 import { analyze, type AnalyzeDependencies } from './analyze.ts';
 import { completeWhenQuiet, type CompleteDependencies } from './complete.ts';
+import { buryJob } from './dead-jobs.ts';
 import { drainOutbox, type DeliverDependencies } from './deliver.ts';
 import { completeByProcedure } from './procedures.ts';
 import { report } from './report.ts';
@@ -34,6 +35,9 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   }));
   await boss.work<CommitStorageJob>(QUEUES.commitStorage.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
     await commitStorage(dependencies, job!.data, signalOf(job!));
+  }));
+  await boss.work<object>(QUEUES.dead.name, { ...OFTEN, localConcurrency: 1, includeMetadata: true }, logged(log, async ([job]) => {
+    await buryJob(dependencies, job as JobWithMetadata<object>);
   }));
   return {
     async stop() {

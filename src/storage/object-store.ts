@@ -43,6 +43,8 @@ export interface ObjectStore {
   resolve(location: string): string;
   read(location: string): ReadStream;
   readHead(location: string, byteLength: number): Promise<Buffer>;
+  /** Whether the object is there with exactly so many bytes. */
+  holds(location: string, byteSize: number): Promise<boolean>;
   remove(location: string): Promise<void>;
   freeBytes(): Promise<number>;
   /** Locations of the objects in the newest `count` hours that have any, oldest hour first. */
@@ -96,6 +98,7 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
         await handle.close();
       }
     },
+    holds: async (location, byteSize) => (await stat(resolve(location)).catch(() => undefined))?.size === byteSize,
     remove: (location) => unlink(resolve(location)).catch(unlessMissing),
     newestHours: (count) => newestHours(absoluteRoot, count),
     async setAside(location, milliseconds) {
@@ -285,7 +288,7 @@ class DirectorySync {
     const done = (): void => {
       if (this.#running.get(directory) === entry && entry.next === undefined) this.#running.delete(directory);
     };
-    entry.current.then(done, done);
+    void entry.current.catch(() => {}).finally(done);
     return entry.current;
   }
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
+import { buryJob } from '../../src/pipeline/dead-jobs.ts';
 import { forceComplete } from '../../src/pipeline/index.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
@@ -45,4 +46,21 @@ test('a scan without images cannot be completed', async () => {
   await pipeline.receive({ interaction: 'ORM^O01', controlId: 'C1', normalized: { authority: 'order', patient: patient('C1'), order: { control: 'new', accession_number: 'C1' } } });
   const [row] = await pipeline.db.asOwner<{ scan_id: string }>("SELECT scan_id FROM scans WHERE accession_number = 'C1'");
   expect(await forceComplete(dependencies(0), pipeline.integration.organizationId, row!.scan_id, somebody)).toMatchObject({ kind: 'refused', reason: 'no image has arrived for this scan' });
+});
+
+test('an analysis whose job was given up ends as failed, with an alert, a reason in the queue, and can be tried anew', async () => {
+  const { organizationId, scanId } = await receivedScan('20.3');
+  await forceComplete(dependencies(60), organizationId, scanId, somebody);
+  const [{ analysis_id: analysisId }] = await pipeline.db.asOwner<{ analysis_id: string }>("UPDATE ai_analyses SET status = 'processing', attempt = 6 WHERE scan_id = $1 RETURNING analysis_id", [scanId]) as [{ analysis_id: string }];
+  await buryJob(dependencies(60), { id: 'job', data: { organizationId, analysisId }, sourceName: 'analyze' });
+  expect(await analyses(scanId)).toEqual([{ status: 'failed', completion_run: 1 }]);
+  expect(await pipeline.db.asOwner("SELECT status FROM scan_queue WHERE scan_id = $1", [scanId])).toEqual([{ status: 'paused' }]);
+  expect(await pipeline.db.asOwner("SELECT severity FROM system_alerts WHERE subject = $1", [`analysis ${analysisId}`])).toEqual([{ severity: 'critical' }]);
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toMatchObject({ kind: 'completed' });
+});
+
+test('any other job that was given up opens an alert that names it', async () => {
+  const { organizationId, scanId } = await receivedScan('20.4');
+  await buryJob(dependencies(60), { id: 'job', data: { organizationId, scanId }, sourceName: 'report' });
+  expect(await pipeline.db.asOwner("SELECT kind FROM system_alerts WHERE subject = $1", [`report ${scanId}`])).toEqual([{ kind: 'job_dead' }]);
 });
