@@ -4,6 +4,7 @@
  */
 import { serve, type ServerType } from '@hono/node-server';
 import { stat } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import { createSite } from './web/site.ts';
@@ -32,14 +33,17 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
   const app = createSite({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
   const common = { fetch: app.fetch, hostname: config.bind };
   const ports: { http?: number; https?: number } = {};
-  const servers: ServerType[] = [];
+  const servers: OpenServer[] = [];
   const open = async (name: keyof typeof ports, options: Parameters<typeof serve>[0]): Promise<void> => {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const server = serve(options, (address) => resolve(address.port)).once('error', reject);
+    // The raw ones: a connection in its TLS handshake is not yet one of HTTP, and would outlive closeAllConnections().
+    const sockets = new Set<Socket>();
+    server.on('connection', (socket: Socket) => { sockets.add(socket.once('close', () => sockets.delete(socket))); });
     ports[name] = await promise;
-    servers.push(server);
+    servers.push({ server, sockets });
   };
-  const close = async (): Promise<void> => { await Promise.all(servers.map((server) => closeServer(server, config.stopSeconds * 1000))); };
+  const close = async (): Promise<void> => { await Promise.all(servers.map((open) => closeServer(open, config.stopSeconds * 1000))); };
   try {
     if (config.httpPort !== undefined) await open('http', { ...common, port: config.httpPort });
     if (config.httpsPort !== undefined && tls) await open('https', { ...common, port: config.httpsPort, createServer: tls.createHttpsServer });
@@ -50,11 +54,13 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
   return { ports, close };
 }
 
-async function closeServer(server: ServerType, graceMilliseconds: number): Promise<void> {
+interface OpenServer { readonly server: ServerType; readonly sockets: ReadonlySet<Socket> }
+
+async function closeServer({ server, sockets }: OpenServer, graceMilliseconds: number): Promise<void> {
   const { promise: closed, resolve: done } = Promise.withResolvers<void>();
   server.close(() => done());
   if ('closeIdleConnections' in server) server.closeIdleConnections();
-  const cut = setTimeout(() => { if ('closeAllConnections' in server) server.closeAllConnections(); }, graceMilliseconds);
+  const cut = setTimeout(() => { for (const socket of sockets) socket.destroy(); }, graceMilliseconds);
   await closed;
   clearTimeout(cut);
 }

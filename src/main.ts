@@ -2,7 +2,8 @@
  * Starts the gateway: the roles of MEDSCAN_ROLES in one process.
  *   gateway   the listeners (DIMSE, MLLP)               worker    the jobs (complete, analyze, report, deliver) and maintenance
  *   api       HTTP: API, status page, FHIR
- * Order matters: nothing listens before the database, the store and the queue are there, and stopping goes the other way round.
+ * Order matters: nothing listens before the database, the store and the queue are there, and stopping goes the other way round:
+ * first every listener at once, then the work behind them.
  */
 import { hostname } from 'node:os';
 import path from 'node:path';
@@ -109,24 +110,27 @@ async function startParts(config: Config, installation: Installation, closing: (
     closing.push(() => sealing.stop());
   }
 
+  // What speaks to peers ends first, all of it at once: no port goes on accepting while another one waits for its exchanges.
+  const doors: (() => Promise<void>)[] = [];
+  closing.push(() => closeTogether(doors, config.stopSeconds * 1000, log));
   const tls = openTls(config, log);
   const bound: { -readonly [Name in keyof Ports]?: number } = {};
   if (has('gateway')) {
     for (const { adapter, name, endpoint } of socketEndpoints(adapters, config, tls)) {
       const listener = await adapter.inbound.listen(endpoint, integrations.directory(adapter.name), receiveFor(adapter), contextOf(adapter));
       bound[name] = listener.port;
-      closing.push(() => listener.close(config.stopSeconds * 1000));
+      doors.push(() => listener.close(config.stopSeconds * 1000));
     }
   }
   if (has('api')) {
     const { startHttp } = await import('./http.ts');
     const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, map, receiveFor, contextOf });
     Object.assign(bound, http.ports);
-    closing.push(() => http.close());
+    doors.push(() => http.close());
   }
   const ports: Ports = { dicom: undefined, hl7: undefined, http: undefined, dicomTls: undefined, hl7Tls: undefined, https: undefined, ...bound };
   await recordActivity(installation, 'applicationStart');
-  closing.push(() => recordActivity(installation, 'applicationStop'));
+  doors.push(() => recordActivity(installation, 'applicationStop'));
   log.info({ ports, roles: config.roles, home: config.home }, 'the gateway is ready');
   return { installation, integrations, boss, store, ports, stop };
 }
@@ -143,6 +147,18 @@ function socketEndpoints(adapters: ReadonlyMap<string, Adapter>, config: Config,
       (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...more } }]);
     return [...of(names.plain, config[`${names.plain}Port`], {}), ...(tls ? of(names.tls, config[`${names.tls}Port`], { tls }) : [])];
   });
+}
+
+/** Until the cut at the deadline has reached every connection. */
+const CUT_MILLISECONDS = 500;
+
+/** Calls all at once under one deadline. What is not done soon after it (a peer that never ended its TLS handshake) no longer holds up the rest. */
+async function closeTogether(doors: readonly (() => Promise<void>)[], graceMilliseconds: number, log: Installation['log']): Promise<void> {
+  const closed = Promise.all(doors.map((close) => close().catch((error: unknown) => log.warn({ err: error }, 'a part did not stop cleanly'))));
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, graceMilliseconds + CUT_MILLISECONDS);
+  await Promise.race([closed, late]);
+  clearTimeout(timer);
 }
 
 const DAY_MILLISECONDS = 86_400_000;
