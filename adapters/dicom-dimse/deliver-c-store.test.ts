@@ -64,6 +64,12 @@ test.each([
   expect(await deliver(await start({ onMessage: () => ({ status, errorComment: 'because' }) }))).toMatchObject({ kind });
 });
 
+test("the receiver's comment on a refusal is kept as its answer and told nowhere else", async () => {
+  const outcome = await deliver(await start({ onMessage: () => ({ status: 0xc000, errorComment: 'Patient Zaphod Beeblebrox born 1942-03-11 is unknown' }) }));
+  expect(outcome).toMatchObject({ kind: 'refused', answerCode: 'C000', text: "C000 Error: cannot understand. The receiver's log says more." });
+  expect(outcome.answer?.toString()).toBe('Patient Zaphod Beeblebrox born 1942-03-11 is unknown');
+});
+
 const reject = (result: number, source: number, reason: number) => (): Buffer => pdu(3, Buffer.from([0, result, source, reason]));
 test('is refused by a permanent rejection and unreachable by a transient one, with advice', async () => {
   expect(await deliver(await start({ onAssociate: reject(1, 1, 3) }))).toMatchObject({ kind: 'refused', answerCode: 'A-ASSOCIATE-RJ 1/1/3', text: expect.stringContaining('AE list of the receiver') });

@@ -24,7 +24,12 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
   const sent = Buffer.concat([buildPart10Header(report), report.dataset]);
   const encodings = new Map([[report.transferSyntaxUid, report.dataset], [implicitVrLittleEndian, toImplicitVr(report.dataset)]]);
   const { outcome } = await ask(receiver, { ...report, encodings }, context.signal);
-  return { ...judge(outcome), interaction, peer, sent, sentType: 'application/dicom' };
+  return { ...judge(outcome), ...commentOf(outcome), interaction, peer, sent, sentType: 'application/dicom' };
+}
+
+/** Error Comment (0000,0902): a receiver may name the patient in it, so it is kept with the exchange and shown nowhere else. */
+function commentOf(outcome: ScuOutcome): Pick<DeliveryOutcome, 'answer' | 'answerType'> {
+  return outcome.kind === 'answered' && outcome.errorComment !== '' ? { answer: Buffer.from(outcome.errorComment), answerType: 'text/plain' } : {};
 }
 
 type Judgement =
@@ -33,7 +38,7 @@ type Judgement =
   | { readonly kind: 'unreachable' | 'unconfirmed'; readonly text: string };
 
 export function judge(outcome: ScuOutcome): Judgement {
-  const { text, advice } = explain(outcome);
+  const { text, advice } = explain(outcome.kind === 'answered' ? { ...outcome, errorComment: '' } : outcome);
   const full = `${text}. ${advice}`;
   switch (outcome.kind) {
     case 'answered': {

@@ -92,9 +92,9 @@ async function requestToken(config: Config, dispatcher: Dispatcher, signal: Abor
 function tokenOf(status: number, text: string, headers: Headers): { value: string; lifetimeMilliseconds: number } {
   const answer = jsonObject(text);
   if (status !== 200) {
-    const words = [answer['error'], answer['error_description']].filter((word) => typeof word === 'string').join(' - ').slice(0, 300);
-    const failure = failureByStatus(status, undefined, headers, new Date());
-    throw new LoginError({ ...failure, text: `token endpoint: HTTP ${status}${words === '' ? '' : `: ${words}`}` });
+    const code = typeof answer['error'] === 'string' && /^[a-z_]{1,60}$/.test(answer['error']) ? `: ${answer['error']}` : ''; // RFC 6749 5.2
+    const failure = failureByStatus(status, text, headers, new Date());
+    throw new LoginError({ ...failure, text: `token endpoint: HTTP ${status}${code}` });
   }
   const { access_token: value, expires_in: lifetime } = answer;
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw new LoginError({ kind: 'refused', answerCode: '200', text: 'token endpoint: the answer holds no access_token' });

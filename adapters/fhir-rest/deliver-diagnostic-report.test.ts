@@ -116,11 +116,12 @@ test('a server that runs the transaction as a batch and refuses one entry is not
   Object.assign(server, { runsAsBatch: true, refuses: 'ImagingStudy' });
   const result = await deliver();
   expect(result).toMatchObject({ kind: 'refused', answerCode: '400' });
-  expect(result).toHaveProperty('text', expect.stringMatching(/^POST ImagingStudy: HTTP 400: error not-supported: ImagingStudy is not taken here; stored before it: Patient\/1, Device\/2/));
+  expect(result.answer?.toString()).toContain('ImagingStudy is not taken here');
+  expect(result).toHaveProperty('text', expect.stringMatching(/^POST ImagingStudy: HTTP 400: error not-supported; stored before it: Patient\/1, Device\/2/));
 });
 
 test.each([
-  ['a transaction refused as a whole', 422, { ...outcome('error', 'invalid', 'no such code'), id: 'x' }, {}, { kind: 'refused', answerCode: '422', text: 'HTTP 422: error invalid: no such code' }],
+  ['a transaction refused as a whole', 422, { ...outcome('error', 'invalid', 'no such code'), id: 'x' }, {}, { kind: 'refused', answerCode: '422', text: 'HTTP 422: error invalid' }],
   ['a wrong login, which says nothing about the report', 401, '', {}, { kind: 'unreachable', text: expect.stringContaining('does not accept our login') }],
   ['a Bundle that is too large', 413, '<h1>too large</h1>', {}, { kind: 'refused', answerCode: '413' }],
   ['a busy server', 429, outcome('error', 'throttled', 'slow down'), { 'retry-after': '7' }, { kind: 'unreachable', retryAfterMilliseconds: 7000 }],
@@ -137,6 +138,26 @@ test.each([
 ])('%s', async (_title, status, body, headers, expected) => {
   server.intercept = (_request, response) => { send(response, status, body, headers); return true; };
   expect(await deliver()).toMatchObject(expected);
+});
+
+const words = 'Patient Zaphod Beeblebrox born 1942-03-11 is unknown';
+const telling = (code: string) => ({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code, diagnostics: words, details: { text: words, coding: [{ display: words }] }, expression: [words, 'Patient.name[0]'], location: ['Patient.name[0]'] }] });
+test.each([
+  ['refuses', 422, telling('invalid'), 'HTTP 422: error invalid at Patient.name[0]'],
+  ['puts words where a code belongs', 422, telling(words), 'HTTP 422: error at Patient.name[0]'],
+  ['asks to wait', 503, telling('transient'), 'HTTP 503: error transient at Patient.name[0]'],
+  ['answers 200 with an error', 200, telling('invalid'), 'HTTP 200, but: error invalid at Patient.name[0]'],
+  ['answers in plain text', 400, words, 'HTTP 400'],
+  ['refuses each entry', 200, { resourceType: 'Bundle', type: 'batch-response', entry: Array.from({ length: 9 }, () => ({ response: { status: '422', outcome: telling('invalid') } })) }, 'entry 1 (Patient) 422: error invalid at Patient.name[0]'],
+])('what a receiver that %s says of a patient is in its answer alone', async (_title, status, body, text) => {
+  server.intercept = (_request, response) => { send(response, status, body); return true; };
+  for (const deliver_by of ['transaction', 'batch', 'single'] as const) {
+    if (text.startsWith('entry') && deliver_by === 'single') continue; // a single request is answered without entries
+    const outcome = await deliver(sampleReport, { deliver_by });
+    expect(JSON.stringify({ ...outcome, sent: undefined, answer: undefined })).not.toContain('Beeblebrox');
+    expect(outcome.answer?.toString()).toContain(words);
+    if (deliver_by === 'transaction') expect(outcome).toHaveProperty('text', expect.stringContaining(text));
+  }
 });
 
 test('no listener: unreachable; no answer in time, or a connection cut: unconfirmed', async () => {
@@ -218,7 +239,7 @@ test('SMART Backend Services: one token for many deliveries, a new one after a 4
   expect(await deliver(sampleReport, login)).toMatchObject({ kind: 'delivered' });
   expect(tokens).toHaveLength(3);
   const other = await exportPKCS8((await generateKeyPair('ES384', { extractable: true })).privateKey);
-  expect(await deliver(sampleReport, { ...login, private_key: other })).toMatchObject({ kind: 'unreachable', text: 'token endpoint: HTTP 401: invalid_client - signature' });
+  expect(await deliver(sampleReport, { ...login, private_key: other })).toMatchObject({ kind: 'unreachable', text: 'token endpoint: HTTP 401: invalid_client', answer: Buffer.from(JSON.stringify({ error: 'invalid_client', error_description: 'signature' })) });
   expect(await deliver(sampleReport, { ...login, private_key: 'not a key' })).toMatchObject({ kind: 'refused', text: expect.stringContaining('PKCS #8') });
 });
 

@@ -6,22 +6,23 @@
  *                          the entries say "later"
  *   401, 403               unreachable: the login must be mended, and every report would meet it
  *   408, 425, 429, 5xx     unreachable, with Retry-After
- *   other status           refused, with the OperationOutcome's words
+ *   other status           refused, with the OperationOutcome's codes; its words are in the answer
  *   no connection          unreachable
  *   no answer              unconfirmed
  */
 import type { ReportDocument } from '#domain/report-document.ts';
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
-import { isFailure, wordsOf } from '#standards/fhir/operation-outcome.ts';
+import { isFailure } from '#standards/fhir/operation-outcome.ts';
 import type { Bundle } from '#standards/fhir/types.ts';
 import type { Config } from './config.ts';
 import { deliverInStages } from './deliver-in-stages.ts';
-import { failureByStatus } from './failure.ts';
+import { failureByStatus, kept } from './failure.ts';
 import type { Failure } from './failure.ts';
 import { clientFor } from './fhir-client.ts';
 import type { FhirClient, HttpAnswer } from './fhir-client.ts';
 import { find, searchFor } from './lookup.ts';
 import type { Existing } from './lookup.ts';
+import { codesOf } from './outcome-codes.ts';
 import { planFor } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { needsLookup, transactionOf } from './report-bundle.ts';
@@ -43,7 +44,7 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
   if (runsEntries === true) context.log.warn({ deliveryId: delivery.deliveryId, peer: outcome.peer }, 'the server ran a transaction entry by entry; results go there in stages from now on');
   if (failure === undefined) return { kind: 'delivered', answerCode, ...outcome };
   context.log.warn({ deliveryId: delivery.deliveryId, outcome: failure.kind, answerCode: failure.answerCode, peer: outcome.peer }, 'a report was not delivered');
-  return { ...outcomeOf(failure), ...outcome };
+  return { ...outcomeOf(failure), ...outcome, ...(failure.answer === undefined ? {} : { answer: failure.answer }) };
 }
 
 async function send(client: FhirClient, document: ReportDocument, config: Config, context: AdapterContext): Promise<Sent> {
@@ -73,7 +74,7 @@ async function sendTransaction(client: FhirClient, document: ReportDocument, con
   const { status, body } = exchanged.answer;
   const failure = judge(exchanged.answer, bundle, context.now());
   const runsEntries = status === 501 || (status >= 200 && status < 300 && (body as Partial<Bundle> | null)?.type === 'batch-response') || failure?.answerCode.startsWith('entry ') === true;
-  return { failure, answerCode: String(status), interaction, sent: Buffer.from(json), answer: answerBytes(body), runsEntries };
+  return { failure, answerCode: String(status), interaction, sent: Buffer.from(json), ...kept(body), runsEntries };
 }
 
 async function sendInStages(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, context: AdapterContext): Promise<Sent> {
@@ -81,7 +82,7 @@ async function sendInStages(client: FhirClient, document: ReportDocument, config
   const { failure, exchanges } = await deliverInStages(client, items, plan, (patientId) => withdrawnFindings(client, document, items, config, plan, patientId, context.signal), context.signal);
   const sent = { resourceType: 'Bundle', type: 'batch', entry: exchanges.map(({ resource, request }) => ({ resource, request })) };
   const answer = { resourceType: 'Bundle', type: 'batch-response', entry: exchanges.map(({ response }) => ({ response })) };
-  return { failure, answerCode: '200', interaction: `${plan.way === 'batch' ? 'batch' : 'create'} ${plan.carrier}`, sent: answerBytes(sent), answer: answerBytes(answer) };
+  return { failure, answerCode: '200', interaction: `${plan.way === 'batch' ? 'batch' : 'create'} ${plan.carrier}`, sent: Buffer.from(JSON.stringify(sent)), ...kept(answer) };
 }
 
 /** What is there already of the types that take no conditional requests. */
@@ -107,32 +108,28 @@ function outcomeOf(failure: Failure): { kind: 'refused'; answerCode: string; tex
   return kind === 'unconfirmed' ? { kind, text } : { kind, text, ...(retryAfterMilliseconds === undefined ? {} : { retryAfterMilliseconds }) };
 }
 
-function answerBytes(body: unknown): Buffer {
-  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-}
-
 /** Undefined when the answer says that every entry is stored. */
 function judge({ status, headers, body }: HttpAnswer, sent: Bundle, now: Date): Failure | undefined {
-  if (status < 200 || status > 299) return failureByStatus(status, wordsOf(body), headers, now);
+  if (status < 200 || status > 299) return failureByStatus(status, body, headers, now);
   const answerCode = String(status);
-  if (isFailure(body)) return { kind: 'refused', answerCode, text: `HTTP ${status}, but: ${wordsOf(body)}` };
+  if (isFailure(body)) return { kind: 'refused', answerCode, text: `HTTP ${status}, but: ${codesOf(body) ?? 'an error without a code'}` };
   const { resourceType, type, entry } = (typeof body === 'object' && body !== null ? body : {}) as Partial<Bundle>;
   const isResponse = resourceType === 'Bundle' && (type === 'transaction-response' || type === 'batch-response') && Array.isArray(entry);
   if (!isResponse) return { kind: 'refused', answerCode, text: `HTTP ${status}, but the answer is no transaction-response: what was stored is unknown` };
   return judgeEntries(entry, sent, now);
 }
 
-interface EntryFault { readonly position: number; readonly type: string; readonly status: number; readonly words: string | undefined }
+interface EntryFault { readonly position: number; readonly type: string; readonly status: number; readonly codes: string | undefined }
 
 function judgeEntries(entries: NonNullable<Bundle['entry']>, sent: Bundle, now: Date): Failure | undefined {
   const expected = sent.entry ?? [];
   if (entries.length !== expected.length) return { kind: 'refused', answerCode: 'entries', text: `the server answered ${entries.length} of ${expected.length} entries: what was stored is unknown` };
   const faults = entries.map((entry, index): EntryFault => ({
-    position: index + 1, type: expected[index]?.resource?.resourceType ?? '', status: Number.parseInt(entry?.response?.status ?? '', 10) || 0, words: wordsOf(entry?.response?.outcome, 300),
+    position: index + 1, type: expected[index]?.resource?.resourceType ?? '', status: Number.parseInt(entry?.response?.status ?? '', 10) || 0, codes: codesOf(entry?.response?.outcome),
   })).filter(({ status }) => status < 200 || status > 299);
   const [first] = faults;
   if (first === undefined) return undefined;
-  const told = faults.slice(0, 3).map(({ position, type, status, words }) => `entry ${position} (${type}) ${status || 'without status'}${words === undefined ? '' : `: ${words}`}`).join('; ');
+  const told = faults.slice(0, 3).map(({ position, type, status, codes }) => `entry ${position} (${type}) ${status || 'without status'}${codes === undefined ? '' : `: ${codes}`}`).join('; ');
   const text = `the server stored ${expected.length - faults.length} of ${expected.length} entries, so it does not run transactions as a whole: ${told}`;
   const areLater = faults.every(({ status }) => failureByStatus(status || 400, undefined, undefined, now).kind === 'unreachable');
   return { kind: areLater ? 'unreachable' : 'refused', answerCode: `entry ${first.status}`, text };

@@ -89,7 +89,7 @@ test('an answer that is lost after the server stored the resource leads to no se
 test('a refused report says what is stored, and that the rest was not sent', async () => {
   server.statement = statementOf(['batch'], all(plain));
   server.refuses = 'DiagnosticReport';
-  expect(await deliver()).toMatchObject({ kind: 'refused', answerCode: '400', text: expect.stringMatching(/^POST DiagnosticReport: HTTP 400: .*not taken here; stored before it: Patient\/1 .*ImagingStudy\/3 .*Observation\/7.*Sent again, it continues there/) });
+  expect(await deliver()).toMatchObject({ kind: 'refused', answerCode: '400', text: expect.stringMatching(/^POST DiagnosticReport: HTTP 400: error not-supported; stored before it: Patient\/1 .*ImagingStudy\/3 .*Observation\/7.*Sent again, it continues there/) });
   expect(counts()).toEqual({ Patient: 1, Device: 1, ImagingStudy: 1, Observation: 4 });
 });
 

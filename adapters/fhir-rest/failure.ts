@@ -4,21 +4,32 @@
  *   unconfirmed   sent, no usable answer: try again, because our Bundle changes nothing twice
  *   refused       trying again changes nothing: a person must look
  */
+import { answerBytes, codesOf } from './outcome-codes.ts';
+
 export interface Failure {
   readonly kind: 'unreachable' | 'unconfirmed' | 'refused';
   readonly answerCode: string;
+  /** Our words, and codes and places of the server's: shown to people who may not see patients. */
   readonly text: string;
+  /** The body of the server's answer, when it had one. */
+  readonly answer?: Buffer;
   readonly retryAfterMilliseconds?: number;
 }
 
-/** By HTTP status, with the server's words. 2xx never comes here. */
-export function failureByStatus(status: number, words: string | undefined, headers: Headers | undefined, now: Date): Failure {
-  const text = `${statusText(status)}${words === undefined ? '' : `: ${words}`}`;
+/** By HTTP status, with the codes of the body's OperationOutcome. 2xx never comes here. */
+export function failureByStatus(status: number, body: unknown, headers: Headers | undefined, now: Date): Failure {
+  const codes = codesOf(body), text = `${statusText(status)}${codes === undefined ? '' : `: ${codes}`}`, answer = kept(body);
   // 401 and 403 say something about our login, not about this report: it waits, in order, until an operator has mended the login.
   const isLater = status === 401 || status === 403 || status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501);
-  if (!isLater) return { kind: 'refused', answerCode: String(status), text };
+  if (!isLater) return { kind: 'refused', answerCode: String(status), text, ...answer };
   const wait = retryAfter(headers?.get('retry-after') ?? undefined, now);
-  return { kind: 'unreachable', answerCode: String(status), text, ...(wait === undefined ? {} : { retryAfterMilliseconds: wait }) };
+  return { kind: 'unreachable', answerCode: String(status), text, ...answer, ...(wait === undefined ? {} : { retryAfterMilliseconds: wait }) };
+}
+
+/** For a Failure: the answer's body, if any. */
+export function kept(body: unknown): Pick<Failure, 'answer'> {
+  const answer = answerBytes(body);
+  return answer === undefined ? {} : { answer };
 }
 
 function statusText(status: number): string {
@@ -53,7 +64,8 @@ export function failureByError(error: unknown): Failure {
   if (code !== undefined && tlsFault.test(code)) return { kind: 'unreachable', answerCode: code, text: `the certificate or the TLS handshake failed (${code}); check tls_ca and the host name` };
   if (code !== undefined && neverLeft.has(code)) return { kind: 'unreachable', answerCode: code, text: `no connection (${code})` };
   if (code !== undefined) return { kind: 'unconfirmed', answerCode: code, text: `the connection broke before the answer was complete (${code})` };
-  return { kind: 'refused', answerCode: 'answer', text: `the answer cannot be read (${message})` };
+  // A parser quotes what it could not read.
+  return { kind: 'refused', answerCode: 'answer', text: `the answer cannot be read (${name === 'SyntaxError' ? 'no JSON' : message})` };
 }
 
 /** fetch wraps the cause in TypeErrors; several addresses tried give an AggregateError with a code of its own or in its first part. */

@@ -9,7 +9,6 @@ import type { Exchanged, FhirClient } from './fhir-client.ts';
 import { identityQuery } from './report-items.ts';
 import type { Identity, Item } from './report-items.ts';
 import type { ServerOffer } from './server-offer.ts';
-import { wordsOf } from '#standards/fhir/operation-outcome.ts';
 
 /** A resource of the server. `versionId` is for If-Match. */
 export interface Existing { readonly resource: Resource; readonly versionId: string | undefined }
@@ -36,7 +35,10 @@ export async function find(client: FhirClient, search: string, identity: Identit
   for (let pages = 1; exchanged !== undefined; pages += 1) {
     if ('failure' in exchanged) return { failure: notSent(exchanged.failure) };
     const { status, headers, body } = exchanged.answer;
-    if (status !== 200) return { failure: failureByStatus(status, `search of ${item.resource.resourceType}: ${wordsOf(body) ?? 'no reason given'}`, headers, new Date()) };
+    if (status !== 200) {
+      const failure = failureByStatus(status, body, headers, new Date());
+      return { failure: { ...failure, text: `search of ${item.resource.resourceType}: ${failure.text}` } };
+    }
     matches.push(...resourcesOf(body).filter((resource) => resource.resourceType === item.resource.resourceType && isIt(resource, identity, item)));
     if (pages >= mostPages) return { failure: { kind: 'refused', answerCode: 'search', text: `the search of ${item.resource.resourceType} has more than ${mostPages} pages: it cannot be told what is there` } };
     exchanged = await client.nextPage(body, signal);

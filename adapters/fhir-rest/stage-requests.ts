@@ -1,9 +1,10 @@
 /** The requests of one stage, as one batch or one after the other, and what each was answered. */
 import type { Bundle, BundleEntry, Resource } from '#standards/fhir/types.ts';
-import { isFailure, wordsOf } from '#standards/fhir/operation-outcome.ts';
-import { failureByStatus } from './failure.ts';
+import { isFailure } from '#standards/fhir/operation-outcome.ts';
+import { failureByStatus, kept } from './failure.ts';
 import type { Failure } from './failure.ts';
 import type { FhirClient, HttpAnswer } from './fhir-client.ts';
+import { codesOf } from './outcome-codes.ts';
 
 export interface StageRequest { readonly method: 'POST' | 'PUT'; readonly url: string; readonly resource: Resource; readonly ifNoneExist?: string; readonly ifMatch?: string }
 /** `reference` is 'Type/id' of what is stored now, when the server told. */
@@ -30,8 +31,8 @@ async function sendBatch(client: FhirClient, requests: readonly StageRequest[], 
   if ('failure' in exchanged) return [exchanged];
   const { status, headers, body } = exchanged.answer;
   const answered = (typeof body === 'object' && body !== null ? body : {}) as Partial<Bundle>;
-  if (status < 200 || status > 299) return [{ failure: failureByStatus(status, wordsOf(body), headers, new Date()) }];
-  if (answered.resourceType !== 'Bundle' || answered.entry?.length !== requests.length) return [{ failure: { kind: 'refused', answerCode: String(status), text: `HTTP ${status}, but the answer is no batch-response with ${requests.length} entries: what was stored is unknown` } }];
+  if (status < 200 || status > 299) return [{ failure: failureByStatus(status, body, headers, new Date()) }];
+  if (answered.resourceType !== 'Bundle' || answered.entry?.length !== requests.length) return [{ failure: { kind: 'refused', answerCode: String(status), text: `HTTP ${status}, but the answer is no batch-response with ${requests.length} entries: what was stored is unknown`, ...kept(body) } }];
   return answered.entry.map((each, index) => {
     const request = requests[index], code = Number.parseInt(each?.response?.status ?? '', 10) || 0;
     exchanges.push({ ...entry[index], response: { status: each?.response?.status ?? '' } });
@@ -43,8 +44,8 @@ async function sendBatch(client: FhirClient, requests: readonly StageRequest[], 
 function judged({ method, url, resource, ifMatch }: StageRequest, { status, headers, body }: HttpAnswer): StageAnswer {
   const what = `${method} ${resource.resourceType}`;
   if (status === 412 && ifMatch !== undefined) return { failure: { kind: 'unreachable', answerCode: '412', text: `${what}: somebody changed it meanwhile; it is read again at the next attempt` } };
-  if (status < 200 || status > 299) return { failure: failed(failureByStatus(status || 400, wordsOf(body, 500), headers, new Date()), what) };
-  if (isFailure(body)) return { failure: { kind: 'refused', answerCode: String(status), text: `${what}: HTTP ${status}, but: ${wordsOf(body, 500)}` } };
+  if (status < 200 || status > 299) return { failure: failed(failureByStatus(status || 400, body, headers, new Date()), what) };
+  if (isFailure(body)) return { failure: { kind: 'refused', answerCode: String(status), text: `${what}: HTTP ${status}, but: ${codesOf(body) ?? 'an error without a code'}`, ...kept(body) } };
   return { reference: referenceIn(url, resource.resourceType, headers, body), isNew: status === 201 };
 }
 

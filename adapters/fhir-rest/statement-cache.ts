@@ -19,7 +19,7 @@ export async function offerFrom(client: FhirClient, config: Config, now: Date, s
   const exchanged = await client.capabilities(signal);
   if ('failure' in exchanged) return exchanged.failure.kind === 'refused' && !exchanged.failure.text.startsWith('token endpoint') ? assumedOffer : { failure: notSent(exchanged.failure) };
   const { status, headers, body } = exchanged.answer;
-  const failure = status >= 200 && status < 300 ? undefined : failureByStatus(status, undefined, headers, now);
+  const failure = status >= 200 && status < 300 ? undefined : failureByStatus(status, body, headers, now);
   if (failure?.kind === 'unreachable') return { failure };
   const statement = body as CapabilityStatement | undefined;
   const offer = failure === undefined && statement?.resourceType === 'CapabilityStatement' ? offerOf(statement) : assumedOffer;

@@ -167,13 +167,16 @@ export interface Delivery {
   readonly document: ReportDocument;
 }
 
-/** `sent` is what went on the wire (kept as the exchange's payload); `answer` what came back. */
+/**
+ * `sent` is what went on the wire (kept as the exchange's payload); `answer` what came back, of `answerType` where that is not sentType. `text` is shown
+ * to people who may not see patients: our words and codes. What the receiver said in its own words is in `answer` alone, however short.
+ */
 export type DeliveryOutcome = (
   | { readonly kind: 'delivered'; readonly answerCode: string }
   | { readonly kind: 'refused'; readonly answerCode: string; readonly text: string }       // permanent: a person must look
   | { readonly kind: 'unreachable'; readonly text: string; readonly retryAfterMilliseconds?: number } // never left, or the peer said "later": retry
   | { readonly kind: 'unconfirmed'; readonly text: string }                                // sent, no answer: retried, because the receiver dedupes
-) & { readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly answer?: Buffer };
+) & { readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly answer?: Buffer; readonly answerType?: string };
 
 export interface ConnectionTest { readonly ok: boolean; readonly steps: readonly ConnectionStep[] }
 export interface ConnectionStep { readonly step: string; readonly ok: boolean; readonly milliseconds: number; readonly detail: string; readonly advice?: string }
