@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startJourney, type Journey } from '../support/journey.ts';
-import { associateRequest, BytePeer, ctDataset, storePdus } from '../../adapters/dicom-dimse/testing/peer.ts';
+import { BytePeer, ctDataset, storePdus } from '../../adapters/dicom-dimse/testing/peer.ts';
 
 const STOP_SECONDS = 2;
 let journey: Journey;
