@@ -6,11 +6,11 @@ import type { Context } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import {
-  BackendTerminatedError, BackendTerminatedUnexpectedlyError, CheckIntegrityConstraintViolationError, ConnectionError, ForeignKeyIntegrityConstraintViolationError, InvalidInputError,
+  BackendTerminatedError, BackendTerminatedUnexpectedlyError, CheckIntegrityConstraintViolationError, ConnectionError, ForeignKeyIntegrityConstraintViolationError,
   StatementTimeoutError, UniqueIntegrityConstraintViolationError,
 } from 'slonik';
 import { z } from '@hono/zod-openapi';
-import { sqlState } from '../db/errors.ts';
+import { isRefusedValue, sqlState } from '../db/errors.ts';
 
 export interface ProblemError { readonly pointer: string; readonly message: string }
 
@@ -67,7 +67,7 @@ export function toProblem(error: unknown): { readonly problem: Problem; readonly
   if (error instanceof HTTPException) return { problem: fromHttpException(error), unexpected: false };
   if (error instanceof UniqueIntegrityConstraintViolationError) return expected(409, 'Something with the same name or key exists already.');
   if (error instanceof ForeignKeyIntegrityConstraintViolationError) return expected(409, 'The request refers to something that does not exist, or that something else still refers to.');
-  if (error instanceof CheckIntegrityConstraintViolationError || error instanceof InvalidInputError) return expected(422, 'A value is outside what the database allows.');
+  if (error instanceof CheckIntegrityConstraintViolationError || isRefusedValue(error)) return expected(422, 'A value is outside what the database allows.');
   if (error instanceof StatementTimeoutError) return { problem: new Problem(503, 'The database took too long. Try again, or ask for less.', { headers: { 'retry-after': '5' } }), unexpected: true };
   if (isDatabaseAway(error)) {
     return { problem: new Problem(503, 'The database cannot be reached. Try again in a few seconds.', { headers: { 'retry-after': '5' } }), unexpected: true };

@@ -41,6 +41,12 @@ test('a wrong password, an unknown address and a disabled user are told the same
   expect(JSON.stringify(await auditOf(api.db, answers[1]!))).not.toContain('nobody@north.example');
 });
 
+test('an address that no column takes is refused as invalid input, not as our fault', async () => {
+  const logged = api.logLines.length;
+  expectProblem(await login('nurse\u0000@north.example'), 422);
+  expect(api.logLines.slice(logged).join('')).not.toContain('"level":"error"');
+});
+
 test('five wrong passwords lock the account for 15 minutes, also when they come at once', async () => {
   const wrong = await Promise.all(Array.from({ length: 8 }, () => login(api.north.emails.physician, 'wrong')));
   expect(wrong.every((answer) => answer.status === 401)).toBe(true);
