@@ -49,7 +49,7 @@ export interface ObjectStore {
   freeBytes(): Promise<number>;
   /** Locations of the objects in the newest `count` hours that have any, oldest hour first. */
   newestHours(count: number): Promise<readonly { from: Date; locations: readonly string[] }[]>;
-  /** Takes an object that nothing refers to out of use: it moves to orphans/, for a person to look at. False when it is younger than `milliseconds`. */
+  /** Takes an object that nothing refers to out of use: it moves to orphans/, for a person to look at. False when it is younger than `milliseconds`, or gone. */
   setAside(location: string, milliseconds: number): Promise<boolean>;
   /** Removes the unfinished files of processes of this host that no longer run; returns how many. */
   removeUnfinished(): Promise<number>;
@@ -103,10 +103,16 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
     newestHours: (count) => newestHours(absoluteRoot, count),
     async setAside(location, milliseconds) {
       const file = resolve(location);
-      if (Date.now() - (await stat(file)).mtimeMs < milliseconds) return false;
-      await mkdir(path.join(absoluteRoot, 'orphans'), { recursive: true });
-      await rename(file, path.join(absoluteRoot, 'orphans', path.basename(file)));
-      return true;
+      try {
+        if (Date.now() - (await stat(file)).mtimeMs < milliseconds) return false;
+        await mkdir(path.join(absoluteRoot, 'orphans'), { recursive: true });
+        await rename(file, path.join(absoluteRoot, 'orphans', path.basename(file)));
+        return true;
+      } catch (error) {
+        // Another process discarded it after it was listed.
+        unlessMissing(error as NodeJS.ErrnoException);
+        return false;
+      }
     },
     removeUnfinished: () => removeUnfinished(path.join(absoluteRoot, 'incoming')),
   };
