@@ -1,9 +1,10 @@
-/** What MSH alone decides (HL7 v2.5.1 ch. 2.9.2.2 step b): who sends, what, in which version and mode. */
+/** What MSH alone decides (HL7 v2.5.1 ch. 2.9.2.2 step b): who sends, what, in which version and mode; then what no field may hold. */
 import type { Integration, Refusal } from '#gateway/adapter.ts';
 import { validControlId } from '#standards/hl7v2/acknowledgment.ts';
 import type { ErrorConditionCode } from '#standards/hl7v2/error-conditions.ts';
 import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
+import { contentProblem } from './content-check.ts';
 import { adtInteractions } from './receive-adt.ts';
 import { maximumOrderGroups, orderGroupCount, orderInteractions } from './receive-orm.ts';
 import { reportInteractions } from './receive-report.ts';
@@ -27,7 +28,7 @@ export function headerProblem(message: Hl7Message, integration: Integration<Hl7v
   if (type === '') return { reason: 'malformed', condition: '101', location: 'MSH-9', text: 'Required field missing: MSH-9' };
   if (!/^2(\.\d){1,3}$/.test(version)) return { reason: 'unsupported', condition: '203', location: 'MSH-12', text: version === '' ? 'Required field missing: MSH-12' : 'MSH-12 is no version 2.x' };
   if (processingId !== '' && !(integration.config.processing_ids as readonly string[]).includes(processingId)) return { reason: 'unsupported', condition: '202', location: 'MSH-11', text: 'This processing id (MSH-11) is not taken from this sender' };
-  return eventProblem(message, integration.config);
+  return eventProblem(message, integration.config) ?? contentProblem(message);
 }
 
 function eventProblem(message: Hl7Message, config: Hl7v2Config): HeaderProblem | undefined {

@@ -5,6 +5,7 @@ import type { Mapper, Normalized } from '#gateway/normalized.ts';
 import { Hl7ParseError, parseMessage } from '#standards/hl7v2/parse.ts';
 import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
+import { contentProblem } from './content-check.ts';
 import { adtInteractions, normalizeAdt } from './receive-adt.ts';
 import { normalizeOrder, orderInteractions } from './receive-orm.ts';
 import { normalizeReports, reportInteractions } from './receive-report.ts';
@@ -12,6 +13,8 @@ import { normalizeSchedule, scheduleInteractions } from './receive-siu.ts';
 
 export async function normalize(message: StoredMessage<Hl7v2Config>, map: Mapper): Promise<Normalized> {
   const parsed = readable(message);
+  const problem = contentProblem(parsed); // again: a message may have been kept before this was looked at, or be read in another character set
+  if (problem) throw new NormalizeError(problem.reason, problem.text, problem.location);
   if (adtInteractions.includes(message.interaction)) return normalizeAdt(parsed, message, map);
   if (orderInteractions.includes(message.interaction)) return normalizeOrder(parsed, message, map);
   if (reportInteractions.includes(message.interaction)) return normalizeReports(parsed, message, map);

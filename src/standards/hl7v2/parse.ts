@@ -19,6 +19,9 @@ export class Hl7ParseError extends Error {
 
 export interface Hl7Warning { readonly location: string; readonly text: string }
 
+/** No segment of any version has 200. A sender may be told of more; they are not cut, so that no message costs more than its length. */
+export const maximumFields = 1000;
+
 export class Segment {
   readonly name: string;
   /** The line as sent, without its end. */
@@ -30,7 +33,7 @@ export class Segment {
   /** Fields as sent, numbered as in the standard: in MSH, FHS and BHS field 1 is the separator itself. Index 0 is the segment ID. */
   get fields(): readonly string[] {
     if (this.#fields) return this.#fields;
-    const fields = this.raw.split(this.#separator);
+    const fields = this.raw.split(this.#separator, maximumFields + 1);
     if (this.name === 'MSH' || this.name === 'BHS' || this.name === 'FHS') fields.splice(1, 0, this.#separator);
     return this.#fields = fields;
   }

@@ -1,0 +1,49 @@
+/** What no field may hold: numbers of pieces that would keep the process busy. */
+import { afterEach, expect, test } from 'vitest';
+import type { Listener } from '#gateway/adapter.ts';
+import { contentProblem } from './content-check.ts';
+import { parseText } from '#standards/hl7v2/parse.ts';
+import { Sender, adt, fakeGateway, integration, startListener } from './testing/fake-gateway.ts';
+import type { FakeGateway } from './testing/fake-gateway.ts';
+
+let listener: Listener | undefined, sender: Sender | undefined;
+afterEach(async () => { sender?.close(); await listener?.close(0); });
+async function start(): Promise<{ gateway: FakeGateway; sender: Sender }> {
+  const gateway = fakeGateway();
+  listener = await startListener(gateway, [integration()]);
+  sender = await Sender.connect(listener.port);
+  return { gateway, sender };
+}
+
+const pid = (field: number, value: string): string[] => [`PID|1${'|'.repeat(field - 1)}${value}`];
+
+test.each([
+  ['2.2 million repetitions of PID-5', pid(5, 'A^B~'.repeat(2_200_000)), 'PID^1^5', 'repetitions'],
+  ['9 MB of components in PID-3', pid(3, '^'.repeat(9_000_000)), 'PID^1^3', 'components'],
+  ['9 MB of subcomponents in PID-11', pid(11, '&'.repeat(9_000_000)), 'PID^1^11', 'subcomponents'],
+  ['9 MB of fields', [`PID|${'|'.repeat(9_000_000)}`], 'PID^1', 'fields'],
+])('%s are answered AE with their place, and keep nobody waiting', async (_title, segments, location, pieces) => {
+  const { gateway, sender } = await start();
+  await sender.send(adt('WARM'));
+  const message = adt('BIG', segments);
+  let longest = 0, last = performance.now();
+  const clock = setInterval(() => { longest = Math.max(longest, performance.now() - last); last = performance.now(); }, 1);
+  const answer = await sender.send(message);
+  longest = Math.max(longest, performance.now() - last);
+  clearInterval(clock);
+  expect(answer).toContain('MSA|AE|BIG|');
+  expect(answer).toContain(`ERR||${location}`);
+  expect(answer).toContain(`more than 1000 ${pieces}`);
+  expect(longest).toBeLessThan(300);
+  expect(gateway.received.at(-1)).toMatchObject({ refusal: { reason: 'invalid' }, normalized: undefined });
+});
+
+test('1000 pieces of each kind are taken, and each piece counts for its own parent', async () => {
+  const { sender } = await start();
+  const value = `K${'~'.repeat(999)}`, deep = Array.from({ length: 3 }, () => Array.from({ length: 900 }, () => 'x&y').join('^')).join('~');
+  expect(await sender.send(adt('M1', [`PID|1||K^^^A||A^B||||||${deep}`, `NTE|1||${value}`]))).toContain('MSA|AA|M1');
+});
+
+test('the segment that is meant is named by its number', () => {
+  expect(contentProblem(parseText(adt('M1', ['PID|1||K', 'AL1|1||x', `AL1|2||${'~'.repeat(1000)}`])))).toMatchObject({ location: 'AL1[2]-3', condition: '102' });
+});
