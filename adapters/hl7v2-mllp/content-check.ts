@@ -1,8 +1,9 @@
 /**
  * What no field of a message may hold, whatever the event. Looked at before anything is cut: a field of millions of repetitions would keep
- * the process, and every other sender, busy for seconds.
+ * the process, and every other sender, busy for seconds; an identifier with a character nobody sees would be taken for another one.
  */
 import type { Refusal } from '#gateway/adapter.ts';
+import { hasControlCharacter } from '#standards/hl7v2/control-characters.ts';
 import type { Delimiters } from '#standards/hl7v2/delimiters.ts';
 import { maximumFields } from '#standards/hl7v2/parse.ts';
 import type { Hl7Message, Segment } from '#standards/hl7v2/parse.ts';
@@ -12,6 +13,9 @@ export type ContentProblem = Refusal & { readonly condition: '102'; readonly loc
 /** Repetitions of a field, components of a repetition, subcomponents of a component. */
 const maximumPieces = 1000;
 
+/** What rows are found by. PID-2 stands for PID-3 before v2.3.1. */
+const identifierFields: Readonly<Record<string, readonly number[]>> = { PID: [2, 3], MRG: [1], MSH: [10], ORC: [2, 3], OBR: [2, 3, 18], IPC: [1], SCH: [1, 2, 26, 27], TXA: [14, 15] };
+
 /** undefined: every field may be read. */
 export function contentProblem(message: Hl7Message): ContentProblem | undefined {
   const { delimiters, segments } = message;
@@ -19,7 +23,7 @@ export function contentProblem(message: Hl7Message): ContentProblem | undefined 
   for (const segment of segments) {
     const { name } = segment, occurrence = (occurrences.get(name) ?? 0) + 1;
     occurrences.set(name, occurrence);
-    const problem = sizeProblem(segment, delimiters);
+    const problem = sizeProblem(segment, delimiters) ?? identifierProblem(segment, delimiters.escape);
     if (problem) return { reason: 'invalid', condition: '102', text: problem.text, location: `${name}${occurrence === 1 ? '' : `[${occurrence}]`}-${problem.field}` };
   }
   return undefined;
@@ -44,4 +48,9 @@ function sizeProblem({ raw, name }: Segment, { field, repetition, component, sub
 
 function tooMany(field: number, pieces: string): FieldProblem {
   return { field, text: `The field has more than ${maximumPieces} ${pieces}` };
+}
+
+function identifierProblem(segment: Segment, escape: string | undefined): FieldProblem | undefined {
+  const field = identifierFields[segment.name]?.find((number) => hasControlCharacter(segment.fields[number] ?? '', escape));
+  return field === undefined ? undefined : { field, text: 'The identifier holds a control character' };
 }

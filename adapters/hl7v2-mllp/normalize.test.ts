@@ -32,10 +32,11 @@ test('a scheduled time that names no day is left out and noted', async () => {
   expect(result.warnings).toContainEqual({ location: 'TQ1-7', text: expect.any(String) as string });
 });
 
-test('no NUL character reaches a row', async () => {
-  const result = await normalized('ADT^A08', adt('M1', ['PID|1||P\0-1||Smi\0th^Lu\\X00\\cy']));
+test('no NUL character reaches a row, and that it was there is seen', async () => {
+  const result = await normalized('ADT^A08', adt('M1', ['PID|1||P-1||Smi\0th^Lu\\X00\\cy']));
   expect(JSON.stringify(result)).not.toContain('\\u0000');
-  expect(result.patient).toMatchObject({ family_name: 'Smith', given_name: 'Lucy', identifiers: [{ value: 'P-1' }] });
+  expect(result.patient).toMatchObject({ family_name: 'Smi\uFFFDth', given_name: 'Lu\uFFFDcy' });
+  expect(result.warnings).toContainEqual({ location: 'PID-5', text: expect.stringContaining('NUL') as string });
 });
 
 test('a stored message is read again with the settings of now: the character set of the integration wins', async () => {

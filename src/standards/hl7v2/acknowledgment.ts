@@ -45,9 +45,9 @@ export function buildAcknowledgment(message: Hl7Message | undefined, acknowledgm
   return encode(header, segments, delimiters);
 }
 
-/** MSH-10 as it may be kept and echoed: 1 to 199 characters (the limit of v2.7), none of them a control character. */
+/** MSH-10 as it may be kept and echoed: 1 to 199 characters (the limit of v2.7), none of them a control character or what stands for one. */
 export function validControlId(text: string): string | undefined {
-  return text.length > 0 && text.length <= 199 && !hasControlCharacter(text) ? text : undefined;
+  return text.length > 0 && text.length <= 199 && !hasControlCharacter(text) && !text.includes('\uFFFD') ? text : undefined;
 }
 
 function encode(header: readonly string[], segments: readonly (readonly string[])[], delimiters: Delimiters): Buffer {

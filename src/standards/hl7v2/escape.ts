@@ -8,11 +8,11 @@ import type { Delimiters } from './delimiters.ts';
 import { decodeHexBytes } from './character-set.ts';
 import type { CharacterSet } from './character-set.ts';
 
-/** Text as a person reads it. NUL is dropped: no field means it and PostgreSQL cannot hold it. */
+/** Text as a person reads it. NUL becomes U+FFFD: PostgreSQL cannot hold it, and without a trace of it two values would become one. */
 export function unescapeText(text: string, delimiters: Delimiters, characterSet: CharacterSet): string {
   const escape = delimiters.escape;
   const plain = escape === undefined || !text.includes(escape) ? text : unescapeSequences(text, escape, delimiters, characterSet);
-  return plain.includes('\0') ? plain.replaceAll('\0', '') : plain;
+  return plain.includes('\0') ? plain.replaceAll('\0', '\uFFFD') : plain;
 }
 
 function unescapeSequences(text: string, escape: string, delimiters: Delimiters, characterSet: CharacterSet): string {

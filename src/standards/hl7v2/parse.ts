@@ -7,6 +7,7 @@
  */
 import { decodeMessage } from './character-set.ts';
 import type { CharacterSet } from './character-set.ts';
+import { hasNul } from './control-characters.ts';
 import { readDelimiters } from './delimiters.ts';
 import type { Delimiters } from './delimiters.ts';
 import { unescapeText } from './escape.ts';
@@ -92,7 +93,18 @@ export function parseText(text: string, characterSet: CharacterSet = { encoding:
   const delimiters = readDelimiters(body);
   if (!delimiters) throw new Hl7ParseError('MSH-1 and MSH-2 do not name usable delimiters; expected for example |^~\\&', 'MSH-2');
   const found = [...warnings];
-  return new Hl7Message(delimiters, characterSet, cutSegments(body, delimiters.field, found), found);
+  const segments = cutSegments(body, delimiters.field, found);
+  if (hasNul(body, delimiters.escape)) warnOfNul(segments, delimiters.escape, found);
+  return new Hl7Message(delimiters, characterSet, segments, found);
+}
+
+function warnOfNul(segments: readonly Segment[], escape: string | undefined, warnings: Hl7Warning[]): void {
+  for (const { name, fields } of segments) {
+    for (const [number, field] of fields.entries()) {
+      if (warnings.length >= 20) return;
+      if (hasNul(field, escape)) warnings.push({ location: `${name}-${number}`, text: 'The field holds NUL, which no text has; U+FFFD was kept in its place' });
+    }
+  }
 }
 
 function leadingJunkLength(text: string): number {
