@@ -164,3 +164,11 @@ test('the connection test connects, sends nothing, and gives advice when nobody 
   expect(await adapter.testConnection(configFor(port), context())).toMatchObject({ ok: false, steps: [{ ok: false, advice: expect.stringContaining('Nothing listens') as string }] });
   expect(await adapter.testConnection(hl7v2Config.parse({}), context())).toMatchObject({ ok: true, steps: [{ advice: expect.stringContaining('sending_application') as string }] });
 });
+
+test("what a receiver says in words, wherever it puts them, is in its answer alone", async () => {
+  const words = 'Patient Zaphod Beeblebrox born 1942-03-11 is unknown';
+  const { port } = await receiver(answerWith('AE', undefined, `ERR||${words}^1|${words}^${words}|E||||${words}\r`));
+  const outcome = await deliverOru(delivery, configFor(port), context());
+  expect(outcome).toMatchObject({ kind: 'refused', text: 'The receiver answered AE' });
+  expect(outcome.answer?.toString()).toContain(words);
+});

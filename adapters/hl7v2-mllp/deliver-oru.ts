@@ -50,10 +50,14 @@ export function outcomeOf(answer: Buffer, controlId: string): Outcome {
   if (acknowledgment.controlId !== controlId) return { kind: 'unconfirmed', text: 'The acknowledgment is for another message: MSA-2 is not our MSH-10' };
   const { code, condition, location } = acknowledgment;
   if (code === 'AA' || code === 'CA') return { kind: 'delivered', answerCode: code };
-  const text = `The receiver answered ${code}${condition ? `, condition ${condition}` : ''}${location ? ` at ${location}` : ''}`;
+  const text = `The receiver answered ${code}${isCode(condition) ? `, condition ${condition}` : ''}${isPlace(location) ? ` at ${location}` : ''}`;
   if ((code === 'AE' || code === 'CE') && (condition === '206' || condition === '207')) return { kind: 'unreachable', text: `${text}: try again later` };
   return { kind: 'refused', answerCode: code, text };
 }
+
+/** Of the receiver's values only what cannot be words is told: those stay in the answer, where fewer people read. */
+const isCode = (text: string | undefined): boolean => text !== undefined && /^\d{1,4}$/.test(text);
+const isPlace = (text: string | undefined): boolean => text !== undefined && /^[A-Z][A-Z0-9]{2}(?:\^\d{1,4}){0,5}$/.test(text);
 
 function read(answer: Buffer): ReadAcknowledgment | undefined {
   try { return readAcknowledgment(answer); } catch (error) { if (error instanceof Hl7ParseError) return undefined; throw error; }
