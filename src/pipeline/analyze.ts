@@ -93,17 +93,23 @@ function toRow(finding: AiFinding): NewFinding {
   };
 }
 
-/** Retryable and tries left: queued again and thrown, so that pg-boss waits and repeats. Otherwise failed for good, and a person is told. */
-async function writeFailure(dependencies: AnalyzeDependencies, job: AnalyzeJob, analysis: StartedAnalysis, error: unknown, run: { isLastTry: boolean }): Promise<void> {
+/**
+ * Retryable and tries left: queued again and thrown, so that pg-boss waits and repeats. Otherwise failed for good, and a person is told.
+ * An abort (the gateway stops) says nothing about the analysis: on the last try a new job takes over, because this one would count as dead.
+ */
+async function writeFailure(dependencies: AnalyzeDependencies, job: AnalyzeJob, analysis: StartedAnalysis, error: unknown, run: { isLastTry: boolean; jobId: string }): Promise<void> {
   const failure = error instanceof AiError ? error : new AiError('unavailable', 'The analysis stopped on an unexpected error.', { cause: error });
   if (!(error instanceof AiError)) dependencies.log.error({ err: error, analysisId: job.analysisId }, 'an analysis stopped on an unexpected error');
-  const repeats = (failure.retryable || failure.class === 'aborted') && !run.isLastTry;
+  const isHandedOver = failure.class === 'aborted' && run.isLastTry;
+  const repeats = failure.class === 'aborted' || (failure.retryable && !run.isLastTry);
+  const priority = isHandedOver ? (await dependencies.boss.getJobById(QUEUES.analyze.name, run.jobId))?.priority : undefined;
   await inOrganization(dependencies.database, job.organizationId, async (tx) => {
     const status = repeats ? 'queued' : failure.class === 'timeout' ? 'timeout' : 'failed';
     const isOurs = await finishAnalysis(tx, job.analysisId, analysis.attempt, { status, errorClass: failure.class, errorText: failure.message }, dependencies.now());
     if (!isOurs) return;
     const whyWaiting = repeats ? `The analysis will be tried again: ${failure.message}` : `The analysis failed: ${failure.message}`;
     await moveInQueue(tx, analysis.scan_id, { status: repeats ? 'pending' : 'paused', whyWaiting }, dependencies.now());
+    if (isHandedOver) await dependencies.boss.send(QUEUES.analyze.name, job, { priority: priority ?? 0, db: bossDb(tx) as never });
     if (repeats) return;
     analysesTotal.inc({ model: analysis.model_name, status });
     await raiseAlert(tx, { kind: 'analysis_failed', severity: 'warning', subject: `analysis ${job.analysisId}`, message: failure.message });
@@ -115,5 +121,5 @@ async function writeFailure(dependencies: AnalyzeDependencies, job: AnalyzeJob, 
     const data: ReportJob = { organizationId: job.organizationId, scanId: analysis.scan_id };
     await dependencies.boss.send(QUEUES.report.name, data, { db: bossDb(tx) as never });
   });
-  if (repeats) throw failure;
+  if (repeats && !isHandedOver) throw failure;
 }
