@@ -89,7 +89,9 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
     async notReady() {
       const problems: string[] = [];
       await database.ping().catch(() => problems.push('the database does not answer'));
-      await store.freeBytes().catch(() => problems.push('the object store cannot be read'));
+      const freeBytes = await store.freeBytes().catch(() => undefined);
+      if (freeBytes === undefined) problems.push('the object store cannot be read');
+      else if (freeBytes < store.reserveBytes) problems.push('the object store has less than its reserve free');
       return problems;
     },
   };

@@ -23,7 +23,7 @@ import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createClientTokens, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchUnreferenced } from './pipeline/index.ts';
+import { createAnswerRecorder, createClientTokens, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchStorage, watchUnreferenced } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
@@ -47,7 +47,8 @@ export interface RunningGateway {
 
 const SOCKET_PORTS = { 'dicom-dimse': { plain: 'dicom', tls: 'dicomTls' }, 'hl7v2-mllp': { plain: 'hl7', tls: 'hl7Tls' } } as const satisfies Record<string, Record<string, keyof Ports>>;
 
-export async function startGateway(config: Config, options: { installation?: Installation } = {}): Promise<RunningGateway> {
+/** `reserveBytes` is what the object store keeps free (openObjectStore has a default). */
+export async function startGateway(config: Config, options: { installation?: Installation; reserveBytes?: number } = {}): Promise<RunningGateway> {
   const installation = options.installation ?? await openInstallation(config);
   const closing: (() => Promise<void>)[] = [];
   const stop = once(async () => {
@@ -55,20 +56,20 @@ export async function startGateway(config: Config, options: { installation?: Ins
   });
   closing.push(() => installation.close());
   try {
-    return await startParts(config, installation, closing, stop);
+    const store = watchStorage(await openObjectStore(path.join(config.home, 'storage'), options), { database: installation.database, log: installation.log });
+    return await startParts(config, installation, store, closing, stop);
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function startParts(config: Config, installation: Installation, closing: (() => Promise<void>)[], stop: () => Promise<void>): Promise<RunningGateway> {
+async function startParts(config: Config, installation: Installation, store: ObjectStore, closing: (() => Promise<void>)[], stop: () => Promise<void>): Promise<RunningGateway> {
   const { database, keys, log } = installation;
   const has = (role: Config['roles'][number]): boolean => config.roles.includes(role);
   const stopping = new AbortController();
   const now = (): Date => new Date();
 
-  const store = await openObjectStore(path.join(config.home, 'storage'));
   await store.removeUnfinished();
   const boss = await startQueue(installation.appUrl, log.child({ area: 'queue' }), { supervise: has('worker') });
   closing.push(() => boss.stop({ graceful: true, timeout: config.stopSeconds * 1000, close: true }));

@@ -14,9 +14,11 @@ export async function raiseAlert(tx: CommonQueryMethods, alert: Alert): Promise<
     ON CONFLICT (organization_id, kind, subject) WHERE resolved_at IS NULL DO UPDATE SET occurrences = system_alerts.occurrences + 1, last_seen_at = now(), message = excluded.message, severity = excluded.severity`);
 }
 
-export async function resolveAlert(tx: CommonQueryMethods, kind: AlertKind, subject: string): Promise<void> {
+/** Ends it; with `quietSeconds`, only when it was not raised again for that long. */
+export async function resolveAlert(tx: CommonQueryMethods, kind: AlertKind, subject: string, quietSeconds = 0): Promise<void> {
   await tx.query(sql.type(z.object({}))`
-    UPDATE system_alerts SET resolved_at = now() WHERE organization_id = ${ORGANIZATION} AND kind = ${kind} AND subject = ${subject} AND resolved_at IS NULL`);
+    UPDATE system_alerts SET resolved_at = now() WHERE organization_id = ${ORGANIZATION} AND kind = ${kind} AND subject = ${subject} AND resolved_at IS NULL
+      AND last_seen_at <= now() - make_interval(secs => ${quietSeconds})`);
 }
 
 /** Ends the alert about a scan's critical findings once a person has looked at each of them. `findingId` is the one just reviewed. */

@@ -36,5 +36,6 @@ export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';
 export { createRecords } from './records.ts';
 export { recoverObjects } from './recover.ts';
+export { watchStorage } from './storage-alerts.ts';
 export { watchUnreferenced } from './unreferenced.ts';
 export { startWorkers, type Workers } from './workers.ts';

@@ -15,6 +15,7 @@ import type { Log } from '../log.ts';
 import { openDeliveries, queueLength } from '../metrics.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { judgeFreeSpace } from './storage-alerts.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
 const SWEEP_MILLISECONDS = 5_000;
@@ -44,11 +45,13 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
 }
 
 async function sample(dependencies: MaintainDependencies): Promise<void> {
+  const freeBytes = await dependencies.store.freeBytes();
+  await judgeFreeSpace(dependencies.database, dependencies.store, freeBytes);
   const { rss, heapUsed } = process.memoryUsage();
   const metrics: Metric[] = [
     { name: 'process_resident_bytes', value: rss }, { name: 'process_heap_used_bytes', value: heapUsed },
     { name: 'process_cpu_seconds', value: (process.cpuUsage().user + process.cpuUsage().system) / 1e6 },
-    { name: 'store_free_bytes', value: await dependencies.store.freeBytes() },
+    { name: 'store_free_bytes', value: freeBytes },
   ];
   for (const queue of Object.values(QUEUES)) {
     const [stats] = await dependencies.boss.getQueueStats(queue.name);

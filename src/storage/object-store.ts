@@ -30,13 +30,16 @@ export interface FileWriter {
   finish(): Promise<StoredFile>;
   abort(): Promise<void>;
 }
+const mebibytes = (bytes: number): number => Math.floor(bytes / (1 << 20));
 export class StorageFullError extends Error {
   constructor(freeBytes: number, reserveBytes: number) {
-    super(`the object store has ${freeBytes >> 20} MiB free and keeps ${reserveBytes >> 20} MiB in reserve; free space or move MEDSCAN_HOME`);
+    super(`the object store has ${mebibytes(freeBytes)} MiB free and keeps ${mebibytes(reserveBytes)} MiB in reserve; free space or move MEDSCAN_HOME`);
     this.name = 'StorageFullError';
   }
 }
 export interface ObjectStore {
+  /** With less than this free, begin() refuses. */
+  readonly reserveBytes: number;
   /** Opens a writer; throws StorageFullError below the reserve. */
   begin(extension: string): Promise<FileWriter>;
   /** Absolute path of a stored object; throws for a location that would leave the store. */
@@ -74,6 +77,7 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
     return target;
   };
   return {
+    reserveBytes,
     resolve,
     freeBytes,
     async begin(extension) {

@@ -10,7 +10,7 @@ import { testDatabase, type TestDatabase } from './database.ts';
 
 export interface TestGateway extends RunningGateway { readonly db: TestDatabase; readonly home: string }
 
-export async function testGateway(environment: Readonly<Record<string, string>> = {}): Promise<TestGateway> {
+export async function testGateway(environment: Readonly<Record<string, string>> = {}, options: { reserveBytes?: number } = {}): Promise<TestGateway> {
   const db = await testDatabase();
   const home = await mkdtemp(path.join(tmpdir(), 'medscan-gateway-'));
   const config = loadConfig({
@@ -18,7 +18,7 @@ export async function testGateway(environment: Readonly<Record<string, string>> 
   });
   const log = createLog({ logLevel: (process.env['MEDSCAN_TEST_LOG'] ?? 'silent') as 'silent' });
   const installation: Installation = { config, log, database: db.database, ownerUrl: db.ownerUrl, appUrl: db.appUrl, keys: db.keys, embedded: undefined, migrated: [], close: async () => undefined };
-  const gateway = await startGateway(config, { installation });
+  const gateway = await startGateway(config, { installation, ...options });
   return {
     ...gateway, db, home,
     async stop() {

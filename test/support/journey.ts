@@ -17,8 +17,8 @@ export interface Journey {
 }
 
 /** Short times, so that a repeat is seen soon. */
-export async function startJourney(environment: Readonly<Record<string, string>> = {}): Promise<Journey> {
-  const gateway = await testGateway({ MEDSCAN_RETRY_SECONDS: '0.3', ...environment });
+export async function startJourney(environment: Readonly<Record<string, string>> = {}, options: { reserveBytes?: number } = {}): Promise<Journey> {
+  const gateway = await testGateway({ MEDSCAN_RETRY_SECONDS: '0.3', ...environment }, options);
   const hospital = await startHospital({ gateway: { host: '127.0.0.1', dicomPort: gateway.ports.dicom!, hl7Port: gateway.ports.hl7! } });
   const seeded = await seedSampleHospital(gateway.db.database, gateway.db.keys, { pacs: hospital.pacs.port, ris: hospital.ris.port, emr: hospital.emr.port });
   await gateway.integrations.reload();
