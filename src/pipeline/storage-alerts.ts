@@ -13,6 +13,8 @@ import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 const EVERY_MILLISECONDS = 60_000;
 /** A full disk may have space by its count and still refuse (quota, no more inodes): the alert stays while failures go on. */
 const QUIET_SECONDS = 120;
+/** A disk with errors is to be looked at, also when most writes succeed. */
+const DEVICE_QUIET_SECONDS = 86_400;
 const SUBJECT = 'object store';
 const DEVICE_SUBJECT = 'object store device';
 const FULL_CODES = ['ENOSPC', 'EDQUOT'];
@@ -33,7 +35,10 @@ export function watchStorage(store: ObjectStore, { database, log }: { database: 
 /** What a sample of the free space says: below the reserve an alert, enough of it the end of one. */
 export async function judgeFreeSpace(database: Database, store: Pick<ObjectStore, 'reserveBytes'>, freeBytes: number): Promise<void> {
   if (freeBytes < store.reserveBytes) await raise(database, troubleOf(new StorageFullError(freeBytes, store.reserveBytes))!);
-  else await inOrganization(database, UNASSIGNED_ORGANIZATION_ID, (tx) => resolveAlert(tx, 'disk_low', SUBJECT, QUIET_SECONDS));
+  await inOrganization(database, UNASSIGNED_ORGANIZATION_ID, async (tx) => {
+    if (freeBytes >= store.reserveBytes) await resolveAlert(tx, 'disk_low', SUBJECT, QUIET_SECONDS);
+    await resolveAlert(tx, 'disk_low', DEVICE_SUBJECT, DEVICE_QUIET_SECONDS);
+  });
 }
 
 function watchWriter(writer: FileWriter, notice: (error: unknown) => void): FileWriter {
@@ -67,7 +72,7 @@ function troubleOf(error: unknown): Trouble | undefined {
   if (error instanceof StorageFullError) return { subject: SUBJECT, message: `Images are refused: ${error.message}.` };
   const code = String((error as NodeJS.ErrnoException | undefined)?.code);
   if (FULL_CODES.includes(code)) return { subject: SUBJECT, message: `Images are refused: the disk of the object store is full (${code}). Free space or move MEDSCAN_HOME.` };
-  if (code === 'EIO') return { subject: DEVICE_SUBJECT, message: 'Images are refused: the disk of the object store reports input/output errors (EIO). Look at the disk; this alert does not end by itself.' };
+  if (code === 'EIO') return { subject: DEVICE_SUBJECT, message: 'Images are refused: the disk of the object store reports input/output errors (EIO). Look at the disk; this alert ends after a day without another.' };
   return undefined;
 }
 

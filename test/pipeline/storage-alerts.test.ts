@@ -67,6 +67,17 @@ test('the free space is judged with each sample: below the reserve an alert, and
   expect(await alerts()).toMatchObject([{ resolved_at: expect.any(Date) }]);
 });
 
+test('an input/output error stays for a person to look at until a day passed without another', async () => {
+  await expect(store(watched(failing('finish', diskError('EIO'))))).rejects.toThrow('EIO');
+  await raised();
+  await pipeline.db.asOwner("UPDATE system_alerts SET last_seen_at = now() - interval '23 hours'");
+  await sampled(1000);
+  expect(await alerts()).toMatchObject([{ subject: 'object store device', resolved_at: null }]);
+  await pipeline.db.asOwner("UPDATE system_alerts SET last_seen_at = now() - interval '25 hours'");
+  await sampled(1000);
+  expect(await alerts()).toMatchObject([{ resolved_at: expect.any(Date) }]);
+});
+
 /** One round of the maintenance with so much free of a reserve of 500 bytes. */
 async function sampled(freeBytes: number): Promise<void> {
   const maintenance = startMaintenance({ database: pipeline.db.database, boss: pipeline.boss, store: { ...pipeline.store, reserveBytes: 500, freeBytes: async () => freeBytes }, log, quietSeconds: 1, now: () => new Date() });
