@@ -27,6 +27,12 @@ export function specificity(config: Hl7v2Config, sender: Sender): number | undef
   return application === undefined || facility === undefined || address === undefined || subject === undefined ? undefined : 1000 * application + 100 * facility + 10 * address + subject;
 }
 
+/** No message from this address can be taken, because every integration that receives lists addresses and none of them this one. */
+export function isStranger(integrations: readonly Integration<Hl7v2Config>[], address: string): boolean {
+  const receiving = integrations.filter(({ config }) => config.receives);
+  return receiving.length > 0 && receiving.every(({ config }) => addressScore(config.addresses, address) === undefined);
+}
+
 function subjectScore(allowed: readonly string[], subject: string | undefined): number | undefined {
   if (allowed.length === 0) return 0;
   return subject !== undefined && allowed.includes(subject) ? 1 : undefined;

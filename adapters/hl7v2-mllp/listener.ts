@@ -6,6 +6,9 @@ import net from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receive } from '#gateway/adapter.ts';
 import { failpoint } from '#src/failpoint.ts';
+import { ByteBudget } from './byte-budget.ts';
+import type { Holder } from './byte-budget.ts';
+import { isStranger } from './claim.ts';
 import type { Hl7v2Config } from './config.ts';
 import { FrameTooLargeError, MllpDecoder, frame, maximumFrameBytes } from './mllp.ts';
 import { receiveFrame } from './receive-frame.ts';
@@ -14,6 +17,10 @@ import { answerToOversize } from './oversize.ts';
 
 export interface ListenerLimits {
   readonly frameBytes: number;
+  /** The largest frame of a peer whose address no integration lists, where all list addresses: enough to answer it with a reason. */
+  readonly strangerFrameBytes: number;
+  /** Memory for the frames of all connections, unfinished and waiting. */
+  readonly heldBytes: number;
   /** Connections at once, in all and from one address. */
   readonly connections: number; readonly connectionsPerAddress: number;
   /** Longest pause inside a frame, longest time for a whole frame, longest silence between frames. */
@@ -27,7 +34,7 @@ export interface ListenerLimits {
 }
 
 export const defaultLimits: ListenerLimits = {
-  frameBytes: maximumFrameBytes, connections: 512, connectionsPerAddress: 64,
+  frameBytes: maximumFrameBytes, strangerFrameBytes: 256 * 1024, heldBytes: 128 * 1024 * 1024, connections: 512, connectionsPerAddress: 64,
   framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16,
 };
 
@@ -38,6 +45,7 @@ export async function listen(
 ): Promise<Listener> {
   const limits = { ...defaultLimits, ...options.limits };
   const connections = new Set<Connection>();
+  const budget = new ByteBudget(limits.heldBytes, connections, context.log);
   const to: FrameReceiver = {
     integrations: (): readonly Integration<Hl7v2Config>[] => integrations.all(), receive, now: () => context.now(),
     onError(error) { context.log.error({ error: error instanceof Error ? error.name : 'unknown' }, 'receiving an HL7 message failed unexpectedly; the sender was asked to try again'); },
@@ -50,7 +58,7 @@ export async function listen(
       socket.on('error', () => {}).destroy();
       return;
     }
-    const connection = new Connection(socket, limits, to, context);
+    const connection = new Connection(socket, limits, budget, to, context);
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
   };
@@ -84,14 +92,18 @@ function verifiedSubject(socket: net.Socket): Pick<Peer, 'tlsSubject'> {
   return typeof name === 'string' ? { tlsSubject: name } : {};
 }
 
-class Connection {
+class Connection implements Holder {
   readonly peer: Peer;
   readonly #socket: net.Socket;
   readonly #limits: ListenerLimits;
+  readonly #budget: ByteBudget;
   readonly #to: FrameReceiver;
   readonly #context: AdapterContext;
   readonly #decoder: MllpDecoder;
   readonly #waiting: Buffer[] = [];
+  /** Of the frames that wait and the one in work. */
+  #wholeBytes = 0;
+  #frameBeganAt = 0;
   #working = false;
   #finishing = false;
   #peerEnded = false;
@@ -99,15 +111,23 @@ class Connection {
   #timer: NodeJS.Timeout | undefined;
   #frameDeadline = 0;
 
-  constructor(socket: net.Socket, limits: ListenerLimits, to: FrameReceiver, context: AdapterContext) {
-    this.#socket = socket; this.#limits = limits; this.#to = to; this.#context = context;
-    this.#decoder = new MllpDecoder(limits.frameBytes);
+  constructor(socket: net.Socket, limits: ListenerLimits, budget: ByteBudget, to: FrameReceiver, context: AdapterContext) {
+    this.#socket = socket; this.#limits = limits; this.#budget = budget; this.#to = to; this.#context = context;
+    this.#decoder = new MllpDecoder(() => (isStranger(to.integrations(), this.peer.address) ? Math.min(limits.strangerFrameBytes, limits.frameBytes) : limits.frameBytes));
     this.peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, ...verifiedSubject(socket) };
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('error', () => {}); // 'close' follows; a peer that resets its connection is no event
-    socket.on('close', () => clearTimeout(this.#timer));
+    socket.on('close', () => { clearTimeout(this.#timer); budget.update(this); });
     socket.on('end', () => { this.#peerEnded = true; this.#endWhenDone(); });
     this.#watch();
+    this.flow();
+  }
+
+  get heldBytes(): number { return this.#wholeBytes + (this.#socket.destroyed ? 0 : this.#decoder.heldBytes); }
+  get frameBeganAt(): number | undefined { return this.#decoder.inFrame && !this.#oversize && !this.#socket.destroyed ? this.#frameBeganAt : undefined; }
+  flow(): void {
+    if (this.#finishing || this.#oversize || this.#budget.isFull || this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
+    else this.#socket.resume();
   }
 
   /** Takes no more; what was received whole is answered, then the connection ends. */
@@ -116,10 +136,11 @@ class Connection {
 
   #onData(chunk: Buffer): void {
     try {
-      this.#waiting.push(...this.#decoder.push(chunk));
+      this.#take(chunk);
     } catch (error) {
       if (!(error instanceof FrameTooLargeError)) throw error;
       this.#oversize = error;
+      this.#budget.update(this);
       this.#socket.pause();
       if (!this.#working) void this.#work();
       return;
@@ -131,22 +152,39 @@ class Connection {
       return;
     }
     this.#watch();
-    if (this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
+    this.#budget.update(this);
+    this.flow();
     if (!this.#working) void this.#work();
+  }
+
+  #take(chunk: Buffer): void {
+    const wasInFrame = this.#decoder.inFrame, whole = this.#decoder.push(chunk);
+    if (whole.length > 0 || !wasInFrame) this.#frameBeganAt = performance.now();
+    for (const message of whole) this.#wholeBytes += message.length;
+    this.#waiting.push(...whole);
   }
 
   async #work(): Promise<void> {
     this.#working = true;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
       let answers: readonly Answer[] = [];
-      try { answers = await receiveFrame(next, this.peer, this.#to); } catch (error) { this.#to.onError(error); this.cut(); break; }
+      try { answers = await receiveFrame(next, this.peer, this.#to); } catch (error) { this.#to.onError(error); this.#giveUp(); break; }
       for (const answer of answers) await this.#answer(answer); // one write after the other: the sender reads them in order
-      if (this.#waiting.length < this.#limits.waitingFrames && !this.#finishing && !this.#oversize) this.#socket.resume();
+      this.#wholeBytes -= next.length;
+      this.#budget.update(this);
+      this.flow();
     }
     if (this.#oversize) await this.#refuseOversize(this.#oversize);
     this.#working = false;
     this.#watch();
     this.#endWhenDone();
+  }
+
+  #giveUp(): void {
+    this.cut();
+    this.#waiting.length = 0;
+    this.#wholeBytes = 0;
+    this.#budget.update(this);
   }
 
   #answer(answer: Answer): Promise<void> {

@@ -10,6 +10,9 @@ const carriageReturn = 0x0d;
 /** The size of the largest message Google's and most engines take; parsing is linear, so the cap is for memory. */
 export const maximumFrameBytes = 10 * 1024 * 1024;
 
+/** A Buffer object and its allocation: a sender of single bytes takes far more memory than it sends. */
+const chunkBytes = 256;
+
 export class FrameTooLargeError extends Error {
   /** The first bytes of the frame, for the record of the refusal. */
   readonly head: Buffer;
@@ -21,16 +24,19 @@ export class FrameTooLargeError extends Error {
 }
 
 export class MllpDecoder {
-  readonly #limit: number;
+  readonly #limit: () => number;
   #parts: Buffer[] = [];
   #size = 0;
   #inFrame = false;
   #endBlockSeen = false;
   #outside = 0;
-  constructor(limit: number = maximumFrameBytes) { this.#limit = limit; }
+  /** A limit that may change while the connection lasts is given as a function. */
+  constructor(limit: number | (() => number) = maximumFrameBytes) { this.#limit = typeof limit === 'number' ? () => limit : limit; }
 
   /** A frame has begun and not ended. */
   get inFrame(): boolean { return this.#inFrame; }
+  /** What the unfinished frame needs in memory: its bytes, and what every chunk costs that it came in. */
+  get heldBytes(): number { return this.#size + this.#parts.length * chunkBytes; }
   get bytesOutsideFrames(): number { return this.#outside; }
 
   /** Returns the messages that this chunk completes. Throws FrameTooLargeError; the decoder is of no use afterwards. */
@@ -68,7 +74,11 @@ export class MllpDecoder {
     if (part.length === 0) return;
     this.#parts.push(part);
     this.#size += part.length;
-    if (this.#size > this.#limit) throw new FrameTooLargeError(this.#limit, Buffer.concat(this.#parts).subarray(0, 4096), this.#size);
+    const limit = this.#limit();
+    if (this.#size <= limit) return;
+    const error = new FrameTooLargeError(limit, Buffer.concat(this.#parts, Math.min(this.#size, 4096)), this.#size);
+    this.#parts = []; this.#size = 0;
+    throw error;
   }
 
   #finish(): Buffer {
