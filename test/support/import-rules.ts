@@ -106,7 +106,7 @@ export function partOf(file: string): Part | undefined {
 }
 
 export function isTest(file: string): boolean {
-  return /\.test\.ts$|\/(test|testing|testcases)\//.test(file);
+  return /\.(test|remote|slow)\.ts$|\/(test|testing|testcases)\//.test(file);
 }
 
 function resolve(file: string, source: string): string {
