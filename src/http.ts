@@ -27,11 +27,14 @@ export interface HttpDependencies {
   contextOf(adapter: Adapter): AdapterContext;
 }
 
+/** A study over a slow line takes its time; headers have Node's own limit, and adapters cut bodies on which nothing moves. */
+const REQUEST_MILLISECONDS = 3_600_000;
+
 /** Opens the HTTP port and, with TLS, the HTTPS port; each is left out when it is off. */
 export async function startHttp(dependencies: HttpDependencies): Promise<{ ports: { http?: number; https?: number }; close(): Promise<void> }> {
   const { config, installation, tls } = dependencies;
   const app = createSite({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
-  const common = { fetch: app.fetch, hostname: config.bind };
+  const common = { fetch: app.fetch, hostname: config.bind, serverOptions: { requestTimeout: REQUEST_MILLISECONDS } };
   const ports: { http?: number; https?: number } = {};
   const servers: OpenServer[] = [];
   const open = async (name: keyof typeof ports, options: Parameters<typeof serve>[0]): Promise<void> => {
