@@ -73,3 +73,8 @@ test('line ends and tabs in an identifier, and what escapes yield of the delimit
   expect(await sender.send(adt('M1', ['PID|1||K\\T\\1\t\\.br\\2']))).toContain('MSA|AA|M1');
   expect(gateway.received[0]?.normalized?.patient?.identifiers[0]?.value).toContain('K&1');
 });
+
+test('a report of 5,000 lines in one OBX-5 is no attack', () => {
+  const report = `MSH|^~\\&|RIS|N|G|N|20260101||ORU^R01|1|P|2.5.1\rOBX|1|TX|59776-5^Findings^LN||${'A line.~'.repeat(5_000)}||||||F\r`;
+  expect(contentProblem(parseText(report))).toBeUndefined();
+});

@@ -12,6 +12,8 @@ export type ContentProblem = Refusal & { readonly condition: '102'; readonly loc
 
 /** Repetitions of a field, components of a repetition, subcomponents of a component. */
 const maximumPieces = 1000;
+/** OBX-5 may be a whole report: a line per repetition, or a document with raw ampersands. */
+const maximumPiecesOfValue = 20_000;
 
 /** What rows are found by. PID-2 stands for PID-3 before v2.3.1. */
 const identifierFields: Readonly<Record<string, readonly number[]>> = { PID: [2, 3], MRG: [1], MSH: [10], ORC: [2, 3], OBR: [2, 3, 18], IPC: [1], SCH: [1, 2, 26, 27], TXA: [14, 15] };
@@ -35,19 +37,20 @@ interface FieldProblem { readonly field: number; readonly text: string }
 function sizeProblem({ raw, name }: Segment, { field, repetition, component, subcomponent }: Delimiters): FieldProblem | undefined {
   if (raw.length <= maximumPieces) return undefined;
   const [fieldCode, repetitionCode, componentCode, subcomponentCode] = [field, repetition, component, subcomponent].map((character) => character?.charCodeAt(0) ?? -1);
+  const most = (): number => (name === 'OBX' && fields === 5 ? maximumPiecesOfValue : maximumPieces);
   let fields = name === 'MSH' ? 1 : 0, repetitions = 1, components = 1, subcomponents = 1;
   for (let index = 0; index < raw.length; index++) {
     const code = raw.charCodeAt(index);
     if (code === fieldCode) { if (++fields > maximumFields) return { field: fields, text: `The segment has more than ${maximumFields} fields` }; repetitions = components = subcomponents = 1; }
-    else if (code === repetitionCode) { if (++repetitions > maximumPieces) return tooMany(fields, 'repetitions'); components = subcomponents = 1; }
-    else if (code === componentCode) { if (++components > maximumPieces) return tooMany(fields, 'components'); subcomponents = 1; }
-    else if (code === subcomponentCode && ++subcomponents > maximumPieces) return tooMany(fields, 'subcomponents');
+    else if (code === repetitionCode) { if (++repetitions > maximumPieces && repetitions > most()) return tooMany(fields, 'repetitions', most()); components = subcomponents = 1; }
+    else if (code === componentCode) { if (++components > maximumPieces && components > most()) return tooMany(fields, 'components', most()); subcomponents = 1; }
+    else if (code === subcomponentCode && ++subcomponents > maximumPieces && subcomponents > most()) return tooMany(fields, 'subcomponents', most());
   }
   return undefined;
 }
 
-function tooMany(field: number, pieces: string): FieldProblem {
-  return { field, text: `The field has more than ${maximumPieces} ${pieces}` };
+function tooMany(field: number, pieces: string, most: number): FieldProblem {
+  return { field, text: `The field has more than ${most} ${pieces}` };
 }
 
 function identifierProblem(segment: Segment, escape: string | undefined): FieldProblem | undefined {

@@ -128,7 +128,7 @@ async function writeOutcome(dependencies: DeliverDependencies, job: DeliverJob, 
     });
     await insertPayloads(tx, [
       ...(outcome.sent ? [{ sync_id: exchange.syncId, part: 'message' as const, media_type: outcome.sentType ?? 'application/octet-stream', content: outcome.sent }] : []),
-      ...(outcome.answer ? [{ sync_id: exchange.syncId, part: 'answer' as const, media_type: outcome.sentType ?? 'application/octet-stream', content: outcome.answer }] : []),
+      ...(outcome.answer ? [{ sync_id: exchange.syncId, part: 'answer' as const, media_type: outcome.answerType ?? outcome.sentType ?? 'application/octet-stream', content: outcome.answer }] : []),
     ]);
     await recordAudit(tx, {
       ...auditEvents.dataExport, action: 'R', outcome: outcome.kind === 'delivered' ? 'success' : isOpen ? 'minor_failure' : 'serious_failure',
