@@ -23,7 +23,7 @@ function orthanc(port: number, directory: string, postgres: URL | undefined): Ch
     MaximumPduLength: 131072, UnknownSopClassAccepted: true, Plugins: postgres ? [PLUGIN] : [],
     ...(postgres ? { PostgreSQL: { EnableIndex: true, EnableStorage: false, Host: postgres.hostname, Port: Number(postgres.port), Database: 'orthanc', Username: postgres.username, Password: decodeURIComponent(postgres.password), Lock: false, IndexConnectionsCount: 5 } } : {}),
   }));
-  return spawn('Orthanc', [file], { stdio: 'ignore' });
+  return spawn('Orthanc', [file], { stdio: 'ignore', env: { ...process.env, TCP_NODELAY: '1' } });
 }
 
 const KINDS: readonly Kind[] = [
