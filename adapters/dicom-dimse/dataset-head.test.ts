@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { DatasetHead, mostDatasetBytes } from './dataset-head.ts';
+import { DatasetHead, mostDatasetBytes } from '#standards/dicom/dataset-head.ts';
 import { ctDataset, explicitLittleEndian, implicitLittleEndian } from './testing/peer.ts';
 
 const prefix = Buffer.from('prefix');

@@ -12,7 +12,7 @@ import type { AdapterContext, InboundMessage, Integration, ObjectWriter, Peer, R
 import { buildPart10Header } from '#standards/dicom/part10.ts';
 import { isStorage } from './association.ts';
 import type { Config } from './config.ts';
-import { DatasetHead } from './dataset-head.ts';
+import { DatasetHead } from '#standards/dicom/dataset-head.ts';
 import { Status, statusCode, statusPhrase } from './status.ts';
 import type { AssociationAcceptor } from './upper-layer/acceptor.ts';
 import type { MessageReceiver } from './upper-layer/message-assembler.ts';
