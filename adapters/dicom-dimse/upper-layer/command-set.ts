@@ -31,7 +31,14 @@ export interface CommandSet {
   readonly moveDestination: string;
   /** Action Type ID (0000,1008) of N-ACTION. */
   readonly actionTypeId: number | undefined;
+  /** Event Type ID (0000,1002) of N-EVENT-REPORT. */
+  readonly eventTypeId: number | undefined;
+  /** Error Comment (0000,0902) of a response; '' when there is none. The peer's words: they may name a patient. */
+  readonly errorComment: string;
+  /** Sub-operations (0000,1020-1023) that a response to C-MOVE or C-GET counts; undefined where it counts none. */
+  readonly subOperations: SubOperations | undefined;
 }
+export interface SubOperations { readonly remaining?: number; readonly completed: number; readonly failed: number; readonly warning: number }
 
 /** Throws InvalidCommandSet. */
 export function decodeCommandSet(bytes: Buffer): CommandSet {
@@ -51,7 +58,16 @@ export function decodeCommandSet(bytes: Buffer): CommandSet {
     requestedSopInstanceUid: text(elements, 0x1001),
     moveDestination: text(elements, 0x0600),
     actionTypeId: optionalUint16(elements, 0x1008),
+    eventTypeId: optionalUint16(elements, 0x1002),
+    errorComment: text(elements, 0x0902),
+    subOperations: subOperationsOf(elements),
   };
+}
+
+function subOperationsOf(elements: Map<number, Buffer>): SubOperations | undefined {
+  const [remaining, completed, failed, warning] = [0x1020, 0x1021, 0x1022, 0x1023].map((element) => optionalUint16(elements, element));
+  if (completed === undefined && failed === undefined && warning === undefined && remaining === undefined) return undefined;
+  return { ...(remaining === undefined ? {} : { remaining }), completed: completed ?? 0, failed: failed ?? 0, warning: warning ?? 0 };
 }
 
 function decodeElements(bytes: Buffer): Map<number, Buffer> {
@@ -88,7 +104,7 @@ export interface ResponseFields {
   /** The instance that an N-CREATE made, when the request left its name to us. */
   readonly affectedSopInstanceUid?: string;
   /** Sub-operations of C-MOVE and C-GET (0000,1020-1023). */
-  readonly subOperations?: { readonly remaining?: number; readonly completed: number; readonly failed: number; readonly warning: number };
+  readonly subOperations?: SubOperations;
 }
 
 /** The response to a request: UIDs are sent back as they came (PS3.7 9.3.1.2); Requested UIDs come back as Affected ones (10.3.4.2). */
@@ -104,12 +120,13 @@ export function encodeResponse(request: CommandSet, fields: ResponseFields): Buf
   if (offending) elements.push([0x0901, us(parseInt(offending[1] ?? '', 16), parseInt(offending[2] ?? '', 16))]);
   if (fields.errorComment) elements.push([0x0902, paddedComment(fields.errorComment)]);
   elements.push([0x1000, paddedUid(fields.affectedSopInstanceUid ?? (request.affectedSopInstanceUid || request.requestedSopInstanceUid))]);
+  if (request.eventTypeId !== undefined) elements.push([0x1002, us(request.eventTypeId)]);
   if (request.actionTypeId !== undefined) elements.push([0x1008, us(request.actionTypeId)]);
   if (fields.subOperations) elements.push(...countsOf(fields.subOperations));
   return encodeCommand(elements);
 }
 
-function countsOf({ remaining, completed, failed, warning }: NonNullable<ResponseFields['subOperations']>): Elements {
+function countsOf({ remaining, completed, failed, warning }: SubOperations): Elements {
   const most = 0xffff;
   return [...(remaining === undefined ? [] : [[0x1020, us(Math.min(remaining, most))] as const]), [0x1021, us(Math.min(completed, most))], [0x1022, us(Math.min(failed, most))], [0x1023, us(Math.min(warning, most))]];
 }
@@ -128,6 +145,27 @@ export function encodeStoreRequest({ sopClassUid, sopInstanceUid, messageId, mov
 export function encodeEventReport(sopClassUid: string, sopInstanceUid: string, messageId: number, eventTypeId: number): Buffer {
   return encodeCommand([
     [0x0002, paddedUid(sopClassUid)], [0x0100, us(CommandField.nEventReportRq)], [0x0110, us(messageId)], [0x0800, us(dataSetFollows)], [0x1000, paddedUid(sopInstanceUid)], [0x1002, us(eventTypeId)],
+  ]);
+}
+
+export interface QueryRequest { readonly sopClassUid: string; readonly messageId: number }
+
+/** C-FIND-RQ, C-GET-RQ (PS3.7 9.3.2.1, 9.3.3.1); C-MOVE-RQ names where to (9.3.4.1). An identifier follows. */
+export const encodeFindRequest = (request: QueryRequest): Buffer => encodeQuery(CommandField.cFindRq, request);
+export const encodeGetRequest = (request: QueryRequest): Buffer => encodeQuery(CommandField.cGetRq, request);
+export const encodeMoveRequest = (request: QueryRequest & { readonly destinationAeTitle: string }): Buffer => encodeQuery(CommandField.cMoveRq, request, [[0x0600, padded(request.destinationAeTitle, ' ')]]);
+
+const encodeQuery = (commandField: number, { sopClassUid, messageId }: QueryRequest, more: Elements = []): Buffer => encodeCommand([
+  [0x0002, paddedUid(sopClassUid)], [0x0100, us(commandField)], [0x0110, us(messageId)], ...more, [0x0700, us(mediumPriority)], [0x0800, us(dataSetFollows)],
+]);
+
+/** C-CANCEL-RQ (PS3.7 9.3.2.3): has no answer of its own. */
+export const encodeCancel = (messageIdBeingCancelled: number): Buffer => encodeCommand([[0x0100, us(CommandField.cCancelRq)], [0x0120, us(messageIdBeingCancelled)], [0x0800, us(noDataSet)]]);
+
+/** N-ACTION-RQ (PS3.7 10.3.4.1). Action information follows. */
+export function encodeAction(sopClassUid: string, sopInstanceUid: string, messageId: number, actionTypeId: number): Buffer {
+  return encodeCommand([
+    [0x0003, paddedUid(sopClassUid)], [0x0100, us(CommandField.nActionRq)], [0x0110, us(messageId)], [0x0800, us(dataSetFollows)], [0x1001, paddedUid(sopInstanceUid)], [0x1008, us(actionTypeId)],
   ]);
 }
 

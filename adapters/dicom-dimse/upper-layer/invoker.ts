@@ -3,6 +3,7 @@
  * takes, and the response that names our message ID. Messages leave one after the other; their fragments never mix (PS3.7 6.3).
  */
 import type { CommandSet } from './command-set.ts';
+import { encodeCancel } from './command-set.ts';
 import { encodeCommandPdu, encodeDataPdu } from './pdu.ts';
 
 const largestPdu = 256 * 1024;
@@ -10,10 +11,21 @@ const pdvHeadLength = 6;
 
 export type DatasetBytes = Buffer | AsyncIterable<Buffer>;
 
+export interface Repeated {
+  readonly idleMilliseconds: number;
+  pending(response: CommandSet, dataset: Buffer | undefined): void;
+  readonly cancelled?: AbortSignal;
+  /** What else shows that the peer is alive, e.g. bytes received: as long as it changes, nothing is idle. */
+  readonly moved?: () => number;
+}
+const mostCancelMilliseconds = 10_000;
+/** FF00 and FF01 (PS3.4 C.4.1.1.4). */
+const isPending = (status: number | undefined): boolean => status === 0xff00 || status === 0xff01;
+
 export class Invoker {
   readonly #send: (bytes: Buffer) => Promise<boolean>;
   readonly #fragmentLength: number;
-  readonly #pending = new Map<number, (response: CommandSet | undefined) => void>();
+  readonly #pending = new Map<number, (response: CommandSet | undefined, dataset?: Buffer) => void>();
   readonly #over: AbortSignal;
   #outgoing: Promise<unknown> = Promise.resolve();
   #lastMessageId = 0;
@@ -65,10 +77,47 @@ export class Invoker {
     }
   }
 
-  /** Takes a response in; false when nobody asked for it. */
-  answered(response: CommandSet): boolean {
+  /**
+   * Sends a request that is answered several times (C-FIND, C-MOVE, C-GET): pending responses go to `pending`, the last one is the result; undefined when
+   * nothing came for `idleMilliseconds` (a response, or what `moved` counts) or the association is over. `cancelled` sends a C-CANCEL; the peer then has
+   * `idleMilliseconds` once more to end, at most 10 s.
+   */
+  async askRepeatedly(contextId: number, encode: (messageId: number) => Buffer, identifier: Buffer, options: Repeated): Promise<CommandSet | undefined> {
+    if (this.#over.aborted) return undefined;
+    const messageId = this.#lastMessageId = (this.#lastMessageId % 0xffff) + 1;
+    const { promise, resolve } = Promise.withResolvers<CommandSet | undefined>();
+    let patience = options.idleMilliseconds, since = performance.now(), moved = options.moved?.() ?? 0;
+    const watch = setInterval(() => {
+      const now = options.moved?.() ?? 0;
+      if (now !== moved) { moved = now; since = performance.now(); }
+      if (performance.now() - since >= patience) resolve(undefined);
+    }, Math.min(1_000, patience / 4));
+    const cancel = (): void => {
+      patience = Math.min(patience, mostCancelMilliseconds);
+      since = performance.now();
+      void this.send(contextId, encodeCancel(messageId)).catch(() => { /* the association is over, which ends this too */ });
+    };
+    this.#pending.set(messageId, (response, dataset) => {
+      since = performance.now();
+      if (response && isPending(response.status)) options.pending(response, dataset);
+      else resolve(response);
+    });
+    try {
+      if (!await this.send(contextId, encode(messageId), identifier)) return undefined;
+      if (options.cancelled?.aborted) cancel();
+      else options.cancelled?.addEventListener('abort', cancel, { once: true });
+      return await promise;
+    } finally {
+      clearInterval(watch);
+      options.cancelled?.removeEventListener('abort', cancel);
+      this.#pending.delete(messageId);
+    }
+  }
+
+  /** Takes a response in, with the data set that came with it; false when nobody asked for it. */
+  answered(response: CommandSet, dataset?: Buffer): boolean {
     const resolve = this.#pending.get(response.messageIdBeingRespondedTo);
-    resolve?.(response);
+    resolve?.(response, dataset);
     return resolve !== undefined;
   }
 }

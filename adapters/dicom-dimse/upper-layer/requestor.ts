@@ -10,16 +10,24 @@ import { connect as connectTls } from 'node:tls';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
 import type { Receiver } from '../config.ts';
 import { tlsOptions } from '../tls-options.ts';
+import { collectDataset } from '../collect-dataset.ts';
 import { responseBit } from './command-set.ts';
+import type { CommandSet } from './command-set.ts';
 import type { ScuOutcome } from './dimse-scu.ts';
 import { Invoker } from './invoker.ts';
 import { defaultLimits } from './limits.ts';
+import type { MessageReceiver } from './message-assembler.ts';
 import { MessageAssembler } from './message-assembler.ts';
 import type { AssociateAccept, NegotiatedContext, ProposedContext, Role } from './pdu.ts';
 import { AbortReason, AbortSource, ContextResult, decodeAssociateAccept, encodeAbort, encodeAssociateRequest, encodeReleaseRequest, InvalidPdu, PduType } from './pdu.ts';
 import { PduReader } from './pdu-reader.ts';
 
-export interface Proposal { readonly contexts: readonly ProposedContext[]; readonly roles?: ReadonlyMap<string, Role> }
+export interface Proposal {
+  readonly contexts: readonly ProposedContext[];
+  readonly roles?: ReadonlyMap<string, Role>;
+  /** Takes what the peer asks on this association: C-STORE sub-operations of a C-GET, N-EVENT-REPORT. Undefined, or absent: it may not ask, the association is aborted. */
+  readonly serve?: (command: CommandSet, context: NegotiatedContext) => MessageReceiver | undefined;
+}
 export type Associated = { readonly kind: 'associated'; readonly association: RequestedAssociation } | Exclude<ScuOutcome, { kind: 'answered' | 'context refused' }>;
 
 const releaseMilliseconds = 2_000;
@@ -42,6 +50,7 @@ export class RequestedAssociation {
   #socket: Socket | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #isConnected = false;
+  #pauses = 0;
   #contexts: readonly NegotiatedContext[] = [];
   #invoker: Invoker | undefined;
 
@@ -50,12 +59,14 @@ export class RequestedAssociation {
     this.#proposal = proposal;
     this.#signal = signal;
     this.#messages = new MessageAssembler(defaultLimits.commandSetByteLength, {
-      begin: (command) => {
-        if ((command.commandField & responseBit) === 0) throw new InvalidPdu('the peer asks where it was asked');
-        return { write() { /* responses to what we ask carry no data set that counts */ }, end: async () => { this.#invoker?.answered(command); }, async abort() { /* nothing is open */ } };
+      begin: (command, context) => {
+        if ((command.commandField & responseBit) !== 0) return collectDataset(async (dataset) => { this.#invoker?.answered(command, dataset); });
+        const receiver = this.#proposal.serve?.(command, context);
+        if (!receiver) throw new InvalidPdu('the peer asks where it was asked');
+        return receiver;
       },
-      wait() { /* nothing is written */ },
-      complete: (message) => { void message.end(); },
+      wait: (until) => { this.#pauseUntil(until); },
+      complete: (message) => { message.end().catch((error: unknown) => { this.abort(error instanceof Error ? error.message : String(error)); }); },
     });
     this.#reader = new PduReader({
       header: (type, byteLength) => {
@@ -96,6 +107,11 @@ export class RequestedAssociation {
   context(abstractSyntax: string, transferSyntaxUid?: string): NegotiatedContext | undefined {
     return this.#contexts.find((context) => context.result === ContextResult.acceptance && context.abstractSyntax === abstractSyntax && (transferSyntaxUid === undefined || context.transferSyntax === transferSyntaxUid));
   }
+  /** The contexts as they were answered. */
+  get contexts(): readonly NegotiatedContext[] { return this.#contexts; }
+  get bytesReceived(): number { return this.#socket?.bytesRead ?? 0; }
+  /** Answers what the peer asked; false when nothing can be sent any more. */
+  respond(bytes: Buffer): Promise<boolean> { return this.#send(bytes); }
   refusal(abstractSyntax: string): number | undefined { return this.#contexts.find((context) => context.abstractSyntax === abstractSyntax)?.result; }
 
   /** Releases in good order; resolves when the connection is gone. */
@@ -145,8 +161,17 @@ export class RequestedAssociation {
     return new Promise((resolve) => { socket.write(bytes, (error) => { resolve(!error); }); });
   }
 
+  /** A receiver that cannot keep up slows the peer down. */
+  #pauseUntil(wait: Promise<void>): void {
+    this.#pauses++;
+    this.#socket?.pause();
+    const go = (): void => { if (--this.#pauses === 0) this.#socket?.resume(); };
+    wait.then(go, go); // a failed write shows in the receiver's end()
+  }
+
   #end(why: string): void {
     clearTimeout(this.#deadline);
+    void this.#messages.abandon()?.abort().catch(() => { /* reported by the store */ });
     this.#over.abort();
     this.#begun.resolve(this.#isConnected ? { kind: 'no answer', wasSent: false, text: why } : { kind: 'not connected', text: why });
     this.#released.resolve();
