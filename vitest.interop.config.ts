@@ -2,4 +2,4 @@
 import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
-export default defineConfig({ ...base, test: { ...base.test, include: ['adapters/**/*.remote.ts'] } });
+export default defineConfig({ ...base, test: { ...base.test, include: ['{adapters,test}/**/*.remote.ts'] } });

@@ -47,7 +47,9 @@ export function createFhirClient(config: Config): FhirClient {
   const client = new Client({ baseUrl: base, requestOptions: { dispatcher, redirect: 'manual' }, customHeaders: { 'accept-encoding': 'identity' }, requestSigner: (url, options) => requestSigner(url, options) as unknown as void });
 
   const once = async (method: Method, path: string, signal: AbortSignal, body?: string, more: Readonly<Record<string, string>> = {}): Promise<Exchanged> => {
-    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/fhir+json', prefer: 'return=minimal', ...more };
+    // Not with a Bundle: Medplum then answers 200 without the entries, and nothing says what became of them.
+    const minimal = path === '' ? {} : { prefer: 'return=minimal' };
+    const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/fhir+json', ...minimal, ...more };
     const options: RequestOptions = { headers, signal: AbortSignal.any([signal, AbortSignal.timeout(config.request_timeout_milliseconds)]) };
     try {
       const resource = await client.request(`${base}${path}`, { method, options, body });
