@@ -30,6 +30,7 @@ const settings = {
   databasePoolSize: setting('MEDSCAN_DATABASE_POOL_SIZE', z.string().regex(/^\d{1,3}$/).transform(Number).refine((value) => value >= 2), 'a number of connections, 2 to 999', '20'),
   home: setting('MEDSCAN_HOME', z.string().min(1).transform((value) => path.resolve(value)), 'a directory', './data'),
   bind: setting('MEDSCAN_BIND', z.string().regex(/^[\w.:-]+$/), 'an address to listen on, for example 127.0.0.1 or 0.0.0.0', '127.0.0.1'),
+  folders: setting('MEDSCAN_FOLDERS', file, 'a directory that exists, below which integrations name folders to exchange files in', undefined),
   httpPort: setting('MEDSCAN_HTTP_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '8080'),
   dicomPort: setting('MEDSCAN_DICOM_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '11112'),
   hl7Port: setting('MEDSCAN_HL7_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '2575'),

@@ -76,7 +76,7 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
     return inbound ? [{ adapter, inbound, receive: dependencies.receiveFor(adapter), context: dependencies.contextOf(adapter) }] : [];
   });
   return {
-    ...await integrationCommands({ database, keys, log, adapters }),
+    ...await integrationCommands({ database, keys, log, adapters, config }),
     ...messageCommands({ database, adapters, integrations, map: dependencies.map, receiveFor: dependencies.receiveFor, now: () => new Date() }),
     forceComplete: (organizationId, scanId, actor) => forceComplete({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }, organizationId, scanId, actor),
     async openStoredObject(location) {

@@ -23,7 +23,7 @@ import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createClientTokens, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchStorage, watchUnreferenced } from './pipeline/index.ts';
+import { createAnswerRecorder, createAssociationLog, createClientTokens, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchCongestion, watchStorage, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
@@ -56,7 +56,7 @@ export async function startGateway(config: Config, options: { installation?: Ins
   });
   closing.push(() => installation.close());
   try {
-    const store = watchStorage(await openObjectStore(path.join(config.home, 'storage'), options), { database: installation.database, log: installation.log });
+    const store = watchStorage(await openObjectStore(path.join(config.home, 'storage'), { reserveBytes: config.storageReserveMegabytes * 2 ** 20, ...options }), { database: installation.database, log: installation.log });
     return await startParts(config, installation, store, closing, stop);
   } catch (error) {
     await stop();
@@ -77,11 +77,14 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const integrations = await openIntegrations(database, keys, adapters, log);
   closing.push(async () => { integrations.stop(); stopping.abort(); });
 
-  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, ports: portsOf(adapter) });
+  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, folders: config.folders, ports: portsOf(adapter) });
   const answers = createAnswerRecorder(database, log);
-  const portsOf = ({ name }: Adapter) => ({
-    records: createRecords({ database, keys }), tokens: createClientTokens({ database }), holdings: createHoldings({ database, store, log, now }, name), commitments: createCommitments({ database, boss, store, log, answers, now }, name),
-    procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, name),
+  const associations = createAssociationLog(database, log);
+  const congestion = watchCongestion({ store, boss, queueLimit: config.queueLimit });
+  closing.push(() => associations.flush());
+  const portsOf = (adapter: Adapter) => ({
+    records: createRecords({ database, keys }), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
+    procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
   closing.push(() => answers.flush());
   const unreferenced = watchUnreferenced(database, store, log);
@@ -121,6 +124,11 @@ async function startParts(config: Config, installation: Installation, store: Obj
       const listener = await adapter.inbound.listen(endpoint, integrations.directory(adapter.name), receiveFor(adapter), contextOf(adapter));
       bound[name] = listener.port;
       doors.push(() => listener.close(config.stopSeconds * 1000));
+    }
+    for (const adapter of adapters.values()) {
+      if (adapter.inbound?.transport !== 'socket' || !adapter.inbound.watch) continue;
+      const watching = await adapter.inbound.watch(integrations.directory(adapter.name), receiveFor(adapter), contextOf(adapter));
+      doors.push(() => watching.close());
     }
   }
   if (has('api')) {

@@ -8,6 +8,7 @@ import { inboundInteractions } from './header-check.ts';
 import { listen } from './listener.ts';
 import { normalize } from './normalize.ts';
 import { readMessages } from './read-messages.ts';
+import { watch } from './folder/watch.ts';
 import { handle, mount } from './receive-http.ts';
 
 const adapter: Adapter<Hl7v2Config> = {
@@ -15,7 +16,7 @@ const adapter: Adapter<Hl7v2Config> = {
   title: 'HL7 v2 over MLLP',
   summary: 'Takes patients (ADT), imaging orders (ORM, OMG, OMI), appointments (SIU) and reports (ORU, MDM) from a RIS or EMR and sends it results (ORU^R01), HL7 v2.1 to 2.9 over MLLP.',
   configSchema: hl7v2Config,
-  inbound: { transport: 'socket', interactions: inboundInteractions, listen, http: { mount, handle }, read: readMessages, normalize },
+  inbound: { transport: 'socket', interactions: inboundInteractions, listen, http: { mount, handle }, watch, read: readMessages, normalize },
   outbound: { interactions: ['ORU^R01'], deliver: deliverOru },
   testConnection,
 };

@@ -1,6 +1,7 @@
 /** Settings of one remote HL7 v2 system: how its messages are recognised and read, and where results are sent. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { folderName } from './folder/places.ts';
 import { characterSetNames } from '#standards/hl7v2/character-set.ts';
 
 const pattern = z.array(z.string().min(1).max(227));
@@ -11,6 +12,7 @@ const address = z.string().refine((text) => {
 const timeZone = z.string().refine((name) => {
   try { return Boolean(new Intl.DateTimeFormat('en', { timeZone: name })); } catch { return false; }
 }, 'must be an IANA time zone such as Europe/Berlin');
+const folder = z.string().regex(folderName, 'must be one name of letters, digits, - and _: a folder directly below MEDSCAN_FOLDERS');
 const characterSet = z.string().refine((name) => characterSetNames.includes(name.toUpperCase()), `must be one of ${characterSetNames.slice(0, 19).join(', ')}`);
 
 export const hl7v2Config = z.strictObject({
@@ -23,6 +25,7 @@ export const hl7v2Config = z.strictObject({
   unknown_events: z.enum(['reject', 'accept']).default('reject').describe('A well-formed message of a type we do not use: reject (AR 200/201) or accept (AA, kept, no effect).'),
   acknowledgment: z.enum(['one-answer', 'original', 'enhanced']).default('one-answer')
     .describe('one-answer: one answer to each message, CA/CE/CR if MSH-15 asks for it, else AA/AE/AR. original: always AA/AE/AR. enhanced: HL7 2.9.3 to the letter; NE gets no answer, AL in both MSH-15 and MSH-16 gets two.'),
+  folder: folder.optional().describe('Folder below MEDSCAN_FOLDERS whose files are taken as messages or batches, answered beside as <name>.ack and moved to done or refused. Empty: none.'),
   character_set: characterSet.optional().describe('Character set of this sender (HL7 table 0211) when MSH-18 is wrong. Default: MSH-18, but valid UTF-8 is read as UTF-8.'),
   time_zone: timeZone.optional().describe('IANA time zone of times sent without an offset, e.g. Europe/Berlin.'),
   assigning_authority: z.string().max(227).optional().describe('Assigning authority of identifiers sent without one (PID-3.4).'),
@@ -32,6 +35,7 @@ export const hl7v2Config = z.strictObject({
   schedule_mapping: z.string().default('hl7v2-siu-to-rows').describe('Mapping file for SIU messages.'),
 
   host: z.string().min(1).max(253).optional().describe('Host results are sent to. Empty: this system gets no results.'),
+  deliver_folder: folder.optional().describe('Folder below MEDSCAN_FOLDERS that results are written to as <MSH-10>.hl7, instead of host and port.'),
   port: z.int().min(1).max(65535).optional().describe('Port results are sent to.'),
   tls: z.boolean().default(false).describe('Send over TLS; the certificate of the receiver is checked.'),
   tls_ca: z.string().optional().describe('CA certificates (PEM) that sign the receiver. Empty: the well-known ones.'),

@@ -1,10 +1,33 @@
 /** Opens the connection a delivery would use and closes it. No message is sent: HL7 v2 has none without effect at the receiver. */
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import type { AdapterContext, ConnectionStep, ConnectionTest } from '#gateway/adapter.ts';
 import type { Hl7v2Config } from './config.ts';
 import { endpointOf } from './deliver-oru.ts';
+import { FolderError, codeOf, ownDirectory } from './folder/places.ts';
 import { connect } from './mllp-client.ts';
 
-export async function testConnection(config: Hl7v2Config, _context: AdapterContext): Promise<ConnectionTest> {
+export async function testConnection(config: Hl7v2Config, context: AdapterContext): Promise<ConnectionTest> {
+  const folders = [...(config.folder === undefined ? [] : [config.folder]), ...(config.deliver_folder === undefined ? [] : [config.deliver_folder])];
+  const steps = await Promise.all([...new Set(folders)].map((folder) => testFolder(folder, context)));
+  const rest = steps.length > 0 && !endpointOf(config) ? [] : (await testPeer(config)).steps;
+  return { ok: [...steps, ...rest].every(({ ok }) => ok), steps: [...steps, ...rest] };
+}
+
+/** Makes the folder when it is not there, and leaves nothing in it. */
+async function testFolder(folder: string, { folders }: AdapterContext): Promise<ConnectionStep> {
+  const started = performance.now();
+  const result = (ok: boolean, detail: string, advice?: string): ConnectionStep => ({ step: 'folder', ok, milliseconds: since(started), detail, ...(advice === undefined ? {} : { advice }) });
+  if (folders === undefined) return result(false, `The integration names the folder ${folder}, but there is no directory for folders`, 'Set MEDSCAN_FOLDERS to a directory that exists');
+  try {
+    await access(await ownDirectory(folders, folder), constants.R_OK | constants.W_OK);
+    return result(true, `The folder ${folder} can be read and written`);
+  } catch (error) {
+    return result(false, error instanceof FolderError ? error.message : `The folder ${folder} cannot be used (${codeOf(error)})`, 'Check that MEDSCAN_FOLDERS exists, is no link, and belongs to the user of the gateway');
+  }
+}
+
+async function testPeer(config: Hl7v2Config): Promise<ConnectionTest> {
   const endpoint = endpointOf(config);
   if (!endpoint) return inboundOnly(config);
   const started = performance.now();

@@ -14,6 +14,7 @@ import { encodeMessage } from '#standards/hl7v2/character-set.ts';
 import { Hl7ParseError } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
 import { deliveryControlId } from './control-id.ts';
+import { deliverToFolder } from './folder/deliver.ts';
 import { MllpClient } from './mllp-client.ts';
 import type { MllpEndpoint } from './mllp-client.ts';
 import { reportToOru } from './report-to-oru.ts';
@@ -22,8 +23,9 @@ const interaction = 'ORU^R01';
 
 export async function deliverOru(delivery: Delivery, config: Hl7v2Config, context: AdapterContext): Promise<DeliveryOutcome> {
   const endpoint = endpointOf(config);
-  const common = { interaction, peer: endpoint ? `${endpoint.host}:${endpoint.port}` : 'not configured' };
-  if (!endpoint) return { ...common, kind: 'refused', answerCode: '', text: 'The integration has no host and port to send results to; set both' };
+  const { deliver_folder: folder } = config;
+  const common = { interaction, peer: folder !== undefined ? `folder:${folder}` : endpoint ? `${endpoint.host}:${endpoint.port}` : 'not configured' };
+  if (!endpoint && folder === undefined) return { ...common, kind: 'refused', answerCode: '', text: 'The integration has no host and port to send results to; set both, or deliver_folder' };
   const controlId = deliveryControlId(delivery.controlId);
   let message: Buffer;
   try {
@@ -33,6 +35,8 @@ export async function deliverOru(delivery: Delivery, config: Hl7v2Config, contex
     throw error;
   }
   const sent = { ...common, sent: message, sentType: 'x-application/hl7-v2+er7' };
+  if (folder !== undefined) return { ...sent, ...await deliverToFolder(folder, controlId, message, context) };
+  if (!endpoint) throw new Error('an endpoint was looked for above');
   const client = clientFor(endpoint, context.signal);
   const result = await client.send(message, config.acknowledgment_timeout_milliseconds);
   if (result.kind === 'not-connected') return { ...sent, kind: 'unreachable', text: result.text };

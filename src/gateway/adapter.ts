@@ -74,6 +74,8 @@ export interface SocketInbound<Config = unknown> {
   /** The same messages by HTTP, where the standard has a way. */
   readonly http?: Pick<HttpInbound<Config>, 'mount' | 'alsoAt' | 'handle'>;
 }
+  /** The same messages from files in folders that integrations name, below context.folders. close() lets the file in work finish. */
+  watch?(integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<{ close(): Promise<void> }>;
 
 export interface HttpInbound<Config = unknown> {
   readonly transport: 'http';
@@ -198,6 +200,8 @@ export interface AdapterContext {
   readonly tokens?: ClientTokens;
   /** Storage commitment and performed procedure steps; absent in a connection test. */
   readonly commitments?: Commitments;
+  /** The directory below which an integration may name a folder to exchange files in (MEDSCAN_FOLDERS). Absent: there is none. */
+  readonly folders?: string;
   readonly procedures?: Procedures;
 }
 export interface Principal {

@@ -1,4 +1,5 @@
 /** What a person does with integrations, from the API or the command line: save one, test one, see which adapters there are. */
+import type { Config } from '../config.ts';
 import type { AuditActor } from '../audit/event.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
@@ -28,7 +29,7 @@ export interface IntegrationCommands {
   testIntegration(organizationId: string, integrationId: string): Promise<ConnectionTest | undefined>;
 }
 
-export async function integrationCommands(dependencies: { database: Database; keys: Keys; log: Log; adapters?: ReadonlyMap<string, Adapter> }): Promise<IntegrationCommands> {
+export async function integrationCommands(dependencies: { database: Database; keys: Keys; log: Log; adapters?: ReadonlyMap<string, Adapter>; config?: Pick<Config, 'folders'> }): Promise<IntegrationCommands> {
   const adapters = dependencies.adapters ?? await loadAdapters();
   const { database, keys, log } = dependencies;
   return {
@@ -43,7 +44,7 @@ export async function integrationCommands(dependencies: { database: Database; ke
       integrations.stop();
       const integration = integrations.find(organizationId, integrationId);
       if (!integration) return undefined;
-      return adapters.get(integration.adapter)!.testConnection(integration.config, adapterContext({ database, log, signal: AbortSignal.timeout(60_000) }));
+      return adapters.get(integration.adapter)!.testConnection(integration.config, adapterContext({ database, log, signal: AbortSignal.timeout(60_000), folders: dependencies.config?.folders }));
     },
   };
 }
