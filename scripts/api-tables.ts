@@ -62,6 +62,8 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
   'GET /sync-logs/{sync_id}': reads('sync_logs', 'external_integrations'),
   'GET /sync-logs/{sync_id}/payload': reads('sync_logs', 'external_integrations', 'exchange_payloads'),
   'POST /sync-logs/{sync_id}/replay': writes(['sync_logs', 'exchange_payloads', 'message_identities', 'patients', 'patient_identifiers', 'patient_medical_history', 'patient_merges', 'scans', 'scan_queue', 'reports', 'system_alerts'], 'external_integrations'),
+  'GET /associations': reads('association_logs', 'external_integrations'),
+  'GET /associations/{association_id}': reads('association_logs', 'external_integrations'),
   'GET /audit-logs': reads('audit_logs'),
   'POST /audit-logs/verify': reads('audit_logs', 'audit_seals', 'audit_checkpoints'),
 

@@ -43,7 +43,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Integration',
     tables: { external_integrations: 'connections to PACS, RIS, EMR', sync_logs: 'every exchange, both directions, by month' },
-    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat', storage_commitments: 'requests for Storage Commitment and their answers' },
+    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat', association_logs: 'DICOM associations: who, what was offered, how it ended', record_names: 'what senders call records: logical ids of FHIR resources', storage_commitments: 'requests for Storage Commitment and their answers' },
   },
 ];
 

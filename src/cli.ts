@@ -42,6 +42,12 @@ exchange.command('list').option('--organization <name>').option('--limit <number
 exchange.command('show <id>').option('--organization <name>').description('show one exchange, without its payload')
   .action(async (id: string, options: { organization?: string }) => (await import('./cli/exchange.ts')).showExchangeCommand(id, options));
 
+const association = program.command('association').description('DICOM associations: who called, what was offered, how it ended');
+association.command('list').option('--organization <name>').option('--limit <number>', 'how many', positiveNumber, 20).option('--refused', 'only those that were not released in good order').description('list the newest associations')
+  .action(async (options: { organization?: string; limit: number; refused?: true }) => (await import('./cli/association.ts')).listAssociationsCommand(options));
+association.command('show <id>').option('--organization <name>').description('show one association with everything that was offered')
+  .action(async (id: string, options: { organization?: string }) => (await import('./cli/association.ts')).showAssociationCommand(id, options));
+
 try {
   await program.parseAsync();
 } catch (error) {

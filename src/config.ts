@@ -21,6 +21,7 @@ export class ConfigError extends Error {
 const port = z.string().regex(/^\d{1,5}$/).transform(Number).refine((value) => value <= 65_535);
 const portOrOff = z.union([z.literal('off').transform(() => undefined), port]);
 const seconds = z.string().regex(/^\d+(\.\d+)?$/).transform(Number);
+const count = (least: number, most: number) => z.string().regex(/^\d{1,10}$/).transform(Number).refine((value) => value >= least && value <= most);
 const file = z.string().min(1).transform((value) => path.resolve(value));
 const key = z.string().transform(decodeKey).refine((value) => value?.length === 32).transform((value) => value as Buffer);
 
@@ -29,8 +30,8 @@ const settings = {
   databaseUrl: setting('DATABASE_URL', z.string().refine(isPostgresUrl), 'a URL like postgres://user:password@host:5432/database', undefined, 'secret'),
   databasePoolSize: setting('MEDSCAN_DATABASE_POOL_SIZE', z.string().regex(/^\d{1,3}$/).transform(Number).refine((value) => value >= 2), 'a number of connections, 2 to 999', '20'),
   home: setting('MEDSCAN_HOME', z.string().min(1).transform((value) => path.resolve(value)), 'a directory', './data'),
-  bind: setting('MEDSCAN_BIND', z.string().regex(/^[\w.:-]+$/), 'an address to listen on, for example 127.0.0.1 or 0.0.0.0', '127.0.0.1'),
   folders: setting('MEDSCAN_FOLDERS', file, 'a directory that exists, below which integrations name folders to exchange files in', undefined),
+  bind: setting('MEDSCAN_BIND', z.string().regex(/^[\w.:-]+$/), 'an address to listen on, for example 127.0.0.1 or 0.0.0.0', '127.0.0.1'),
   httpPort: setting('MEDSCAN_HTTP_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '8080'),
   dicomPort: setting('MEDSCAN_DICOM_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '11112'),
   hl7Port: setting('MEDSCAN_HL7_PORT', portOrOff, 'a port, 0 (any free one) to 65535, or off', '2575'),
@@ -46,6 +47,14 @@ const settings = {
   encryptionKey: setting('MEDSCAN_ENCRYPTION_KEY', key, '32 bytes as 64 hexadecimal digits or as base64, for example from: openssl rand -hex 32', undefined, 'secret'),
   quietSeconds: setting('MEDSCAN_QUIET_SECONDS', seconds, 'seconds without a new image after which a study counts as complete', '30'),
   retrySeconds: setting('MEDSCAN_RETRY_SECONDS', seconds, 'seconds until a delivery that failed is tried again; doubled with every failure, up to 600', '2'),
+  dicomAssociations: setting('MEDSCAN_DICOM_ASSOCIATIONS', count(1, 10_000), 'DICOM associations open at once, 1 to 10000', '100'),
+  dicomAssociationsPerAddress: setting('MEDSCAN_DICOM_ASSOCIATIONS_PER_ADDRESS', count(1, 10_000), 'of them from one address, 1 to 10000', '20'),
+  dicomAssociationsPerAe: setting('MEDSCAN_DICOM_ASSOCIATIONS_PER_AE', count(1, 10_000), 'of them by one calling AE title, 1 to 10000', '20'),
+  dicomPduBytes: setting('MEDSCAN_DICOM_PDU_BYTES', count(4_096, 16_777_216), 'largest DICOM PDU that is asked for, 4096 to 16777216 bytes', '1048576'),
+  dicomArtimSeconds: setting('MEDSCAN_DICOM_ARTIM_SECONDS', seconds.refine((value) => value > 0), 'seconds from a connection to its complete A-ASSOCIATE-RQ', '10'),
+  dicomIdleSeconds: setting('MEDSCAN_DICOM_IDLE_SECONDS', seconds.refine((value) => value > 0), 'seconds in which next to no bytes move until an association is aborted', '60'),
+  storageReserveMegabytes: setting('MEDSCAN_STORAGE_RESERVE_MEGABYTES', count(1, 1_000_000_000), 'MiB that stay free on the disk of MEDSCAN_HOME: with less no new image is taken', '512'),
+  queueLimit: setting('MEDSCAN_QUEUE_LIMIT', count(1, 100_000_000), 'jobs that may wait before senders of images are told to come back later', '100000'),
   stopSeconds: setting('MEDSCAN_STOP_SECONDS', seconds, 'seconds that running exchanges get to finish when the gateway stops', '10'),
 } as const;
 

@@ -47,7 +47,7 @@ export interface RunningGateway {
 
 const SOCKET_PORTS = { 'dicom-dimse': { plain: 'dicom', tls: 'dicomTls' }, 'hl7v2-mllp': { plain: 'hl7', tls: 'hl7Tls' } } as const satisfies Record<string, Record<string, keyof Ports>>;
 
-/** `reserveBytes` is what the object store keeps free (openObjectStore has a default). */
+/** `reserveBytes` is what the object store keeps free, instead of the setting. */
 export async function startGateway(config: Config, options: { installation?: Installation; reserveBytes?: number } = {}): Promise<RunningGateway> {
   const installation = options.installation ?? await openInstallation(config);
   const closing: (() => Promise<void>)[] = [];
@@ -83,6 +83,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const congestion = watchCongestion({ store, boss, queueLimit: config.queueLimit });
   closing.push(() => associations.flush());
   const portsOf = (adapter: Adapter) => ({
+    associations, congestion,
     records: createRecords({ database, keys }), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
@@ -153,9 +154,19 @@ function socketEndpoints(adapters: ReadonlyMap<string, Adapter>, config: Config,
     const adapter = adapters.get(adapterName);
     if (adapter?.inbound?.transport !== 'socket') return [];
     const of = (name: keyof Ports, port: number | undefined, more: Partial<Endpoint>): SocketEndpoint[] =>
-      (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...more } }]);
+      (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...limitsOf(adapterName, config), ...more } }]);
     return [...of(names.plain, config[`${names.plain}Port`], {}), ...(tls ? of(names.tls, config[`${names.tls}Port`], { tls }) : [])];
   });
+}
+
+/** Only DICOM has limits that are set from outside. */
+function limitsOf(adapterName: string, config: Config): Pick<Endpoint, 'limits'> {
+  return adapterName !== 'dicom-dimse' ? {} : {
+    limits: {
+      associations: config.dicomAssociations, associationsPerAddress: config.dicomAssociationsPerAddress, associationsPerCaller: config.dicomAssociationsPerAe,
+      messagePartByteLength: config.dicomPduBytes, beginMilliseconds: config.dicomArtimSeconds * 1000, idleMilliseconds: config.dicomIdleSeconds * 1000,
+    },
+  };
 }
 
 /** Until the cut at the deadline has reached every connection. */

@@ -20,7 +20,8 @@ export const rejections = {
   calledAeTitleNotRecognized: { result: 1, source: 1, reason: 7 },
   protocolVersionNotSupported: { result: 1, source: 2, reason: 2 },
   temporaryCongestion: { result: 2, source: 3, reason: 1 },
-  localLimitExceeded: { result: 1, source: 3, reason: 2 },
+  localLimitExceeded: { result: 2, source: 3, reason: 2 },
+  maximumLengthTooSmall: { result: 1, source: 3, reason: 2 },
 } as const satisfies Record<string, Rejection>;
 
 export type AssociationDecision =
@@ -32,7 +33,7 @@ export function decideAssociation(request: AssociateRequest, address: string, in
   if ((request.protocolVersion & 1) === 0) return reject(rejections.protocolVersionNotSupported, 'unsupported', 'the protocol version of the A-ASSOCIATE-RQ is not 1');
   if (request.applicationContextName !== applicationContextName) return reject(rejections.applicationContextNotSupported, 'unsupported', 'the application context is not that of DICOM');
   if (maximumLength > 0 && maximumLength < minimumMaximumLength) {
-    return reject(rejections.localLimitExceeded, 'malformed', `the requestor takes PDUs of at most ${maximumLength} bytes; ${minimumMaximumLength} or more (or 0, no limit) are needed`);
+    return reject(rejections.maximumLengthTooSmall, 'malformed', `the requestor takes PDUs of at most ${maximumLength} bytes; ${minimumMaximumLength} or more (or 0, no limit) are needed`);
   }
   const found = resolveIntegration(request, address, integrations.all());
   if (found.kind === 'reject') return found;
@@ -87,10 +88,19 @@ function negotiate(context: ProposedContext, config: Config): NegotiatedContext 
   const service = serviceOf(context.abstractSyntax);
   if (service) return negotiateService(context, isAllowed(service, config));
   const transferSyntax = context.transferSyntaxes.find((uid) => /^[0-9.]{1,64}$/.test(uid));
-  const isService = context.abstractSyntax === verification || isStorage(context.abstractSyntax, config.accept_unknown_sop_classes);
-  const result = !isService ? ContextResult.abstractSyntaxNotSupported : transferSyntax === undefined ? ContextResult.transferSyntaxesNotSupported : ContextResult.acceptance;
+  const isVerification = context.abstractSyntax === verification;
+  const isService = isVerification || isStorage(context.abstractSyntax, config.accept_unknown_sop_classes);
+  const isListed = isVerification || config.sop_classes.length === 0 || config.sop_classes.includes(context.abstractSyntax);
+  const result = !isService ? ContextResult.abstractSyntaxNotSupported : !isListed ? ContextResult.userRejection
+    : transferSyntax === undefined ? ContextResult.transferSyntaxesNotSupported : ContextResult.acceptance;
   // PS3.8 table 9-18: the transfer syntax of a refused context is not significant, but has to be there.
   return { id: context.id, result, abstractSyntax: context.abstractSyntax, transferSyntax: transferSyntax ?? '1.2.840.10008.1.2' };
+}
+
+/** The setting that would let a refused context through; undefined when none does. */
+export function settingFor({ abstractSyntax, result }: NegotiatedContext): string | undefined {
+  if (result === ContextResult.userRejection) return serviceOf(abstractSyntax)?.setting ?? 'sop_classes';
+  return result === ContextResult.abstractSyntaxNotSupported && isStorage(abstractSyntax, true) ? 'accept_unknown_sop_classes' : undefined;
 }
 
 /** Identifiers are read and written: Explicit VR Little Endian, else the default. */

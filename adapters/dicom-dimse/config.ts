@@ -1,6 +1,7 @@
 /** Settings of one remote DICOM system: how its associations are recognised, how its images are read, and where reports are sent. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { scuSettings } from './scu/settings.ts';
 
 const aeTitle = z.string().trim().min(1).max(16).regex(/^[\x20-\x5b\x5d-\x7e]+$/, 'an AE title has 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2, AE)');
 const address = z.string().refine((text) => {
@@ -28,8 +29,12 @@ export const configSchema = z.strictObject({
   calling_ae_titles: z.array(aeTitle).default([]).describe('AE titles of the sender that may associate. Empty: any.'),
   addresses: z.array(address).default([]).describe('IP addresses or networks (10.20.0.0/16) of the sender that may associate. Empty: any. DIMSE has no login, so name them.'),
   tls_subjects: z.array(z.string().min(1).max(255)).default([]).describe('Common names (CN) of client certificates the sender may come with, over TLS only. Empty: any, and also without TLS.'),
+  sop_classes: z.array(z.string().regex(/^[0-9.]{1,64}$/, 'must be the UID of a SOP class, such as 1.2.840.10008.5.1.4.1.1.2 (CT Image Storage)')).default([])
+    .describe('UIDs of the storage SOP classes that are taken; others are refused when the association is made. Empty: every storage class.'),
+  modalities: z.array(z.string().regex(/^[A-Z0-9_ ]{1,16}$/, 'must be a modality such as CT (0008,0060)')).default([]).describe('Modalities (0008,0060) that are taken, such as CT and MR; an object of another one, or of none, is answered 0124. Empty: every modality.'),
   accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too.'),
   maximum_object_megabytes: z.int().min(1).max(65_536).default(4096).describe('An object larger than this (MiB) is refused: the association is aborted.'),
+  maximum_objects_per_association: z.int().min(0).max(1_000_000).default(0).describe('After so many C-STOREs on one association further ones are answered A700, to be sent on a new one. 0: no limit.'),
   allow_query: z.boolean().default(false).describe('The system may ask by C-FIND what the gateway holds of this organization.'),
   allow_retrieve: z.boolean().default(false).describe('The system may have images sent by C-MOVE, to the AE titles of this organization\'s integrations, and fetch them by C-GET.'),
   allow_worklist: z.boolean().default(false).describe('The system is a modality: it may ask for the worklist and report performed procedure steps (MPPS).'),
@@ -37,6 +42,7 @@ export const configSchema = z.strictObject({
   assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
   time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), e.g. Europe/Berlin.'),
   destination: destination.optional().describe('Where reports are sent. Empty: this system gets no reports.'),
+  ...scuSettings,
   tls_private_key: z.string().optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
 });
 

@@ -3,11 +3,14 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
 import type { AssociationDecision } from './association.ts';
-import { decideAssociation, rejections } from './association.ts';
+import { decideAssociation, isStorage, rejections, settingFor } from './association.ts';
+import { adviceOnBreak, adviceOnCaller } from './advice.ts';
+import { AssociationTally } from './association-tally.ts';
 import type { Config } from './config.ts';
 import { answerOnly, receiveCEcho } from './receive-c-echo.ts';
 import type { StoreAssociation } from './receive-c-store.ts';
 import { CStoreReceiver } from './receive-c-store.ts';
+import { RefusalBursts } from './refusal-bursts.ts';
 import { ServiceDispatcher } from './serve.ts';
 import { serviceOf } from './services.ts';
 import { Status } from './status.ts';
@@ -17,21 +20,36 @@ import type { CommandSet } from './upper-layer/command-set.ts';
 import { CommandField, responseBit } from './upper-layer/command-set.ts';
 import { Invoker } from './upper-layer/invoker.ts';
 import type { UpperLayerLimits } from './upper-layer/limits.ts';
-import { defaultLimits } from './upper-layer/limits.ts';
+import { limitsOf } from './upper-layer/limits.ts';
 import type { Caller } from './upper-layer/listener.ts';
 import { listen as listenUpperLayer } from './upper-layer/listener.ts';
-import type { AssociateRequest, NegotiatedContext } from './upper-layer/pdu.ts';
+import type { AssociateRequest, NegotiatedContext, Rejection } from './upper-layer/pdu.ts';
 import { ContextResult } from './upper-layer/pdu.ts';
 
 export async function listen(
-  endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits = defaultLimits,
+  endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits = limitsOf(endpoint.limits),
 ): Promise<Listener> {
-  return listenUpperLayer(endpoint.host, endpoint.port, {
+  const door: Door = { integrations, receive, context, limits, bursts: new RefusalBursts(), openByCallingAeTitle: new Map() };
+  const listener = await listenUpperLayer(endpoint.host, endpoint.port, {
     ...(endpoint.tls ? { createServer: endpoint.tls.createServer } : {}),
     limits, implementation: { classUid: implementationClassUid, versionName: implementationVersionName },
-    user: (acceptor, caller) => new GatewayUser(acceptor, caller, integrations, receive, context, limits),
+    user: (acceptor, caller) => new GatewayUser(acceptor, caller, door),
   });
+  return { port: listener.port, close: async (graceMilliseconds) => { await listener.close(graceMilliseconds); door.bursts.close(); } };
 }
+
+/** What all associations of one listener share. */
+interface Door {
+  readonly integrations: IntegrationDirectory<Config>;
+  readonly receive: Receive;
+  readonly context: AdapterContext;
+  readonly limits: UpperLayerLimits;
+  readonly bursts: RefusalBursts;
+  readonly openByCallingAeTitle: Map<string, number>;
+}
+
+const textBeyond = (limit: NonNullable<Caller['beyond']>, limits: UpperLayerLimits): string => (limit === 'associations'
+  ? `${limits.associations} associations are open (MEDSCAN_DICOM_ASSOCIATIONS)` : `${limits.associationsPerAddress} associations are open from this address (MEDSCAN_DICOM_ASSOCIATIONS_PER_ADDRESS)`);
 
 /** An integration may demand who stands behind an AE title: setting tls_subjects. */
 function withCertificate(decision: AssociationDecision, subject: string | undefined): AssociationDecision {
@@ -44,9 +62,9 @@ function withCertificate(decision: AssociationDecision, subject: string | undefi
 }
 
 /** With the setting that would allow it. */
-function nameOf({ abstractSyntax, result }: NegotiatedContext): string {
-  const setting = result === ContextResult.userRejection ? serviceOf(abstractSyntax)?.setting : undefined;
-  return setting ? `${abstractSyntax} (setting ${setting})` : abstractSyntax;
+function nameOf(context: NegotiatedContext): string {
+  const setting = settingFor(context);
+  return setting ? `${context.abstractSyntax} (setting ${setting})` : context.abstractSyntax;
 }
 
 /** A C-CANCEL-RQ and a response have no answer. */
@@ -55,50 +73,101 @@ const nothingToAnswer: MessageReceiver = { write() { /* dropped */ }, async end(
 class GatewayUser implements UpperLayerUser {
   readonly #acceptor: AssociationAcceptor;
   readonly #caller: Caller;
-  readonly #integrations: IntegrationDirectory<Config>;
-  readonly #receive: Receive;
-  readonly #context: AdapterContext;
-  readonly #limits: UpperLayerLimits;
+  readonly #door: Door;
+  readonly #tally: AssociationTally;
   #association: StoreAssociation | undefined;
   #services: ServiceDispatcher | undefined;
+  #receiveCounted: Receive;
+  /** A refusal that repeats one of its burst: counted, not told. */
+  #isRepeat = false;
 
-  constructor(acceptor: AssociationAcceptor, caller: Caller, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, limits: UpperLayerLimits) {
+  constructor(acceptor: AssociationAcceptor, caller: Caller, door: Door) {
     this.#acceptor = acceptor;
     this.#caller = caller;
-    this.#integrations = integrations;
-    this.#receive = receive;
-    this.#context = context;
-    this.#limits = limits;
+    this.#door = door;
+    const tally = this.#tally = new AssociationTally(caller, door.context.now());
+    this.#receiveCounted = async (message, refusal) => {
+      const receipt = await door.receive(message, refusal);
+      tally.object(receipt);
+      return receipt;
+    };
+    queueMicrotask(() => { void acceptor.closed.then(() => { this.#closed(); }); });
   }
 
   async associate(request: AssociateRequest): Promise<AssociateResponse> {
-    const about = { address: this.#caller.address, callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle };
-    if (!this.#caller.isWithinLimits) {
-      this.#context.log.warn(about, 'association rejected: too many associations');
-      return { kind: 'reject', rejection: rejections.temporaryCongestion };
-    }
-    const decision = withCertificate(decideAssociation(request, this.#caller.address, this.#integrations, this.#limits.minimumPeerMaximumLength), this.#caller.tlsSubject);
-    if (decision.kind === 'reject') {
-      this.#context.log.warn({ ...about, ...decision.rejection }, `association rejected: ${decision.refusal.text}`);
-      const receipt = await this.#recordRefusal(decision.integration, decision.refusal, request.bytes, request);
-      return { kind: 'reject', rejection: decision.rejection, answered: (heard) => receipt?.answered('A-ASSOCIATE-RJ', heard) };
-    }
-    this.#association = { acceptor: this.#acceptor, request, integration: decision.integration, peer: this.#peer(request) };
-    const invoker = new Invoker((bytes) => this.#acceptor.send(bytes), request.maximumLength, this.#acceptor.over);
-    this.#services = new ServiceDispatcher({ ...this.#association, invoker, contexts: decision.contexts, integrations: this.#integrations }, this.#context);
+    this.#tally.requested(request);
+    const { integrations, limits, context } = this.#door;
+    if (this.#caller.beyond) return this.#reject(rejections.temporaryCongestion, { reason: 'not-allowed', text: textBeyond(this.#caller.beyond, limits) }, undefined, request);
+    const decision = withCertificate(decideAssociation(request, this.#caller.address, integrations, limits.minimumPeerMaximumLength), this.#caller.tlsSubject);
+    if (decision.kind === 'reject') return this.#reject(decision.rejection, decision.refusal, decision.integration, request);
+    const full = await this.#whyNotNow(request, decision.contexts);
+    if (full) return this.#reject(full.rejection, { reason: 'not-allowed', text: full.text }, decision.integration, request);
+    this.#begin(request, decision.integration, decision.contexts);
     if (!decision.contexts.some(({ result }) => result === ContextResult.acceptance)) {
       const refusal: Refusal = { reason: 'unsupported', text: `none of the proposed services is supported: ${decision.contexts.slice(0, 10).map(nameOf).join(', ')}` };
       const receipt = await this.#recordRefusal(decision.integration, refusal, request.bytes, request);
       receipt?.answered('A-ASSOCIATE-AC', true);
     }
-    this.#context.log.debug({ ...about, integrationId: decision.integration.integrationId }, 'association accepted');
+    context.log.debug({ ...this.#about(request), integrationId: decision.integration.integrationId }, 'association accepted');
     return { kind: 'accept', contexts: decision.contexts };
+  }
+
+  /** Limits that know who calls and what for: a query or a C-ECHO takes no room in the store. */
+  async #whyNotNow({ callingAeTitle }: AssociateRequest, contexts: readonly NegotiatedContext[]): Promise<{ rejection: Rejection; text: string } | undefined> {
+    const { limits, openByCallingAeTitle, context } = this.#door, most = limits.associationsPerCallingAeTitle;
+    if ((openByCallingAeTitle.get(callingAeTitle) ?? 0) >= most) return { rejection: rejections.localLimitExceeded, text: `${callingAeTitle} has ${most} associations open already (MEDSCAN_DICOM_ASSOCIATIONS_PER_AE)` };
+    const stores = contexts.some(({ result, abstractSyntax }) => result === ContextResult.acceptance && isStorage(abstractSyntax, true));
+    const text = stores ? await context.congestion?.() : undefined;
+    return text === undefined ? undefined : { rejection: rejections.temporaryCongestion, text };
+  }
+
+  #begin(request: AssociateRequest, integration: Integration<Config>, contexts: readonly NegotiatedContext[]): void {
+    this.#association = { acceptor: this.#acceptor, request, integration, peer: this.#peer(request) };
+    this.#tally.accepted(integration, contexts);
+    const open = this.#door.openByCallingAeTitle, { callingAeTitle } = request;
+    open.set(callingAeTitle, (open.get(callingAeTitle) ?? 0) + 1);
+    void this.#acceptor.closed.then(() => {
+      const left = (open.get(callingAeTitle) ?? 1) - 1;
+      if (left > 0) open.set(callingAeTitle, left); else open.delete(callingAeTitle);
+    });
+    const invoker = new Invoker((bytes) => this.#acceptor.send(bytes), request.maximumLength, this.#acceptor.over);
+    this.#services = new ServiceDispatcher({ ...this.#association, invoker, contexts, integrations: this.#door.integrations }, this.#door.context);
+  }
+
+  /** The first of a burst is told and put on record before the caller hears it; its repeats are counted. */
+  async #reject(rejection: Rejection, refusal: Refusal, integration: Integration<Config> | undefined, request: AssociateRequest): Promise<AssociateResponse> {
+    this.#tally.rejected(rejection, { text: refusal.text, advice: adviceOnCaller(rejection) }, integration);
+    const about = { ...this.#about(request), ...rejection };
+    this.#isRepeat = !this.#beginsBurst(refusal.text, about);
+    if (this.#isRepeat) return { kind: 'reject', rejection };
+    this.#door.context.log.warn(about, `association rejected: ${refusal.text}`);
+    // Without room nothing was wrong with the request: the association log has it, and it is no exchange that failed for good.
+    if (rejection.result === 2) return { kind: 'reject', rejection };
+    const receipt = await this.#recordRefusal(integration, refusal, request.bytes, request);
+    return { kind: 'reject', rejection, answered: (heard) => receipt?.answered('A-ASSOCIATE-RJ', heard) };
+  }
+
+  #beginsBurst(text: string, about: object): boolean {
+    const { bursts, context } = this.#door, tally = this.#tally;
+    return bursts.begins(this.#caller.address, text, (repeats) => {
+      context.log.warn({ ...about, repeats }, `the same ${repeats} more times: ${text}`);
+      tally.tell(context.associations, context.now(), repeats);
+    });
+  }
+
+  #closed(): void {
+    if (!this.#isRepeat) this.#tally.tell(this.#door.context.associations, this.#door.context.now());
+  }
+
+  #about(request: AssociateRequest): object {
+    return { address: this.#caller.address, callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle };
   }
 
   message(command: CommandSet, context: NegotiatedContext): MessageReceiver {
     const association = this.#association, services = this.#services;
     if (!association || !services) throw new Error('a message without an association');
-    if (command.commandField === CommandField.cStoreRq && !serviceOf(context.abstractSyntax)) return services.inTurn(new CStoreReceiver(association, command, context, this.#receive, this.#context));
+    if ((command.commandField & responseBit) === 0) this.#tally.message(command);
+    if (command.commandField === CommandField.cStoreRq && !serviceOf(context.abstractSyntax)) return services.inTurn(this.#store(association, command, context));
     if (command.commandField === CommandField.cEchoRq) return services.inTurn(receiveCEcho(this.#acceptor, command, context));
     if (command.commandField === CommandField.cCancelRq) {
       services.cancel(command.messageIdBeingRespondedTo);
@@ -111,8 +180,19 @@ class GatewayUser implements UpperLayerUser {
     return services.message(command, context) ?? answerOnly(this.#acceptor, command, context, Status.unrecognizedOperation);
   }
 
+  #store(association: StoreAssociation, command: CommandSet, context: NegotiatedContext): MessageReceiver {
+    const { maximum_objects_per_association: most } = association.integration.config;
+    if (most > 0 && this.#tally.objects > most) return answerOnly(this.#acceptor, command, context, Status.outOfResources, `more than ${most} objects: use a new association`);
+    return new CStoreReceiver(association, command, context, this.#receiveCounted, this.#door.context);
+  }
+
   ended(why: string, bytes?: Buffer): void {
-    this.#context.log.info({ address: this.#caller.address, callingAeTitle: this.#association?.request.callingAeTitle }, `association ended: ${why}`);
+    const outcome = bytes ? 'unreadable' : why === 'aborted by the peer' ? 'aborted-by-peer' : why.endsWith('without a release') ? 'connection-lost' : 'aborted-by-gateway';
+    this.#tally.broke(outcome, { text: why, advice: adviceOnBreak(why) });
+    const about = { address: this.#caller.address, callingAeTitle: this.#association?.request.callingAeTitle };
+    this.#isRepeat = (bytes !== undefined || !this.#association) && !this.#beginsBurst(why, about);
+    if (this.#isRepeat) return;
+    this.#door.context.log.info(about, `association ended: ${why}`);
     if (bytes) void this.#recordRefusal(undefined, { reason: 'malformed', text: why }, bytes).then((receipt) => receipt?.answered('A-ABORT', true));
   }
 
@@ -124,13 +204,13 @@ class GatewayUser implements UpperLayerUser {
   /** On record before the peer hears it, but never in the way of telling it. */
   async #recordRefusal(integration: Integration<Config> | undefined, refusal: Refusal, head: Buffer, request?: AssociateRequest): Promise<Receipt | undefined> {
     try {
-      return await this.#receive({
-        integration, interaction: 'A-ASSOCIATE', controlId: randomUUID(), peer: this.#peer(request), receivedAt: this.#context.now(),
+      return await this.#door.receive({
+        integration, interaction: 'A-ASSOCIATE', controlId: randomUUID(), peer: this.#peer(request), receivedAt: this.#door.context.now(),
         facts: request ? { callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle, implementationVersionName: request.implementationVersionName } : {},
         head, sha256: createHash('sha256').update(head).digest('hex'), byteSize: head.length,
       }, refusal);
     } catch (error) {
-      this.#context.log.error({ error: error instanceof Error ? error.message : String(error) }, 'a refused association could not be recorded');
+      this.#door.context.log.error({ error: error instanceof Error ? error.message : String(error) }, 'a refused association could not be recorded');
       return undefined;
     }
   }

@@ -14,6 +14,9 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
   const reader = dicomReader(message.head, message.facts);
   const { warnings, fault } = checkIdentifiers(reader, message.facts, 'the C-STORE command');
   if (fault) throw new NormalizeError(fault.reason, fault.text, fault.location);
+  if (config.modalities.length > 0 && !config.modalities.includes(String(reader.first('(0008,0060)') ?? '').trim())) {
+    throw new NormalizeError('not-allowed', 'the modality is not one that this system may send (setting modalities)', '(0008,0060)');
+  }
   const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone });
   return {
     authority: 'image', patient: patientRowOf(mapped), instance: instanceRowOf(mapped, message.facts),

@@ -17,6 +17,7 @@ import { healthRoutes } from './health.ts';
 import { routePermissions } from './permissions.ts';
 import { Problem, problemResponse, toProblem } from './problem.ts';
 import { ApiRouter, type RegisteredRoute } from './router.ts';
+import { associationRoutes } from './routes/associations.ts';
 import { auditLogRoutes } from './routes/audit-logs.ts';
 import { authRoutes } from './routes/auth.ts';
 import { configurationRoutes } from './routes/configuration.ts';
@@ -73,6 +74,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
   integrationRoutes(router, dependencies);
   syncLogRoutes(router, dependencies);
   messageRoutes(router, dependencies);
+  associationRoutes(router);
   auditLogRoutes(router, dependencies);
   queueRoutes(router);
   configurationRoutes(router);

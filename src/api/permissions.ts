@@ -58,6 +58,8 @@ export const routePermissions = {
   'GET /sync-logs/{sync_id}': 'exchanges:read',
   'GET /sync-logs/{sync_id}/payload': 'exchanges:payload',
   'POST /sync-logs/{sync_id}/replay': 'exchanges:replay',
+  'GET /associations': 'exchanges:read',
+  'GET /associations/{association_id}': 'exchanges:read',
   'GET /audit-logs': 'audit:read',
   'POST /audit-logs/verify': 'audit:read',
 

@@ -35,6 +35,29 @@ export async function readExchange(database: Database, organization: string | un
   return found && { organization: found.organization, ...found.exchange };
 }
 
+const Association = z.object({
+  association_id: z.string(), started_at: z.date(), duration_ms: z.number(), calling_ae_title: z.string().nullable(), called_ae_title: z.string().nullable(), peer_address: z.string(),
+  contexts_offered: z.number(), contexts_accepted: z.number(), outcome: z.string(), rejection: z.string().nullable(), reason: z.string().nullable(), advice: z.string().nullable(),
+  bytes_received: z.number(), objects: z.number(), repeats: z.number(),
+});
+
+/** The newest first. Callers that no organization claims are under 'Unassigned'. */
+export async function readAssociations(database: Database, organization: string | undefined, { limit, onlyRefused }: { limit: number; onlyRefused: boolean }): Promise<WithOrganization<z.infer<typeof Association>>[]> {
+  const rows = await inEach(database, organization, (tx) => tx.any(sql.type(Association)`
+    SELECT association_id, started_at, duration_ms, calling_ae_title, called_ae_title, peer_address, jsonb_array_length(contexts) AS contexts_offered, contexts_accepted, outcome, rejection, reason, advice,
+      bytes_received::float8 AS bytes_received, coalesce((requests->>'C-STORE')::int, 0) AS objects, repeats
+    FROM association_logs WHERE NOT ${onlyRefused} OR outcome <> 'released' ORDER BY association_id DESC LIMIT ${limit}`));
+  return rows.toSorted((a, b) => b.started_at.getTime() - a.started_at.getTime()).slice(0, limit);
+}
+
+export async function readAssociation(database: Database, organization: string | undefined, associationId: string): Promise<WithOrganization<Record<string, unknown>> | undefined> {
+  const row = z.object({ association: z.record(z.string(), z.unknown()) });
+  const [found] = await inEach(database, organization, (tx) => tx.any(sql.type(row)`
+    SELECT jsonb_strip_nulls(to_jsonb(a) - 'organization_id') || jsonb_build_object('integration', i.name) AS association
+    FROM association_logs a LEFT JOIN external_integrations i USING (organization_id, integration_id) WHERE association_id = ${associationId}`));
+  return found && { organization: found.organization, ...found.association };
+}
+
 /** Whether anybody can sign in with a password; false on a new installation. */
 export function someoneCanSignIn(database: Database): Promise<boolean> {
   return asSystem(database, 'first start', (tx) => tx.exists(sql.unsafe`SELECT FROM users WHERE password_hash IS NOT NULL AND is_active`));

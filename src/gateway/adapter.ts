@@ -17,10 +17,12 @@
 import type { ServerOpts } from 'node:net';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
-import type { CommitmentReporter, Commitments } from './commitments.ts';
+import type { AssociationLog } from './associations.ts';
+import type { CommitmentItem, CommitmentReporter, Commitments } from './commitments.ts';
 import type { OpenHoldings } from './holdings.ts';
 import type { Mapper, Normalized } from './normalized.ts';
-import type { ClientTokens, Records } from './records.ts';
+import type { CommitmentAsker, Confirmations, Queries } from './queries.ts';
+import type { ClientTokens, Records, Writes } from './records.ts';
 import type { Procedures } from './procedures.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
@@ -36,6 +38,10 @@ export interface Adapter<Config = unknown> {
   readonly outbound?: Outbound<Config>;
   /** Tells the result of a storage commitment that this adapter took in. */
   readonly commitments?: CommitmentReporter<Config>;
+  /** Asks other systems: for studies, images, worklists (queries.ts). */
+  readonly queries?: Queries<Config>;
+  /** Asks whether what was delivered is kept for good. */
+  readonly commitmentAsker?: CommitmentAsker<Config>;
   /** Does what a delivery would do up to the point where something would change on either side. Never throws. */
   testConnection(config: Config, context: AdapterContext): Promise<ConnectionTest>;
 }
@@ -73,9 +79,9 @@ export interface SocketInbound<Config = unknown> {
   listen(endpoint: Endpoint, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Listener>;
   /** The same messages by HTTP, where the standard has a way. */
   readonly http?: Pick<HttpInbound<Config>, 'mount' | 'alsoAt' | 'handle'>;
-}
   /** The same messages from files in folders that integrations name, below context.folders. close() lets the file in work finish. */
   watch?(integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<{ close(): Promise<void> }>;
+}
 
 export interface HttpInbound<Config = unknown> {
   readonly transport: 'http';
@@ -86,7 +92,16 @@ export interface HttpInbound<Config = unknown> {
   handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response>;
 }
 
-export interface Endpoint { readonly host: string; readonly port: number; readonly tls?: ListenerTls }
+export interface Endpoint { readonly host: string; readonly port: number; readonly tls?: ListenerTls; readonly limits?: ListenerLimits }
+/** What the operator allows peers; what is not set is the adapter's own default. */
+export interface ListenerLimits {
+  /** Open at once: of all peers, of one address, of one caller's name (AE title). */
+  readonly associations?: number; readonly associationsPerAddress?: number; readonly associationsPerCaller?: number;
+  /** Largest part of a message that is asked for: the PDU of DICOM. */
+  readonly messagePartByteLength?: number;
+  /** From the connection to a complete first message, and without bytes moved. */
+  readonly beginMilliseconds?: number; readonly idleMilliseconds?: number;
+}
 /** Server side of TLS 1.2/1.3 (BCP 195). The server asks for the certificate at each handshake, so that a renewed one needs no restart. */
 export interface ListenerTls { createServer(options: ServerOpts, onConnection: (socket: TLSSocket) => void): TlsServer }
 /** `port` is the bound one (0 asks for any). close() refuses new work, lets running exchanges finish for `graceMilliseconds`, then cuts. */
@@ -178,7 +193,11 @@ export type DeliveryOutcome = (
   | { readonly kind: 'refused'; readonly answerCode: string; readonly text: string }       // permanent: a person must look
   | { readonly kind: 'unreachable'; readonly text: string; readonly retryAfterMilliseconds?: number } // never left, or the peer said "later": retry
   | { readonly kind: 'unconfirmed'; readonly text: string }                                // sent, no answer: retried, because the receiver dedupes
-) & { readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly answer?: Buffer; readonly answerType?: string };
+) & {
+  readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly answer?: Buffer; readonly answerType?: string;
+  /** What was stored there and is to be committed to (commitmentAsker): until then the delivery counts as uncommitted. */
+  readonly uncommitted?: readonly CommitmentItem[];
+};
 
 export interface ConnectionTest { readonly ok: boolean; readonly steps: readonly ConnectionStep[] }
 export interface ConnectionStep { readonly step: string; readonly ok: boolean; readonly milliseconds: number; readonly detail: string; readonly advice?: string }
@@ -190,19 +209,27 @@ export interface AdapterContext {
   now(): Date;
   /** Opens a streaming write into the object store. */
   store(hint: { extension: string }): Promise<ObjectWriter>;
+  /** The directory below which an integration may name a folder to exchange files in (MEDSCAN_FOLDERS). Absent: there is none. */
+  readonly folders?: string;
   /** Resolves a bearer token to the organization and role it stands for; undefined when it is unknown, expired or revoked. */
   authenticate(bearerToken: string): Promise<Principal | undefined>;
   /** Opens what one organization holds, for who may ask (holdings.ts). Absent in a connection test. */
   readonly holdings?: OpenHoldings;
   /** The organization's patients, orders, studies and reports (records.ts). Absent in a connection test. */
   readonly records?: Records;
+  /** Messages that are committed together or not at all (records.ts). Absent in a connection test. */
+  readonly writes?: Writes;
   /** Tokens for systems that log in by their own standard (records.ts). Absent in a connection test. */
   readonly tokens?: ClientTokens;
   /** Storage commitment and performed procedure steps; absent in a connection test. */
   readonly commitments?: Commitments;
-  /** The directory below which an integration may name a folder to exchange files in (MEDSCAN_FOLDERS). Absent: there is none. */
-  readonly folders?: string;
   readonly procedures?: Procedures;
+  /** Results of storage commitments that the gateway asked for; absent in a connection test. */
+  readonly confirmations?: Confirmations;
+  /** Where ended and refused associations are told. Absent in a connection test. */
+  readonly associations?: AssociationLog;
+  /** Why nothing new should begin now (the store is full, too many jobs wait), in words; undefined when there is room. Never rejects. */
+  congestion?(): Promise<string | undefined>;
 }
 export interface Principal {
   readonly organizationId: string; readonly userId: string; readonly role: string; readonly name: string;
@@ -219,8 +246,8 @@ export interface AdapterLog {
 }
 
 /**
- * A file being written: temporary until finish() has fsynced and renamed it. write() keeps a reference to the chunk until written;
- * when it returns a promise the writer wants the sender to wait (backpressure). After abort() or a failed finish() no file is left.
+ * A file being written: temporary until finish(). write() copies the chunk; when it returns a promise the writer wants the sender to
+ * wait (backpressure). After abort() or a failed finish() no file is left.
  */
 export interface ObjectWriter {
   write(chunk: Buffer): void | Promise<void>;
@@ -228,5 +255,10 @@ export interface ObjectWriter {
   finish(): Promise<StoredObject>;
   abort(): Promise<void>;
 }
-/** Durable when returned: file and directory entry are fsynced. `location` is relative to the store. */
-export interface StoredObject { readonly location: string; readonly byteSize: number }
+/** Whole and in its place; `location` is relative to the store. */
+export interface StoredObject {
+  readonly location: string;
+  readonly byteSize: number;
+  /** Resolves when file and directory entry are fsynced; when it rejects the file is gone. Receive waits for it before anything is committed. */
+  readonly durable?: Promise<void>;
+}

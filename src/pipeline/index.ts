@@ -22,12 +22,18 @@
  *                                     v
  *                               deliver.ts (T5)  --> adapters/x delivers: C-STORE SR, ORU^R01, DiagnosticReport
  *
+ * writes.ts is persist.ts for messages that belong together (a FHIR transaction): one commit for all of them, and conditions judged inside it.
+ * congestion.ts says whether there is room for more before an association begins; associations.ts keeps who called and how it ended.
+ * commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again, parked reports are sent again.
  * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
+export { createAssociationLog } from './associations.ts';
 export { createClientTokens } from './client-tokens.ts';
+export { operatorCommands, type OperatorCommands } from './commands.ts';
 export { forceComplete } from './complete.ts';
 export { startMaintenance } from './maintain.ts';
+export { watchCongestion } from './congestion.ts';
 export { createCommitments } from './commitments.ts';
 export { createHoldings } from './holdings.ts';
 export { createInboundHealth } from './inbound-health.ts';
@@ -35,7 +41,9 @@ export { createPersist } from './persist.ts';
 export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';
 export { createRecords } from './records.ts';
+export { refuseWhilePaused } from './pause.ts';
 export { recoverObjects } from './recover.ts';
 export { watchStorage } from './storage-alerts.ts';
 export { watchUnreferenced } from './unreferenced.ts';
 export { startWorkers, type Workers } from './workers.ts';
+export { createWrites } from './writes.ts';

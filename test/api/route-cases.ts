@@ -50,6 +50,8 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'GET /sync-logs/{sync_id}': {},
   'GET /sync-logs/{sync_id}/payload': {},
   'POST /sync-logs/{sync_id}/replay': {},
+  'GET /associations': { query: 'outcome=rejected&calling_ae_title=CT1' },
+  'GET /associations/{association_id}': {},
   'GET /audit-logs': {},
   'POST /audit-logs/verify': {},
   'GET /scan-queue': { query: 'status=assigned' },

@@ -9,6 +9,7 @@ import { hashPassword } from '../../src/db/passwords.ts';
 import { createApiToken } from '../../src/db/user-sessions.ts';
 import { createLog } from '../../src/log.ts';
 import { createSite } from '../../src/web/site.ts';
+import { uuidV7 } from '#domain/uuid.ts';
 import { testDatabase, type TestDatabase } from '../support/database.ts';
 
 export const password = 'correct horse battery';
@@ -119,6 +120,7 @@ async function rows(db: TestDatabase, organizationId: string, slug: string, radi
   await insert('deliveries', 'delivery_id', { integration_id: ids['integration_id'], report_id: ids['report_id'] });
   await insert('sync_logs', 'sync_id', { integration_id: ids['integration_id'], adapter: 'hl7v2-mllp', direction: 'inbound', interaction: 'ADT^A04', control_id: 'MSG1', message_status: 'accepted', answer_status: 'answered', answer_code: 'AA', patient_id, scan_id, payload_location: 'database', duration_ms: 12.5 });
   await db.asOwner('INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content) VALUES ($1, $2, \'message\', \'x-application/hl7-v2+er7\', $3)', [organizationId, ids['sync_id'], Buffer.from(`MSH|^~\\&|${slug}`)]);
+  await insert('association_logs', 'association_id', { association_id: uuidV7(), integration_id: ids['integration_id'], started_at: new Date(), finished_at: new Date(), duration_ms: 12, calling_ae_title: 'CT1', called_ae_title: slug.toUpperCase(), peer_address: '10.0.0.9', peer_port: 4711, contexts: JSON.stringify([{ id: 1, abstract_syntax: '1.2.840.10008.1.1', transfer_syntaxes: ['1.2.840.10008.1.2'], result: 1 }]), outcome: 'rejected', rejection: '1/1/3', reason: 'not listed', advice: 'List it.' });
   await insert('system_alerts', 'alert_id', { kind: 'integration-down', severity: 'warning', subject: 'PACS', message: 'PACS does not answer' });
   const first = async (table: string, idColumn: string): Promise<void> => {
     const [row] = await db.asOwner<{ id: string }>(`SELECT ${idColumn} AS id FROM ${table} WHERE organization_id = $1 ORDER BY 1 LIMIT 1`, [organizationId]);

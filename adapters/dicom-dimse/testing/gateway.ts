@@ -23,7 +23,8 @@ class FileWriter implements ObjectWriter {
   #queued = 0;
   constructor(file: FileHandle, directory: string, name: string, delay?: () => Promise<void>) { this.#file = file; this.#directory = directory; this.#name = name; this.#delay = delay; }
 
-  write(chunk: Buffer): void | Promise<void> {
+  write(lent: Buffer): void | Promise<void> {
+    const chunk = Buffer.from(lent);
     this.byteSize += chunk.length;
     this.#queued += chunk.length;
     this.#queue = this.#queue.then(async () => {
@@ -64,7 +65,7 @@ export interface TestGatewayOptions {
   /** Awaited before each write: a slow disk. */
   readonly writeDelay?: () => Promise<void>;
   /** What queries, retrieves and commitments are answered from. */
-  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures'>;
+  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'associations' | 'congestion'>;
   /** Instead of a file in the temporary directory. */
   readonly store?: () => Promise<ObjectWriter>;
 }

@@ -8,6 +8,13 @@ export const CommandField = {
   cStoreRq: 0x0001, cStoreRsp: 0x8001, cGetRq: 0x0010, cFindRq: 0x0020, cMoveRq: 0x0021, cEchoRq: 0x0030, cEchoRsp: 0x8030, cCancelRq: 0x0fff,
   nEventReportRq: 0x0100, nEventReportRsp: 0x8100, nSetRq: 0x0120, nActionRq: 0x0130, nCreateRq: 0x0140,
 } as const;
+const requestNames: ReadonlyMap<number, string> = new Map([
+  [CommandField.cStoreRq, 'C-STORE'], [CommandField.cGetRq, 'C-GET'], [CommandField.cFindRq, 'C-FIND'], [CommandField.cMoveRq, 'C-MOVE'], [CommandField.cEchoRq, 'C-ECHO'], [CommandField.cCancelRq, 'C-CANCEL'],
+  [CommandField.nEventReportRq, 'N-EVENT-REPORT'], [CommandField.nSetRq, 'N-SET'], [CommandField.nActionRq, 'N-ACTION'], [CommandField.nCreateRq, 'N-CREATE'],
+]);
+/** 'C-STORE'; 'other' for a command that is none of ours. */
+export const requestName = (commandField: number): string => requestNames.get(commandField) ?? 'other';
+
 /** Set in the Command Field of every response. */
 export const responseBit = 0x8000;
 const noDataSet = 0x0101, dataSetFollows = 0x0001, mediumPriority = 0x0000;

@@ -1,3 +1,5 @@
+import type { ListenerLimits } from '#gateway/adapter.ts';
+
 /** What one peer, or all together, may ask of the listener before it says no. None of them is reached by a working PACS. */
 export interface UpperLayerLimits {
   /** Largest association PDU taken; 128 contexts with 20 transfer syntaxes each need about 40 KiB. */
@@ -16,6 +18,8 @@ export interface UpperLayerLimits {
   readonly idleByteLength: number;
   readonly associations: number;
   readonly associationsPerAddress: number;
+  /** Open ones of one calling AE title, from wherever. */
+  readonly associationsPerCallingAeTitle: number;
 }
 
 export const defaultLimits: UpperLayerLimits = {
@@ -29,4 +33,17 @@ export const defaultLimits: UpperLayerLimits = {
   idleByteLength: 64,
   associations: 100,
   associationsPerAddress: 20,
+  associationsPerCallingAeTitle: 20,
 };
+
+/** The defaults with what the operator set (MEDSCAN_DICOM_*). */
+export function limitsOf(set: ListenerLimits | undefined): UpperLayerLimits {
+  const { associations, associationsPerAddress, associationsPerCaller, messagePartByteLength, beginMilliseconds, idleMilliseconds } = set ?? {};
+  return {
+    ...defaultLimits,
+    ...(associations === undefined ? {} : { associations }), ...(associationsPerAddress === undefined ? {} : { associationsPerAddress }),
+    ...(associationsPerCaller === undefined ? {} : { associationsPerCallingAeTitle: associationsPerCaller }),
+    ...(messagePartByteLength === undefined ? {} : { maximumLength: messagePartByteLength }),
+    ...(beginMilliseconds === undefined ? {} : { artimMilliseconds: beginMilliseconds }), ...(idleMilliseconds === undefined ? {} : { idleMilliseconds }),
+  };
+}

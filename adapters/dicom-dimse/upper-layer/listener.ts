@@ -6,9 +6,15 @@ import { AssociationAcceptor } from './acceptor.ts';
 
 /** Where an association comes from, and whether there is room for it: without room it is rejected as "temporary congestion". */
 export interface Caller {
-  readonly address: string; readonly port: number; readonly isWithinLimits: boolean;
+  readonly address: string; readonly port: number;
+  /** Which limit is reached, if one is. */
+  readonly beyond?: 'associations' | 'associationsPerAddress';
   /** Common name of the client certificate, when one was asked for and verified. */
   readonly tlsSubject?: string;
+  /** For example TLSv1.3. */
+  readonly tlsProtocol?: string;
+  /** What the connection has moved so far. */
+  traffic(): { readonly bytesReceived: number; readonly bytesSent: number };
 }
 export interface UpperLayerListener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
 export type ListenerOptions = Omit<AcceptorOptions, 'user'> & {
@@ -17,9 +23,10 @@ export type ListenerOptions = Omit<AcceptorOptions, 'user'> & {
   createServer?(options: ServerOpts, onConnection: (socket: Socket) => void): Server;
 };
 
-function verifiedSubject(socket: Socket): Pick<Caller, 'tlsSubject'> {
-  const name: unknown = socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined;
-  return typeof name === 'string' ? { tlsSubject: name } : {};
+function tlsOf(socket: Socket): Pick<Caller, 'tlsSubject' | 'tlsProtocol'> {
+  if (!(socket instanceof TLSSocket)) return {};
+  const name: unknown = socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined, protocol = socket.getProtocol();
+  return { ...(typeof name === 'string' ? { tlsSubject: name } : {}), ...(protocol ? { tlsProtocol: protocol } : {}) };
 }
 
 /** IPv4 addresses that arrive on a dual-stack socket lose their ::ffff: prefix, so that one notation is compared and shown. */
@@ -38,8 +45,10 @@ export async function listen(host: string, port: number, options: ListenerOption
     const ofAddress = (perAddress.get(address) ?? 0) + 1;
     if (ofAddress > 2 * limits.associationsPerAddress) { socket.destroy(); return; }
     perAddress.set(address, ofAddress);
+    const beyond = acceptors.size >= limits.associations ? 'associations' : ofAddress > limits.associationsPerAddress ? 'associationsPerAddress' : undefined;
     const caller: Caller = {
-      address, port: socket.remotePort ?? 0, isWithinLimits: acceptors.size < limits.associations && ofAddress <= limits.associationsPerAddress, ...verifiedSubject(socket),
+      address, port: socket.remotePort ?? 0, ...(beyond ? { beyond } : {}), ...tlsOf(socket),
+      traffic: () => ({ bytesReceived: socket.bytesRead, bytesSent: socket.bytesWritten }),
     };
     const acceptor = new AssociationAcceptor(socket, { ...options, user: (self) => options.user(self, caller) });
     acceptors.add(acceptor);
