@@ -15,7 +15,11 @@ export interface LoadedPatient extends StoredPatient { patient_id: string; versi
 export interface LoadedIdentity { name: number; sha256: string; links: Record<string, string>; answer_code: string | null }
 /** patient_id, value, assigning authority */
 export type LoadedIdentifier = readonly [string, string, string];
-export interface LoadedBatch { identities: readonly LoadedIdentity[] | null; patients: readonly LoadedPatient[] | null; identifiers: readonly LoadedIdentifier[] | null }
+/** `history`: of patients that were known, by patient: statements that are stored, statement key -> content. */
+export interface LoadedBatch {
+  identities: readonly LoadedIdentity[] | null; patients: readonly LoadedPatient[] | null; identifiers: readonly LoadedIdentifier[] | null;
+  history?: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
 
 /** The database made these rows from its own columns: their shape is the function's, and checking each again would cost more than reading them. */
 const Loaded = z.object({ identities: z.unknown(), patients: z.unknown(), identifiers: z.unknown() });
@@ -37,8 +41,13 @@ export interface WrittenHistory {
 }
 /** Parts without rows are absent. */
 export interface PatientChanges {
-  /** patient_id -> version */
-  compared?: Readonly<Record<string, string>>; inserted?: readonly (WrittenPatient & { patient_number: string })[]; updated?: readonly WrittenPatient[];
+  /** Of patients that the messages name, patient_id -> version: those that stay as they are, and those that change. */
+  compared?: Readonly<Record<string, string>>; held?: Readonly<Record<string, string>>;
+  /** The identifiers by which patients were found. */
+  owned?: readonly { patient_id: string; value: string; assigning_authority: string }[];
+  /** The names of the messages were not looked up: none of them may be there. */
+  names_unread?: true;
+  inserted?: readonly (WrittenPatient & { patient_number: string })[]; updated?: readonly WrittenPatient[];
   identifiers?: readonly { patient_id: string; assigning_authority: string; value: string; type_code?: string | undefined }[];
   history?: readonly WrittenHistory[]; alerts?: readonly (Alert & { occurrences: number })[];
 }
@@ -49,10 +58,13 @@ export interface StoredMessageRow extends ExchangeRow {
   links: Readonly<Record<string, string>>; media_type: string; content: Buffer;
 }
 
-const Written = z.object({ is_written: z.boolean() });
+const Written = z.object({ is_written: z.boolean(), version: z.string().nullable(), touched: z.unknown() });
 
-/** False: nothing was written, because a patient of `compared` has changed since it was read. */
-export async function storeMessages(on: Database | Transaction, organizationId: string, changes: PatientChanges, messages: readonly StoredMessageRow[]): Promise<boolean> {
+/** `version`: of all patients that were inserted or updated, and of `touched`, whose stored history changed. */
+export interface WrittenBatch { readonly version: string; readonly touched: readonly string[] }
+
+/** Undefined: nothing was written, because what `changes` relies on is no longer so. */
+export async function storeMessages(on: Database | Transaction, organizationId: string, changes: PatientChanges, messages: readonly StoredMessageRow[]): Promise<WrittenBatch | undefined> {
   let start = 1;
   const rows = messages.map(({ content, ...row }, item) => {
     const contentStart = start;
@@ -61,9 +73,10 @@ export async function storeMessages(on: Database | Transaction, organizationId: 
   });
   const contents = messages.length === 1 ? messages[0]!.content : Buffer.concat(messages.map((message) => message.content));
   // A patient's value that jsonb cannot hold is refused; in the record of the exchange it is replaced (json-text.ts).
-  const query = sql.type(Written)`SELECT medscan_store_messages(${organizationId}::uuid, ${JSON.stringify(changes)}::jsonb, ${messages.length > 0 ? jsonText(rows) : null}::jsonb, ${sql.binary(contents)}) AS is_written`;
+  const query = sql.type(Written)`SELECT is_written, version, touched FROM medscan_store_messages(${organizationId}::uuid, ${JSON.stringify(changes)}::jsonb, ${messages.length > 0 ? jsonText(rows) : null}::jsonb, ${sql.binary(contents)})`;
   const result = await queriesOf(on).query(named(query, 'medscan_store_messages'));
-  return result.rows[0]!.is_written;
+  const { is_written: isWritten, version, touched } = result.rows[0]!;
+  return isWritten ? { version: version!, touched: (touched ?? []) as string[] } : undefined;
 }
 
 /** The database itself: a transaction of its own. */

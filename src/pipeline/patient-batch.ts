@@ -4,23 +4,31 @@
  */
 import type { Alert } from '../db/alerts.ts';
 import { PATIENT_COLUMNS, type PatientColumn } from '../db/patients.ts';
-import type { LoadedBatch, LoadedPatient, PatientChanges, WrittenHistory } from '../db/store-messages.ts';
+import type { LoadedBatch, LoadedIdentifier, LoadedPatient, PatientChanges, WrittenBatch, WrittenHistory } from '../db/store-messages.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import type { HistoryRow, PatientIdentifier, PatientRow } from '#gateway/normalized.ts';
 import { chooseOwner, demographicsAfter, identityAlerts, isSameJson, type Identified, type Owner, type Said } from './identify.ts';
+import type { KnownPatient } from './known-patients.ts';
 
-interface Member { readonly row: LoadedPatient; readonly patientNumber: string | undefined; isCompared: boolean; isChanged: boolean }
+interface Member {
+  readonly row: LoadedPatient; readonly patientNumber: string | undefined; isCompared: boolean; isChanged: boolean;
+  /** Statements that are stored; undefined: not known. */
+  readonly history: ReadonlyMap<string, string> | undefined;
+}
 type NewIdentifier = NonNullable<PatientChanges['identifiers']>[number];
 
 export class PatientBatch {
   readonly #members = new Map<string, Member>();
   readonly #owners = new Map<string, Owner[]>();
   #identifiers: NewIdentifier[] = [];
+  readonly #relied = new Map<string, NonNullable<PatientChanges['owned']>[number]>();
   readonly #history = new Map<string, WrittenHistory>();
+  #taken: readonly Member[] = [];
+  #takenHistory: readonly WrittenHistory[] = [];
   readonly #alerts = new Map<string, Alert & { occurrences: number }>();
 
   constructor(loaded: LoadedBatch) {
-    for (const row of loaded.patients ?? []) this.#members.set(row.patient_id, { row, patientNumber: undefined, isCompared: false, isChanged: false });
+    for (const row of loaded.patients ?? []) this.#members.set(row.patient_id, { row, patientNumber: undefined, isCompared: false, isChanged: false, history: loaded.history?.get(row.patient_id) });
     for (const [patientId, value, authority] of loaded.identifiers ?? []) this.#own(patientId, value, authority);
   }
 
@@ -52,6 +60,7 @@ export class PatientBatch {
       const key = `${patientId} ${statementKey}`;
       const next: WrittenHistory = { ...statement, detail: statement.detail ?? {}, patient_id: patientId, statement_key: statementKey, source_sync_id: syncId, has_changed: false };
       const before = this.#history.get(key);
+      if (!before && this.#members.get(patientId)!.history?.get(statementKey) === contentText(next)) continue;
       if (!before) this.#history.set(key, next);
       else if (!isSameJson(contentOf(before), contentOf(next))) this.#history.set(key, { ...before, display: next.display, status: next.status, severity: next.severity, detail: next.detail, source_sync_id: syncId, has_changed: true });
     }
@@ -61,17 +70,37 @@ export class PatientBatch {
   takeChanges(): PatientChanges {
     const members = [...this.#members.values()];
     const changed = members.filter((member) => member.isChanged);
-    const compared = members.filter((member) => member.isCompared).map(({ row }) => [row.patient_id, row.version] as const);
+    const written = new Set([...this.#identifiers, ...this.#history.values()].map((row) => row.patient_id));
+    const versions = members.filter(({ isCompared, row }) => isCompared && row.version !== '').map(({ row, isChanged }) => [row.patient_id, row.version, isChanged || written.has(row.patient_id)] as const);
+    const [held, compared] = [versions.filter(([, , isHeld]) => isHeld), versions.filter(([, , isHeld]) => !isHeld)];
     const parts = {
+      owned: this.#relied.values().filter((identifier) => !this.#identifiers.some(({ value, assigning_authority: authority }) => value === identifier.value && authority === identifier.assigning_authority)).toArray(),
       inserted: changed.flatMap(({ row, patientNumber }) => (patientNumber === undefined ? [] : [{ ...row, patient_number: patientNumber }])),
       updated: changed.filter((member) => member.patientNumber === undefined).map(({ row }) => row),
       identifiers: this.#identifiers, history: [...this.#history.values()], alerts: [...this.#alerts.values()],
     };
+    this.#taken = members.filter(({ isCompared, isChanged }) => isCompared || isChanged);
+    this.#takenHistory = [...this.#history.values()];
     for (const member of members) this.#members.set(member.row.patient_id, { ...member, patientNumber: undefined, isCompared: false, isChanged: false });
     this.#identifiers = [];
+    this.#relied.clear();
     this.#history.clear();
     this.#alerts.clear();
-    return { ...(compared.length > 0 ? { compared: Object.fromEntries(compared) } : {}), ...Object.fromEntries(Object.entries(parts).filter(([, rows]) => rows.length > 0)) };
+    return { ...(held.length > 0 ? { held: Object.fromEntries(held) } : {}), ...(compared.length > 0 ? { compared: Object.fromEntries(compared) } : {}), ...Object.fromEntries(Object.entries(parts).filter(([, rows]) => rows.length > 0)) };
+  }
+
+  /** The patients of the last changes that were taken, as they are once those are written. */
+  known({ version, touched }: WrittenBatch): readonly KnownPatient[] {
+    const identifiers = Map.groupBy([...this.#owners.values()].flat().map((owner): LoadedIdentifier => [owner.patient_id, owner.value, owner.assigning_authority]), ([patientId]) => patientId);
+    const history = Map.groupBy(this.#takenHistory, (statement) => statement.patient_id);
+    return this.#taken.map(({ row, isChanged, history: before = new Map() }) => {
+      const { patient_id: patientId } = row;
+      const said = history.get(patientId) ?? [];
+      return {
+        row: { ...row, version: isChanged || touched.includes(patientId) ? version : row.version }, identifiers: identifiers.get(patientId) ?? [],
+        history: said.length === 0 ? before : new Map([...before, ...said.map((statement) => [statement.statement_key, contentText(statement)] as const)]),
+      };
+    });
   }
 
   #own(patientId: string, value: string, authority: string): void {
@@ -84,7 +113,10 @@ export class PatientBatch {
   /** False: it is another patient's. */
   #claim(patientId: string, identifier: PatientIdentifier): boolean {
     const owner = this.#owners.get(identifier.value)?.find((candidate) => candidate.assigning_authority === identifier.assigning_authority);
-    if (owner) return owner.patient_id === patientId;
+    if (owner) {
+      this.#relied.set(`${identifier.value}\n${identifier.assigning_authority}`, { patient_id: owner.patient_id, value: owner.value, assigning_authority: owner.assigning_authority });
+      return owner.patient_id === patientId;
+    }
     this.#own(patientId, identifier.value, identifier.assigning_authority);
     this.#identifiers.push({ patient_id: patientId, ...identifier });
     return true;
@@ -95,7 +127,7 @@ export class PatientBatch {
     const patient: LoadedPatient = {
       ...EMPTY, patient_id: uuidV7(), version: '', identity_status: first ? 'established' : 'quarantined', is_active: true, provenance: {},
     };
-    const member: Member = { row: patient, patientNumber: first?.value ?? unknownName, isCompared: false, isChanged: true };
+    const member: Member = { row: patient, patientNumber: first?.value ?? unknownName, isCompared: false, isChanged: true, history: new Map() };
     this.#members.set(patient.patient_id, member);
     if (!first) this.#alert(identityAlerts.unnamed(patient.patient_id));
     return member;
@@ -115,4 +147,6 @@ export class PatientBatch {
 
 const EMPTY = Object.fromEntries(PATIENT_COLUMNS.map((column) => [column, null])) as Record<PatientColumn, null>;
 
+/** Equal texts are equal contents; the same content may have two texts, and is then written again. */
+const contentText = (statement: WrittenHistory): string => JSON.stringify(contentOf(statement));
 const contentOf = ({ display, status, severity, detail }: WrittenHistory): unknown => [display, status ?? null, severity ?? null, detail];

@@ -2,7 +2,8 @@
  * HL7 v2 and FHIR messages to rows, in order of arrival: patient, merges, history, order. The same name with the same bytes was here
  * before: answered as before, no second effect. The same name with other bytes is another message.
  *
- *   batch of plain messages    read -> decide in memory -> write: two statements, no lock held between them. A patient that changed meanwhile: see below
+ *   batch of plain messages    decide in memory -> write: one statement, which compares what was known of the patients (known-patients.ts)
+ *   ... some patient unknown   read -> decide in memory -> write: two statements, no lock held between them. A patient that changed meanwhile: see below
  *   batch with merges, orders  one transaction that holds its patients: decided in memory too, written before and read again after each merge
  */
 import { raiseAlert } from '../db/alerts.ts';
@@ -13,23 +14,24 @@ import { bossDb, type Transaction } from '../db/pool.ts';
 import { reopenScan } from '../db/scan-completion.ts';
 import { enterQueue, moveInQueue, setPriority } from '../db/scan-queue.ts';
 import { findScansByOrder, insertOrderedScan, updateOrder, type ScanKey } from '../db/scans.ts';
-import { loadMessages, storeMessages, type LoadedBatch, type LoadedIdentity, type MessageName, type StoredMessageRow } from '../db/store-messages.ts';
+import { loadMessages, storeMessages, type LoadedBatch, type LoadedIdentity, type MessageName, type PatientChanges, type StoredMessageRow } from '../db/store-messages.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
 import { failpoint } from '../failpoint.ts';
 import { QUEUES } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
-import type { MappingWarning, Normalized, OrderRow, ScanPriority } from '#gateway/normalized.ts';
+import type { MappingWarning, Normalized, OrderRow, PatientIdentifier, ScanPriority } from '#gateway/normalized.ts';
 import { applyToScan, tellsOfScan } from './apply-report.ts';
 import { applyMerge, identifyPatient, type Identified, type Said } from './identify.ts';
+import { KnownPatients, withKnown, type KnownPatient } from './known-patients.ts';
 import { PatientBatch } from './patient-batch.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
 interface Outcome { readonly persisted: Persisted; readonly row: StoredMessageRow }
 
-export async function persistMessages(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Persisted[]> {
+export async function persistMessages(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[], known = new KnownPatients()): Promise<readonly Persisted[]> {
   failpoint('persist.beforeBegin');
-  const outcomes = (items.every(isPlain) && await persistPlain(dependencies, organizationId, items))
+  const outcomes = (items.every(isPlain) && (await persistKnown(dependencies, organizationId, items, known) ?? await persistPlain(dependencies, organizationId, items, known)))
     || await inOrganization(dependencies.database, organizationId, (tx) => persistHolding(dependencies, tx, organizationId, items));
   failpoint('persist.afterCommit');
   return outcomes.map((outcome) => outcome.persisted);
@@ -39,9 +41,36 @@ export async function persistMessages(dependencies: PersistDependencies, organiz
 const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order && !tellsOfScan(normalized);
 const needsDatabase = ({ patient, merges = [] }: Normalized): boolean => merges.length > 0 || patient?.patient_id !== undefined;
 
+/** All patients are known: one statement. Undefined: one is not, or what was known is no longer so, or a message was here before. */
+async function persistKnown(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[], known: KnownPatients): Promise<readonly Outcome[] | undefined> {
+  const named = new Set<KnownPatient>();
+  for (const identifier of identifiersOf(items)) {
+    const owner = known.owner(identifier);
+    if (!owner) return undefined;
+    named.add(owner);
+  }
+  const outcomes = await decideAndStore(dependencies, organizationId, items, withKnown(nothingLoaded, named), known, { names_unread: true });
+  if (!outcomes) for (const { row } of named) known.forget(row.patient_id);
+  return outcomes;
+}
+
 /** Undefined: a patient changed between reading and writing, or another batch was in the way; nothing was written. */
-async function persistPlain({ database, now }: PersistDependencies, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[] | undefined> {
-  const loaded = await loadMessages(database, organizationId, items.map(nameOf), valuesOf(items), false);
+async function persistPlain(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[], known: KnownPatients): Promise<readonly Outcome[] | undefined> {
+  const identifiers = identifiersOf(items);
+  const owners = identifiers.map((identifier) => known.owner(identifier));
+  const unknown = identifiers.filter((_, index) => !owners[index]).map(({ value }) => value);
+  const loaded = await loadMessages(dependencies.database, organizationId, items.map(nameOf), [...new Set(unknown)], false);
+  const named = new Set(owners.filter((owner) => owner !== undefined));
+  const outcomes = await decideAndStore(dependencies, organizationId, items, withKnown(loaded, named), known, {});
+  if (!outcomes) for (const { row } of named) known.forget(row.patient_id);
+  return outcomes;
+}
+
+const nothingLoaded: LoadedBatch = { identities: null, patients: null, identifiers: null };
+const identifiersOf = (items: readonly PersistItem[]): PatientIdentifier[] => items.flatMap(({ normalized: { patient } }) => patient?.identifiers ?? []);
+
+async function decideAndStore({ database, now }: PersistDependencies, organizationId: string, items: readonly PersistItem[], loaded: LoadedBatch, known: KnownPatients,
+  unread: Pick<PatientChanges, 'names_unread'>): Promise<readonly Outcome[] | undefined> {
   const [patients, earlier] = [new PatientBatch(loaded), earlierMessages(items, loaded)];
   const outcomes = items.map((item) => {
     const warnings = [...item.normalized.warnings];
@@ -50,7 +79,10 @@ async function persistPlain({ database, now }: PersistDependencies, organization
   });
   failpoint('persist.beforeCommit');
   try {
-    return await storeMessages(database, organizationId, patients.takeChanges(), outcomes.map((outcome) => outcome.row)) ? outcomes : undefined;
+    const written = await storeMessages(database, organizationId, { ...patients.takeChanges(), ...unread }, outcomes.map((outcome) => outcome.row));
+    if (!written) return undefined;
+    for (const patient of patients.known(written)) known.remember(patient);
+    return outcomes;
   } catch (error) {
     if (sqlState(error)?.startsWith('40')) return undefined; // a deadlock was resolved against us
     throw error;
@@ -63,9 +95,9 @@ async function persistHolding(dependencies: PersistDependencies, tx: Transaction
   const loaded = await load();
   const earlier = earlierMessages(items, loaded);
   let patients = new PatientBatch(loaded);
-  const write = (rows: readonly StoredMessageRow[]): Promise<boolean> => {
-    const { compared: _, ...changes } = patients.takeChanges(); // they are held
-    return Object.keys(changes).length + rows.length > 0 ? storeMessages(tx, organizationId, changes, rows) : Promise.resolve(true);
+  const write = async (rows: readonly StoredMessageRow[]): Promise<void> => {
+    const { compared: _, held: __, owned: ___, ...changes } = patients.takeChanges(); // they are held
+    if (Object.keys(changes).length + rows.length > 0) await storeMessages(tx, organizationId, changes, rows);
   };
   const outcomes: Outcome[] = [];
   for (const item of items) {

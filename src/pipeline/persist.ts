@@ -14,6 +14,7 @@ import type { MappingWarning, Normalized } from '#gateway/normalized.ts';
 import type { ExchangeRow } from '../db/exchanges.ts';
 import { DataIntegrityError, isRefusedValue, sqlState } from '../db/errors.ts';
 import { GroupCommit } from './group-commit.ts';
+import { KnownPatients } from './known-patients.ts';
 import { KnownStudies } from './known-studies.ts';
 import { persistInstances, persistKnownInstances, type InstanceDependencies, type KnownItem } from './persist-instances.ts';
 import { persistMessages } from './persist-messages.ts';
@@ -47,13 +48,15 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
     if (!item.normalized.instance) return submit(group.messages, item);
     const place = known.place(item);
     if (place) {
-      // A repeat that races with its first copy fails there and is recognised in the one-lane group; a refused value is worded there.
+      // The sync of the file runs beside this transaction, which waits for it before it commits. A repeat that races with its first copy
+      // fails there and is recognised in the one-lane group; a refused value is worded there.
       const persisted = await group.known.submit({ ...item, place }).catch((error: unknown) => {
         if (sqlState(error) !== '23505' && !isRefusedValue(error)) throw error;
         return undefined;
       });
       if (persisted) return persisted;
     }
+    await item.message.object?.durable;
     return submit(group.instances, item);
   };
 }
@@ -64,8 +67,8 @@ interface Groups {
   readonly known: GroupCommit<KnownItem, Persisted | undefined>;
 }
 
-const organizationGroups = (dependencies: InstanceDependencies, organizationId: string): Groups => ({
-  messages: new GroupCommit((items) => persistMessages(dependencies, organizationId, items), 64),
+const organizationGroups = (dependencies: InstanceDependencies, organizationId: string, patients = new KnownPatients()): Groups => ({
+  messages: new GroupCommit((items) => persistMessages(dependencies, organizationId, items, patients), 64),
   instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
   known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256),
 });

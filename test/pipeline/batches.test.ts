@@ -5,6 +5,7 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { KnownPatients } from '../../src/pipeline/known-patients.ts';
 import { persistMessages } from '../../src/pipeline/persist-messages.ts';
 import type { PersistDependencies, PersistItem } from '../../src/pipeline/persist.ts';
 import { uuidV7 } from '#domain/uuid.ts';
@@ -39,14 +40,15 @@ const sequence: fc.Arbitrary<Sent[]> = fc.array(fc.tuple(said, fc.constantFrom('
 let organizations = 0;
 const at = new Date('2026-01-05T10:00:00Z');
 
-async function persistIn(batches: readonly (readonly Sent[])[]): Promise<string> {
+/** The batches go to the processes in turn, each of which remembers its patients for the next batch; without one nothing is remembered. */
+async function persistIn(batches: readonly (readonly Sent[])[], ...processes: readonly KnownPatients[]): Promise<string> {
   const integration = await insertIntegration(db, `Batch Hospital ${++organizations}`, 'RIS', 'fake');
   const itemOf = ({ exchangeId, controlId, content, normalized }: Sent): PersistItem => ({
     exchangeId, adapter: 'fake', integration, normalized,
     message: { integration, interaction: 'ADT^A08', controlId, head: Buffer.from(content), byteSize: 1, sha256: content, receivedAt: at, peer: { address: '127.0.0.1', port: 1, application: 'RIS' }, facts: {} },
   });
   const dependencies = { database: db.database, now: () => at } as unknown as PersistDependencies;
-  for (const batch of batches) await persistMessages(dependencies, integration.organizationId, batch.map(itemOf));
+  for (const [index, batch] of batches.entries()) await persistMessages(dependencies, integration.organizationId, batch.map(itemOf), processes[index % processes.length]);
   return integration.organizationId;
 }
 
@@ -86,6 +88,25 @@ test('property: a batch of ADT and merge messages leaves the same rows as the me
     expect(left.rows).toEqual(right.rows);
     expect(await recordsOf(together, left.nameOf)).toEqual(await recordsOf(apart, right.nameOf));
   }), { numRuns: 50, seed: 20260105 });
+}, 180_000);
+
+test('property: messages about patients that are remembered leave the same rows as messages whose patients are read', async () => {
+  await fc.assert(fc.asyncProperty(sequence, fc.integer({ min: 1, max: 3 }), async (messages, size) => {
+    const [remembered, read] = [await persistIn(chunksOf(messages, size), new KnownPatients()), await persistIn(chunksOf(messages, size))];
+    const [left, right] = [await patientsOf(remembered), await patientsOf(read)];
+    expect(left.rows).toEqual(right.rows);
+    expect(await recordsOf(remembered, left.nameOf)).toEqual(await recordsOf(read, right.nameOf));
+  }), { numRuns: 80, seed: 20260107 });
+}, 180_000);
+
+test('property: two processes that remember the same patients leave the same rows as one that reads them', async () => {
+  await fc.assert(fc.asyncProperty(sequence, async (messages) => {
+    const processes = [new KnownPatients(), new KnownPatients()];
+    const [remembered, read] = [await persistIn(chunksOf(messages, 1), ...processes), await persistIn(chunksOf(messages, 1))];
+    const [left, right] = [await patientsOf(remembered), await patientsOf(read)];
+    expect(left.rows).toEqual(right.rows);
+    expect(await recordsOf(remembered, left.nameOf)).toEqual(await recordsOf(read, right.nameOf));
+  }), { numRuns: 80, seed: 20260108 });
 }, 180_000);
 
 test('property: what is decided in memory is what is decided by statements', async () => {
