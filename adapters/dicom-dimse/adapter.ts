@@ -4,6 +4,7 @@ import { configSchema } from './config.ts';
 import { deliver } from './deliver-c-store.ts';
 import { listen } from './listen.ts';
 import { normalize } from './normalize.ts';
+import { commitmentAsker, queries } from './scu/queries.ts';
 import { report } from './receive-storage-commitment.ts';
 import { testConnection } from './test-connection.ts';
 
@@ -12,9 +13,11 @@ const adapter: Adapter<Config> = {
   title: 'DICOM DIMSE',
   summary: 'Receives images from PACS and modalities by C-STORE, commits to them, answers queries, retrieves and worklists, and sends structured reports by C-STORE (DICOM PS3.4 annexes B, C, F, J, K).',
   configSchema,
-  inbound: { transport: 'socket', interactions: ['C-STORE', 'A-ASSOCIATE', 'C-FIND', 'C-MOVE', 'C-GET', 'N-ACTION Storage Commitment', 'N-CREATE MPPS', 'N-SET MPPS'], listen: (endpoint, integrations, receive, context) => listen(endpoint, integrations, receive, context), normalize },
+  inbound: { transport: 'socket', interactions: ['C-STORE', 'A-ASSOCIATE', 'C-FIND', 'C-MOVE', 'C-GET', 'N-ACTION Storage Commitment', 'N-CREATE MPPS', 'N-SET MPPS', 'C-FIND worklist item'], listen: (endpoint, integrations, receive, context) => listen(endpoint, integrations, receive, context), normalize },
   outbound: { interactions: ['C-STORE'], deliver },
   commitments: { report },
+  queries,
+  commitmentAsker,
   testConnection,
 };
 export default adapter;

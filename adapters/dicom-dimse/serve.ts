@@ -9,6 +9,7 @@ import { operationOf } from './operation.ts';
 import { answerOnly } from './receive-c-echo.ts';
 import { receiveProcedureBegin, receiveProcedureChange } from './receive-mpps.ts';
 import { receiveStorageCommitment } from './receive-storage-commitment.ts';
+import { receiveCommitmentResult } from './scu/receive-commitment-result.ts';
 import type { Service } from './services.ts';
 import { serviceOf } from './services.ts';
 import { Status } from './status.ts';
@@ -26,6 +27,7 @@ function handlerOf(service: Service, commandField: number): Handler | undefined 
     case `get ${CommandField.cGetRq}`: return 'root' in service ? (operation, dataset) => answerCGet(operation, service.root, dataset) : undefined;
     case `worklist ${CommandField.cFindRq}`: return answerWorklist;
     case `storage commitment ${CommandField.nActionRq}`: return receiveStorageCommitment;
+    case `storage commitment ${CommandField.nEventReportRq}`: return receiveCommitmentResult;
     case `performed procedure ${CommandField.nCreateRq}`: return receiveProcedureBegin;
     case `performed procedure ${CommandField.nSetRq}`: return receiveProcedureChange;
     default: return undefined;

@@ -19,7 +19,8 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
 import type { AssociationLog } from './associations.ts';
 import type { CommitmentItem, CommitmentReporter, Commitments } from './commitments.ts';
-import type { OpenHoldings } from './holdings.ts';
+import type { OpenHoldings, StoredInstance } from './holdings.ts';
+import type { Images } from './images.ts';
 import type { Mapper, Normalized } from './normalized.ts';
 import type { CommitmentAsker, Confirmations, Queries } from './queries.ts';
 import type { ClientTokens, Records, Writes } from './records.ts';
@@ -182,6 +183,8 @@ export interface Delivery {
   readonly controlId: string;
   readonly attempt: number;
   readonly document: ReportDocument;
+  /** An image of the study as it is stored; undefined when the gateway has none of that name in use. */
+  image?(sopInstanceUid: string): Promise<StoredInstance | undefined>;
 }
 
 /**
@@ -215,6 +218,8 @@ export interface AdapterContext {
   authenticate(bearerToken: string): Promise<Principal | undefined>;
   /** Opens what one organization holds, for who may ask (holdings.ts). Absent in a connection test. */
   readonly holdings?: OpenHoldings;
+  /** Pictures and decompressed datasets of stored images. Absent in a connection test. */
+  readonly images?: Images;
   /** The organization's patients, orders, studies and reports (records.ts). Absent in a connection test. */
   readonly records?: Records;
   /** Messages that are committed together or not at all (records.ts). Absent in a connection test. */
