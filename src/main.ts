@@ -23,7 +23,7 @@ import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createAssociationLog, createClientTokens, createCommitments, createHoldings, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchCongestion, watchStorage, watchUnreferenced, createWrites } from './pipeline/index.ts';
+import { createAnswerRecorder, createAssociationLog, createClientTokens, createCommitments, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchCongestion, watchStorage, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
@@ -79,12 +79,14 @@ async function startParts(config: Config, installation: Installation, store: Obj
 
   const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, folders: config.folders, ports: portsOf(adapter) });
   const answers = createAnswerRecorder(database, log);
+  const images = createImages(store);
+  closing.push(() => images.close());
   const associations = createAssociationLog(database, log);
   const congestion = watchCongestion({ store, boss, queueLimit: config.queueLimit });
   closing.push(() => associations.flush());
   const portsOf = (adapter: Adapter) => ({
     associations, congestion,
-    records: createRecords({ database, keys }), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
+    records: createRecords({ database, keys }), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
   closing.push(() => answers.flush());

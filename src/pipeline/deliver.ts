@@ -14,6 +14,7 @@ import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
 import { beginAttempt, closeAbandonedAttempts, finishAttempt, outboxHead, recordHealth, type OutboxHead } from '../db/deliveries.ts';
+import { filesOfScan } from '../db/holdings.ts';
 import { insertExchanges, insertPayloads, updateOutcome, type ExchangeRow } from '../db/exchanges.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
@@ -22,7 +23,7 @@ import type { Log } from '../log.ts';
 import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.ts';
 import { QUEUES, type DeliverJob } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
-import type { Adapter, AdapterContext, DeliveryOutcome, Integration } from '#gateway/adapter.ts';
+import type { Adapter, AdapterContext, Delivery, DeliveryOutcome, Integration } from '#gateway/adapter.ts';
 
 export interface Destination { readonly adapter: Adapter; readonly integration: Integration; readonly context: AdapterContext }
 export interface DeliverDependencies {
@@ -90,7 +91,10 @@ function sendingExchange(job: DeliverJob, destination: Destination, head: Outbox
 }
 
 async function send(dependencies: DeliverDependencies, job: DeliverJob, destination: Destination, head: OutboxHead, attemptNumber: number): Promise<DeliveryOutcome> {
-  const delivery = { deliveryId: head.delivery_id, organizationId: job.organizationId, controlId: head.delivery_id, attempt: attemptNumber, document: head.document };
+  const delivery: Delivery = {
+    deliveryId: head.delivery_id, organizationId: job.organizationId, controlId: head.delivery_id, attempt: attemptNumber, document: head.document,
+    image: (sopInstanceUid: string) => inOrganization(dependencies.database, job.organizationId, async (tx) => (await filesOfScan(tx, head.scan_id, { sopInstanceUid: { kind: 'exact', value: sopInstanceUid } }))[0]),
+  };
   try {
     return await destination.adapter.outbound!.deliver(delivery, destination.integration.config, destination.context);
   } catch (error) {

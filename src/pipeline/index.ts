@@ -36,6 +36,7 @@ export { startMaintenance } from './maintain.ts';
 export { watchCongestion } from './congestion.ts';
 export { createCommitments } from './commitments.ts';
 export { createHoldings } from './holdings.ts';
+export { createImages } from './images.ts';
 export { createInboundHealth } from './inbound-health.ts';
 export { createPersist } from './persist.ts';
 export { createProcedures } from './procedures.ts';

@@ -45,7 +45,7 @@ export async function decompress(frame: Uint8Array, header: ImageHeader, transfe
 }
 
 let loading: Promise<void> | undefined;
-function loadCodecs(): Promise<void> {
+export function loadCodecs(): Promise<void> {
   codecs.log.setLevel('silent');
   loading ??= codecs.NativeCodecs.initializeAsync();
   return loading;

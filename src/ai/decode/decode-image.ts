@@ -14,10 +14,7 @@ const RLE = '1.2.840.10008.1.2.5';
 const NATIVE = new Set([IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED]);
 
 export async function decodeImage(file: Uint8Array, datasetOffset: number, transferSyntaxUid: string, limits: DecodeLimits): Promise<DecodedImage> {
-  if (!NATIVE.has(transferSyntaxUid) && transferSyntaxUid !== RLE && !isCompressed(transferSyntaxUid)) {
-    throw new AiError('input', `Transfer syntax ${transferSyntaxUid} cannot be decoded here.`);
-  }
-  const header = readImageHeader(file, datasetOffset, transferSyntaxUid, limits);
+  const header = headerOf(file, datasetOffset, transferSyntaxUid, limits);
   const frames: DecodedFrame[] = [];
   for await (const stored of frameValues(header, transferSyntaxUid)) {
     const { spacing, position, orientation, ...rescale } = frameAttributes(header.dataset, frames.length);
@@ -29,16 +26,31 @@ export async function decodeImage(file: Uint8Array, datasetOffset: number, trans
   return { rows: header.rows, columns: header.columns, frames };
 }
 
-async function* frameValues(header: ImageHeader, transferSyntaxUid: string): AsyncGenerator<StoredValues> {
+export function headerOf(file: Uint8Array, datasetOffset: number, transferSyntaxUid: string, limits: DecodeLimits): ImageHeader {
+  if (!NATIVE.has(transferSyntaxUid) && transferSyntaxUid !== RLE && !isCompressed(transferSyntaxUid)) {
+    throw new AiError('input', `Transfer syntax ${transferSyntaxUid} cannot be decoded here.`);
+  }
+  return readImageHeader(file, datasetOffset, transferSyntaxUid, limits);
+}
+
+/** One frame without decoding those before it. @param frame from 0 */
+export async function frameOf(header: ImageHeader, transferSyntaxUid: string, frame: number): Promise<StoredValues> {
+  for await (const stored of frameValues(header, transferSyntaxUid, frame)) return stored;
+  throw new AiError('input', `The pixel data hold no frame ${frame + 1}.`);
+}
+
+/** @param only one frame, from 0; every one when absent */
+async function* frameValues(header: ImageHeader, transferSyntaxUid: string, only?: number): AsyncGenerator<StoredValues> {
   if (NATIVE.has(transferSyntaxUid)) {
-    yield* nativeFrames(header);
+    yield* nativeFrames(header, only);
     return;
   }
   const element = header.dataset.elements[PIXEL_DATA];
   if (element === undefined) throw new AiError('input', '(7FE0,0010) Pixel Data is missing.');
   if (element.length !== UNDEFINED_LENGTH) throw new AiError('input', `(7FE0,0010) Pixel Data is not encapsulated although transfer syntax ${transferSyntaxUid} needs it (PS3.5 A.4).`);
   const pixels = header.rows * header.columns;
-  for (const frame of encapsulatedFrames(header.dataset, element, header.numberOfFrames)) {
+  const frames = encapsulatedFrames(header.dataset, element, header.numberOfFrames);
+  for (const frame of only === undefined ? frames : frames.slice(only, only + 1)) {
     yield storedValues(transferSyntaxUid === RLE ? rleCells(frame, header, pixels) : await compressedCells(frame, header, transferSyntaxUid), pixels);
   }
 }
@@ -53,7 +65,7 @@ async function compressedCells(frame: Uint8Array, header: ImageHeader, transferS
   return { ...layout(header), bytes: decoded.bytes, bigEndian: false, words: false, halfChroma: false, planar: decoded.planar, bitsAllocated: decoded.bitsAllocated, bitsStored: decoded.bitsStored, highBit: decoded.bitsStored - 1 };
 }
 
-function* nativeFrames(header: ImageHeader): Generator<StoredValues> {
+function* nativeFrames(header: ImageHeader, only?: number): Generator<StoredValues> {
   const elements = header.dataset.elements;
   const element = elements[PIXEL_DATA] ?? elements['x7fe00008'] ?? elements['x7fe00009'];
   if (element === undefined) throw new AiError('input', 'There is no Pixel Data, Float Pixel Data or Double Float Pixel Data in the dataset.');
@@ -66,7 +78,7 @@ function* nativeFrames(header: ImageHeader): Generator<StoredValues> {
     throw new AiError('input', `Pixel Data has ${end - element.dataOffset} bytes where the header needs ${Math.ceil(frameBytes * header.numberOfFrames)}: the file is cut or its header is wrong.`);
   }
   if (!Number.isInteger(frameBytes) && header.numberOfFrames > 1) throw new AiError('input', 'Frames of 1-bit pixels that do not end on a byte are not supported.');
-  for (let frame = 0; frame < header.numberOfFrames; frame += 1) {
+  for (let frame = only ?? 0; frame < (only === undefined ? header.numberOfFrames : only + 1); frame += 1) {
     const start = element.dataOffset + frame * frameBytes;
     yield storedValues({ ...cells, bytes: header.dataset.byteArray.subarray(start, Math.min(end, start + Math.ceil(frameBytes))) as Uint8Array }, pixels);
   }

@@ -1,16 +1,21 @@
-/** Thread entry of the decoder pool. One file at a time; answers with transferred arrays or an error. After a codec's trap the pool replaces the thread. */
+/** Thread entry of the decoder pool. One file at a time: grey values, a picture or a decompressed dataset; answers with transferred arrays or an error. After a codec's trap the pool replaces the thread. */
 import { readFile, stat } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { AiError } from '../ai-error.ts';
 import { decodeImage } from './decode-image.ts';
-import type { DecodeAnswer, DecodeRequest } from './decoder-pool.ts';
+import type { PoolAnswer, PoolRequest } from './decoder-pool.ts';
+import { decompressDataset } from './decompress-dataset.ts';
+import { renderPicture } from '../render/render-picture.ts';
 
-async function decode(request: DecodeRequest): Promise<DecodeAnswer> {
+async function work(request: PoolRequest): Promise<PoolAnswer> {
   try {
     const { size } = await stat(request.path);
     if (size > request.limits.fileByteLength) throw new AiError('input', `The file has ${size} bytes, more than the limit of ${request.limits.fileByteLength}.`);
-    const image = await decodeImage(await readFile(request.path), request.datasetOffset, request.transferSyntaxUid, request.limits);
-    return { ok: true, image };
+    const file = await readFile(request.path);
+    const { datasetOffset, transferSyntaxUid, limits, task } = request;
+    if (task.kind === 'picture') return { ok: true, result: await renderPicture(file, datasetOffset, transferSyntaxUid, limits, task.wanted) };
+    if (task.kind === 'decompress') return { ok: true, result: await decompressDataset(file, datasetOffset, transferSyntaxUid, limits) };
+    return { ok: true, result: await decodeImage(file, datasetOffset, transferSyntaxUid, limits) };
   } catch (error) {
     return { ok: false, ...describe(error) };
   }
@@ -24,6 +29,11 @@ function describe(error: unknown): { errorClass: AiError['class']; text: string;
   return { errorClass: 'input', text: `The pixel data is damaged: the codec failed (${error instanceof Error ? error.name : 'error'}).`, broken: true };
 }
 
-parentPort!.on('message', (request: DecodeRequest) => {
-  void decode(request).then((answer) => parentPort!.postMessage(answer, answer.ok ? answer.image.frames.map((frame) => frame.samples.buffer) : []));
+function buffersOf(answer: PoolAnswer): ArrayBuffer[] {
+  if (!answer.ok) return [];
+  return 'frames' in answer.result ? answer.result.frames.map((frame) => frame.samples.buffer) : [answer.result.bytes.buffer];
+}
+
+parentPort!.on('message', (request: PoolRequest) => {
+  void work(request).then((answer) => parentPort!.postMessage(answer, buffersOf(answer)));
 });

@@ -4,12 +4,18 @@
  */
 import { Worker } from 'node:worker_threads';
 import { AiError, abortedError, throwIfAborted } from '../ai-error.ts';
+import type { PictureWanted } from '#gateway/images.ts';
+import type { RenderedPicture } from '../render/render-picture.ts';
 import type { DecodedImage } from './decoded-image.ts';
+import type { NativeDataset } from './decompress-dataset.ts';
 import type { DecodeLimits } from './image-header.ts';
 
 export interface DecodeRequest { readonly path: string; readonly datasetOffset: number; readonly transferSyntaxUid: string; readonly limits: DecodeLimits }
-export type DecodeAnswer =
-  | { readonly ok: true; readonly image: DecodedImage }
+export type DecodeTask = { readonly kind: 'grey' } | { readonly kind: 'picture'; readonly wanted: PictureWanted } | { readonly kind: 'decompress' };
+export type PoolRequest = DecodeRequest & { readonly task: DecodeTask };
+type PoolResult = DecodedImage | RenderedPicture | NativeDataset;
+export type PoolAnswer =
+  | { readonly ok: true; readonly result: PoolResult }
   | { readonly ok: false; readonly errorClass: AiError['class']; readonly text: string; readonly broken: boolean };
 
 export interface DecodeOptions { readonly timeoutMilliseconds: number; readonly signal?: AbortSignal }
@@ -27,7 +33,21 @@ export class DecoderPool {
   }
 
   /** Rejects with AiError: 'input' for bad files, 'timeout', 'aborted', 'unavailable' when the file or the thread is not there. */
-  async decode(request: DecodeRequest, options: DecodeOptions): Promise<DecodedImage> {
+  decode(request: DecodeRequest, options: DecodeOptions): Promise<DecodedImage> {
+    return this.#run({ ...request, task: { kind: 'grey' } }, options) as Promise<DecodedImage>;
+  }
+
+  /** One frame as a picture. A frame that the image does not have gives a picture of no rows. Rejects as decode does. */
+  render(request: DecodeRequest, wanted: PictureWanted, options: DecodeOptions): Promise<RenderedPicture> {
+    return this.#run({ ...request, task: { kind: 'picture', wanted } }, options) as Promise<RenderedPicture>;
+  }
+
+  /** The dataset with native pixel data. Rejects as decode does. */
+  decompress(request: DecodeRequest, options: DecodeOptions): Promise<NativeDataset> {
+    return this.#run({ ...request, task: { kind: 'decompress' } }, options) as Promise<NativeDataset>;
+  }
+
+  async #run(request: PoolRequest, options: DecodeOptions): Promise<PoolResult> {
     throwIfAborted(options.signal);
     await this.#slot(options.signal);
     try {
@@ -35,7 +55,7 @@ export class DecoderPool {
       if (this.#closed) throw new AiError('unavailable', 'The decoder is closed.');
       const worker = this.#idle.pop() ?? this.#start();
       const answer = await this.#ask(worker, request, options);
-      if (answer.ok) return answer.image;
+      if (answer.ok) return answer.result;
       throw new AiError(answer.errorClass, answer.text);
     } finally {
       this.#busy -= 1;
@@ -78,8 +98,8 @@ export class DecoderPool {
     return worker;
   }
 
-  #ask(worker: Worker, request: DecodeRequest, { timeoutMilliseconds, signal }: DecodeOptions): Promise<DecodeAnswer> {
-    const { promise, resolve, reject } = Promise.withResolvers<DecodeAnswer>();
+  #ask(worker: Worker, request: PoolRequest, { timeoutMilliseconds, signal }: DecodeOptions): Promise<PoolAnswer> {
+    const { promise, resolve, reject } = Promise.withResolvers<PoolAnswer>();
     const settle = (keep: boolean, finish: () => void): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', aborted);
@@ -95,7 +115,7 @@ export class DecoderPool {
     worker.once('exit', exited);
     // Out of memory and the like: this file's fault as far as anyone can tell, and it would happen again.
     worker.once('error', (error: Error) => settle(false, () => reject(new AiError('input', `The decoding thread broke on this file (${(error as NodeJS.ErrnoException).code ?? error.name}).`))));
-    worker.once('message', (answer: DecodeAnswer) => settle(answer.ok || !answer.broken, () => resolve(answer)));
+    worker.once('message', (answer: PoolAnswer) => settle(answer.ok || !answer.broken, () => resolve(answer)));
     worker.postMessage(request);
     return promise;
   }

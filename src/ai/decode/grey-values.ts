@@ -18,7 +18,7 @@ export function greyValues(stored: StoredValues, header: ImageHeader, attributes
   return photometric === 'MONOCHROME1' ? inverted(values) : values;
 }
 
-function modalityValues(stored: StoredValues, header: ImageHeader, { slope, intercept }: FrameAttributes): Samples {
+export function modalityValues(stored: StoredValues, header: ImageHeader, { slope, intercept }: FrameAttributes): Samples {
   const table = item(header.dataset, 'x00283000', 0);
   if (table !== undefined) {
     const lut = readLut(table, 'x00283002', 'x00283006', header.signed);
@@ -66,10 +66,10 @@ function paletteLuminance(stored: StoredValues, dataset: DataSet): Samples {
   return Float32Array.from(stored, (value) => weigh(red(value), green(value), blue(value)));
 }
 
-type Lut = (stored: number) => number;
+export type Lut = (stored: number) => number;
 
 /** LUT Descriptor: entries (0 means 65536), first value mapped, bits per entry (PS3.3 C.11.1.1.1, C.7.6.3.1.5). */
-function readLut(dataset: DataSet, descriptorTag: string, dataTag: string, signed: boolean): Lut {
+export function readLut(dataset: DataSet, descriptorTag: string, dataTag: string, signed: boolean): Lut {
   const data = dataset.elements[dataTag];
   if (dataset.elements[descriptorTag] === undefined || data === undefined || data.length === 0) throw new AiError('input', `Lookup table ${descriptorTag.slice(1)} or its data ${dataTag.slice(1)} is missing.`);
   const entries = dataset.uint16(descriptorTag, 0) || 65536;

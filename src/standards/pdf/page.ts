@@ -3,16 +3,14 @@
  * DejaVu has Latin, Greek, Cyrillic, Armenian, Georgian, Hebrew and Arabic letters; a character that it lacks is printed as U+25A1, and the
  * page says so. The same calls give the same bytes: nothing here asks for the time.
  */
-import { fileURLToPath } from 'node:url';
 import PDFDocument from 'pdfkit';
+import { faceOf, printableText, substitute, typefaces, type Weight } from '../typeface.ts';
 
 export type Pen = InstanceType<typeof PDFDocument>;
-export type Weight = 'regular' | 'bold';
 export interface Writing { readonly weight?: Weight; readonly size?: number; readonly colour?: string; readonly align?: 'left' | 'right' }
 
 export const margin = 48, footHeight = 40;
 export const ink = '#111111', quiet = '#555555', rule = '#bbbbbb';
-const substitute = '\u25a1';
 
 export interface SheetOptions { readonly title: string; readonly author: string; readonly subject: string; readonly madeAt: Date; readonly foot: string; readonly watermark?: string | undefined }
 
@@ -35,12 +33,12 @@ export interface Sheet {
 }
 
 export function openSheet(options: SheetOptions): Sheet {
-  const faces = fonts();
+  const faces = typefaces();
   const pen = new PDFDocument({
     size: 'A4', margins: { top: margin, left: margin, right: margin, bottom: margin + footHeight }, bufferPages: true, lang: 'en', displayTitle: true, pdfVersion: '1.7',
-    font: faces.regular as string, info: { Title: options.title, Author: options.author, Subject: options.subject, Creator: 'MedScan Gateway', Producer: 'MedScan Gateway', CreationDate: options.madeAt, ModDate: options.madeAt },
+    font: faces.regular as unknown as string, info: { Title: options.title, Author: options.author, Subject: options.subject, Creator: 'MedScan Gateway', Producer: 'MedScan Gateway', CreationDate: options.madeAt, ModDate: options.madeAt },
   });
-  pen.registerFont('regular', faces.regular as string).registerFont('bold', faces.bold as string);
+  pen.registerFont('regular', faces.regular as unknown as string).registerFont('bold', faces.bold as unknown as string);
   const chunks: Buffer[] = [];
   pen.on('data', (chunk: Buffer) => chunks.push(chunk));
   const ended = new Promise<Buffer>((resolve, reject) => pen.on('end', () => resolve(Buffer.concat(chunks))).on('error', reject));
@@ -48,7 +46,7 @@ export function openSheet(options: SheetOptions): Sheet {
   const take = ({ weight = 'regular', size = 9.5, colour = ink }: Writing = {}): Pen => pen.font(weight).fontSize(size).fillColor(colour);
   let lacksCharacters = false;
   const printable = (text: string): string => {
-    const found = withoutMissing(pen, inReadingOrder(divisible(text.replaceAll(/\r\n?/g, '\n').replaceAll(/[^\P{Cc}\n]/gu, ' '))));
+    const found = printableText(faceOf(pen), inReadingOrder(divisible(text)));
     lacksCharacters ||= found.isLacking;
     return found.text;
   };
@@ -91,29 +89,6 @@ function furnish(pen: Pen, take: (writing: Writing) => Pen, { index, count, widt
   pen.save().fillOpacity(0.16).rotate(-52, { origin: [pen.page.width / 2, pen.page.height / 2] });
   take({ weight: 'bold', size: 84, colour: '#b00020' }).text(watermark, 0, pen.page.height / 2 - 50, { width: pen.page.width, align: 'center', lineBreak: false });
   pen.restore();
-}
-
-interface Face { hasGlyphForCodePoint(codePoint: number): boolean }
-/** pdfkit's types name neither the font it holds nor that it takes one that is parsed: parsing is most of the work of a short document. */
-const faceOf = (pen: Pen): Face => (pen as unknown as { _font: { font: Face } })._font.font;
-
-let parsed: Readonly<Record<Weight, unknown>> | undefined;
-function fonts(): Readonly<Record<Weight, unknown>> {
-  const parse = (name: string): Face => faceOf(new PDFDocument({ font: fileURLToPath(import.meta.resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`)) }));
-  parsed ??= { regular: parse('DejaVuSansCondensed'), bold: parse('DejaVuSansCondensed-Bold') };
-  return parsed;
-}
-
-/** For a character that the font lacks pdfkit prints the font's own box, and the text behind it is lost. */
-function withoutMissing(pen: Pen, text: string): { text: string; isLacking: boolean } {
-  const face = faceOf(pen);
-  let isLacking = false;
-  const kept = Array.from(text.normalize('NFC'), (character) => {
-    if (character === '\n' || face.hasGlyphForCodePoint(character.codePointAt(0) ?? 0)) return character;
-    isLacking = true;
-    return substitute;
-  });
-  return { text: kept.join(''), isLacking };
 }
 
 /** A word that no line can hold is broken by pdfkit letter by letter, each time measuring all of it: here it may be broken before that. */
