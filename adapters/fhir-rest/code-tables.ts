@@ -19,6 +19,7 @@ export const systems = {
   identifierType: 'http://terminology.hl7.org/CodeSystem/v2-0203', section: 'http://terminology.hl7.org/CodeSystem/v2-0074',
   observationCategory: 'http://terminology.hl7.org/CodeSystem/observation-category', interpretation: 'http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation',
   participation: 'http://terminology.hl7.org/CodeSystem/provenance-participant-type', operation: 'http://terminology.hl7.org/CodeSystem/v3-DataOperation', dicomUid: 'urn:dicom:uid', objectRole: 'http://terminology.hl7.org/CodeSystem/object-role',
+  connectionType: 'http://terminology.hl7.org/CodeSystem/endpoint-connection-type', taskCode: 'http://hl7.org/fhir/CodeSystem/task-code', flagCategory: 'http://terminology.hl7.org/CodeSystem/flag-category', communicationCategory: 'http://terminology.hl7.org/CodeSystem/communication-category',
 } as const;
 
 export function concept(system: string, code: string, display?: string): CodeableConcept {

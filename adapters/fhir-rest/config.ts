@@ -51,8 +51,15 @@ const fields = z.strictObject({
   request_timeout_milliseconds: z.int().min(100).max(600_000).default(60_000).describe('How long to wait for an answer, in milliseconds, the connection included. Afterwards the same Bundle is sent again.'),
   maximum_answer_bytes: z.int().min(1024).max(256 * 1024 * 1024).default(8 * 1024 * 1024).describe('Answers with more bytes than this are cut off.'),
 
-  patient: z.enum(['conditional-create', 'conditional-update', 'reference']).default('conditional-create')
-    .describe('The Patient in the Bundle: conditional-create makes one only where the identifier is unknown; conditional-update also corrects it; reference sends none and names it by identifier.'),
+  patient: z.enum(['conditional-create', 'conditional-update', 'reference', 'match']).default('conditional-create')
+    .describe('The Patient in the Bundle: conditional-create makes one only where the identifier is unknown; conditional-update also corrects it; reference sends none and names it by identifier; match makes none: it is found by identifier, else by $match as the one certain match, else the report waits for a person.'),
+  presented_form: z.array(z.enum(['html', 'pdf'])).min(1).max(2).default(['html', 'pdf']).describe('The whole report as a page, in DiagnosticReport.presentedForm or as attachments of the DocumentReference.'),
+  wado_rs_url: webAddress.optional().describe('DICOMweb base where this system can get the images (WADO-RS). The ImagingStudy then names it as its Endpoint.'),
+  organization_reference: z.string().regex(/^Organization\/[A-Za-z0-9.-]{1,64}$/, 'must be Organization/<id>').optional().describe('The reporting organization as this system knows it, e.g. Organization/123. Empty: it is named by identifier.'),
+  find_order: z.boolean().default(false).describe('Look for the ServiceRequest by its number first: report and Observations then refer to it and to its Encounter by id. Left out where there is none or more than one.'),
+  order_update: z.enum(['none', 'task', 'service-request']).default('none')
+    .describe('What says that the order is done: task makes a Task with the report as output; service-request sets the ServiceRequest that was found to completed once a person signed the report.'),
+  critical_findings: z.enum(['none', 'flag', 'communication']).default('none').describe('What draws attention to critical findings: a Flag on the patient, or a Communication of category alert. Both are withdrawn with the findings.'),
   deliver_by: z.enum(['auto', 'transaction', 'batch', 'single']).default('auto')
     .describe('How a report is sent: auto follows the CapabilityStatement (transaction, else batch, else single requests).'),
   report_as: z.enum(['auto', 'diagnostic-report', 'document-reference']).default('auto')

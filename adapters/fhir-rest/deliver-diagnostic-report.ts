@@ -27,8 +27,9 @@ import { planFor } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { needsLookup, transactionOf } from './report-bundle.ts';
 import { reportItems } from './report-items.ts';
-import type { Item } from './report-items.ts';
+import type { Item, Surroundings } from './report-items.ts';
 import { learnNoTransaction, offerFrom } from './statement-cache.ts';
+import { matchPatient, surroundingsOf, unknownPatient } from './surroundings.ts';
 import { withdrawnFindings } from './withdrawn.ts';
 
 export const interactions = ['transaction DiagnosticReport', 'batch DiagnosticReport', 'create DiagnosticReport', 'transaction DocumentReference', 'batch DocumentReference', 'create DocumentReference'] as const;
@@ -52,19 +53,23 @@ async function send(client: FhirClient, document: ReportDocument, config: Config
   if ('failure' in offer) return { failure: offer.failure, answerCode: '', interaction: interactions[0] };
   const plan = planFor(offer, config);
   if ('refused' in plan) return { failure: { kind: 'refused', answerCode: 'capability', text: plan.refused }, answerCode: '', interaction: interactions[0] };
-  if (plan.way !== 'transaction') return sendInStages(client, document, config, plan, context);
-  const sent = await sendTransaction(client, document, config, plan, context);
+  const surroundings = await surroundingsOf(client, document, config, plan, context.signal);
+  if ('failure' in surroundings) return { failure: surroundings.failure, answerCode: '', interaction: `${plan.way === 'single' ? 'create' : plan.way} ${plan.carrier}` };
+  if (plan.way !== 'transaction') return sendInStages(client, document, config, plan, surroundings, context);
+  const sent = await sendTransaction(client, document, config, plan, surroundings, context);
   if (sent.runsEntries !== true || config.deliver_by === 'transaction') return sent;
   const learned = learnNoTransaction(client, offer, config, context.now()), next = planFor(learned, config);
   if (sent.failure?.kind !== 'refused' || 'refused' in next) return sent;
-  return { ...await sendInStages(client, document, config, next, context), runsEntries: true };
+  return { ...await sendInStages(client, document, config, next, surroundings, context), runsEntries: true };
 }
 
-async function sendTransaction(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, context: AdapterContext): Promise<Sent> {
+async function sendTransaction(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, surroundings: Surroundings, context: AdapterContext): Promise<Sent> {
   const interaction: Interaction = `transaction ${plan.carrier}`;
-  const items = reportItems(document, config, plan);
+  const items = reportItems(document, config, plan, surroundings);
   const found = await findExisting(client, items, plan, context.signal);
   if ('failure' in found) return { failure: found.failure, answerCode: '', interaction };
+  const matched = await addMatch(client, document, config, items, found, context.signal);
+  if (matched !== undefined) return { failure: matched, answerCode: '', interaction };
   const patientId = [...found.values()].find(({ resource }) => resource.resourceType === 'Patient')?.resource.id;
   const withdrawn = await withdrawnFindings(client, document, items, config, plan, patientId, context.signal);
   if ('failure' in withdrawn) return { failure: withdrawn.failure, answerCode: '', interaction };
@@ -77,16 +82,19 @@ async function sendTransaction(client: FhirClient, document: ReportDocument, con
   return { failure, answerCode: String(status), interaction, sent: Buffer.from(json), ...kept(body), runsEntries };
 }
 
-async function sendInStages(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, context: AdapterContext): Promise<Sent> {
-  const items = reportItems(document, config, plan);
-  const { failure, exchanges } = await deliverInStages(client, items, plan, (patientId) => withdrawnFindings(client, document, items, config, plan, patientId, context.signal), context.signal);
+async function sendInStages(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, surroundings: Surroundings, context: AdapterContext): Promise<Sent> {
+  const items = reportItems(document, config, plan, surroundings);
+  const { failure, exchanges } = await deliverInStages(client, items, plan, {
+    withdrawn: (patientId) => withdrawnFindings(client, document, items, config, plan, patientId, context.signal),
+    ...(config.patient === 'match' ? { match: () => matchPatient(client, document, config, context.signal) } : {}),
+  }, context.signal);
   const sent = { resourceType: 'Bundle', type: 'batch', entry: exchanges.map(({ resource, request }) => ({ resource, request })) };
   const answer = { resourceType: 'Bundle', type: 'batch-response', entry: exchanges.map(({ response }) => ({ response })) };
   return { failure, answerCode: '200', interaction: `${plan.way === 'batch' ? 'batch' : 'create'} ${plan.carrier}`, sent: Buffer.from(JSON.stringify(sent)), ...kept(answer) };
 }
 
 /** What is there already of the types that take no conditional requests. */
-async function findExisting(client: FhirClient, items: readonly Item[], plan: Plan, signal: AbortSignal): Promise<ReadonlyMap<string, Existing> | { readonly failure: Failure }> {
+async function findExisting(client: FhirClient, items: readonly Item[], plan: Plan, signal: AbortSignal): Promise<Map<string, Existing> | { readonly failure: Failure }> {
   const found = new Map<string, Existing>();
   let patientId: string | undefined, carrier: string | undefined;
   for (const item of items.filter((candidate) => needsLookup(candidate, plan.offer))) {
@@ -100,6 +108,17 @@ async function findExisting(client: FhirClient, items: readonly Item[], plan: Pl
     if (item.stage === 3) carrier = `${resourceType}/${id}`;
   }
   return found;
+}
+
+/** Fills in the patient by $match where no identifier found it; the failure when there is none. */
+async function addMatch(client: FhirClient, document: ReportDocument, config: Config, items: readonly Item[], found: Map<string, Existing>, signal: AbortSignal): Promise<Failure | undefined> {
+  const patient = items.find(({ resource, existing }) => resource.resourceType === 'Patient' && existing === 'find');
+  if (patient === undefined || found.has(patient.fullUrl)) return undefined;
+  const match = config.patient === 'match' ? await matchPatient(client, document, config, signal) : undefined;
+  if (match === undefined) return unknownPatient;
+  if ('failure' in match) return match.failure;
+  found.set(patient.fullUrl, match);
+  return undefined;
 }
 
 function outcomeOf(failure: Failure): { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string; retryAfterMilliseconds?: number } | { kind: 'unconfirmed'; text: string } {

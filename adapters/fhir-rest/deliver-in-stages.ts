@@ -19,6 +19,7 @@ import { identityQuery } from './report-items.ts';
 import type { Item } from './report-items.ts';
 import { sendStage } from './stage-requests.ts';
 import type { StageRequest } from './stage-requests.ts';
+import { unknownPatient } from './surroundings.ts';
 
 export interface Staged {
   readonly failure: Failure | undefined;
@@ -34,23 +35,29 @@ interface Progress {
   carrier: string | undefined;
 }
 
-type FindWithdrawn = (patientId: string | undefined) => Promise<readonly Existing[] | { readonly failure: Failure }>;
+interface Questions {
+  withdrawn(patientId: string | undefined): Promise<readonly Existing[] | { readonly failure: Failure }>;
+  /** The patient where no identifier found it; undefined: there is no certain match. */
+  match?(): Promise<Existing | undefined | { readonly failure: Failure }>;
+}
 
-export async function deliverInStages(client: FhirClient, items: readonly Item[], plan: Plan, findWithdrawn: FindWithdrawn, signal: AbortSignal): Promise<Staged> {
+export async function deliverInStages(client: FhirClient, items: readonly Item[], plan: Plan, questions: Questions, signal: AbortSignal): Promise<Staged> {
   const progress: Progress = { references: new Map(), exchanges: [], stored: [], patientId: undefined, carrier: undefined };
   for (const stage of [...new Set(items.map((item) => item.stage))].toSorted((a, b) => a - b)) {
-    const failure = (stage === 3 ? await withdraw(client, plan, findWithdrawn, progress, signal) : undefined)
-      ?? await runStage(client, items.filter((item) => item.stage === stage), plan, progress, signal);
+    const failure = (stage === 3 ? await withdraw(client, plan, questions, progress, signal) : undefined)
+      ?? await runStage(client, items.filter((item) => item.stage === stage), plan, questions, progress, signal);
     if (failure !== undefined) return { failure: withKnowledge(failure, progress, plan, items), exchanges: progress.exchanges };
   }
   return { failure: undefined, exchanges: progress.exchanges };
 }
 
-async function runStage(client: FhirClient, items: readonly Item[], plan: Plan, progress: Progress, signal: AbortSignal): Promise<Failure | undefined> {
+async function runStage(client: FhirClient, items: readonly Item[], plan: Plan, questions: Questions, progress: Progress, signal: AbortSignal): Promise<Failure | undefined> {
   const toSend: { item: Item; request: StageRequest }[] = [];
   for (const item of items) {
-    const existing = await lookUp(client, item, plan, progress, signal);
+    const isMatched = item.existing === 'find' && questions.match !== undefined;
+    const existing = await lookUp(client, item, plan, progress, signal) ?? (isMatched ? await questions.match?.() : undefined);
     if (existing !== undefined && 'failure' in existing) return existing.failure;
+    if (existing === undefined && isMatched) return unknownPatient;
     const request = requestFor(item, plan, existing, progress);
     if (request === undefined) note(progress, item, existing === undefined ? undefined : `${existing.resource.resourceType}/${existing.resource.id}`);
     else if ('failure' in request) return request.failure;
@@ -70,7 +77,7 @@ async function runStage(client: FhirClient, items: readonly Item[], plan: Plan, 
 }
 
 async function lookUp(client: FhirClient, item: Item, plan: Plan, progress: Progress, signal: AbortSignal): Promise<Existing | undefined | { readonly failure: Failure }> {
-  if (item.existing !== 'find' && !needsLookup(item, plan.offer)) return undefined;
+  if (!needsLookup(item, plan.offer)) return undefined;
   const search = searchFor(item, plan.offer, progress);
   return search === undefined ? undefined : find(client, search, item.identity, item, signal);
 }
@@ -85,7 +92,7 @@ async function askAgain(client: FhirClient, item: Item, plan: Plan, progress: Pr
 function requestFor(item: Item, plan: Plan, existing: Existing | undefined, progress: Progress): StageRequest | undefined | { readonly failure: Failure } {
   const { resourceType: type } = item.resource, query = identityQuery(item.identity);
   const resource = withReferences(item.resource, progress.references);
-  if (item.existing === 'find' || (existing !== undefined && item.existing === 'keep')) return undefined;
+  if (item.existing === 'find' || (existing === undefined ? item.existing === 'amend' : item.existing === 'keep')) return undefined;
   if (item.existing === 'replace' && !needsLookup(item, plan.offer)) return { method: 'PUT', url: `${type}?${query}`, resource };
   if (existing !== undefined && plan.offer.offers(type, 'update')) return { method: 'PUT', url: `${type}/${existing.resource.id}`, resource: { ...resource, id: existing.resource.id ?? '' }, ...ifMatch(existing) };
   if (existing !== undefined) return isSame(existing.resource, resource) ? undefined : { failure: cannotCorrect(type, existing) };
@@ -112,8 +119,8 @@ function note(progress: Progress, item: Item, reference: string | undefined): vo
   progress.references.set(item.fullUrl, reference === undefined ? { type: type as never, identifier: { ...(system === '' ? {} : { system }), value } } : { reference });
 }
 
-async function withdraw(client: FhirClient, plan: Plan, findWithdrawn: FindWithdrawn, progress: Progress, signal: AbortSignal): Promise<Failure | undefined> {
-  const withdrawn = await findWithdrawn(progress.patientId);
+async function withdraw(client: FhirClient, plan: Plan, questions: Questions, progress: Progress, signal: AbortSignal): Promise<Failure | undefined> {
+  const withdrawn = await questions.withdrawn(progress.patientId);
   if ('failure' in withdrawn) return withdrawn.failure;
   if (withdrawn.length === 0) return undefined;
   const [first] = withdrawn;

@@ -149,7 +149,7 @@ test('without DiagnosticReport the report is a DocumentReference, corrected and 
   server.statement = statementOf([], { Patient: plain, Observation: plain, DocumentReference: plain });
   expect(await deliver()).toMatchObject({ kind: 'delivered', interaction: 'create DocumentReference' });
   const document = one<DocumentReference>('DocumentReference');
-  expect(document).toMatchObject({ status: 'current', docStatus: 'preliminary', content: [{ attachment: { contentType: 'text/html; charset=utf-8' } }] });
+  expect(document).toMatchObject({ status: 'current', docStatus: 'preliminary', content: [{ attachment: { contentType: 'text/html; charset=utf-8' } }, { attachment: { contentType: 'application/pdf' } }] });
   expect(document.context?.related?.filter(({ reference }) => reference?.startsWith('Observation/'))).toHaveLength(4);
   expectLinked();
   expect(await deliver({ version: 2, status: 'amended', findings: [] })).toMatchObject({ kind: 'delivered' });
@@ -220,7 +220,7 @@ test.skipIf(!existsSync(captured('cerner-capability-statement-r4-secure.json')))
   server.statement = JSON.parse(readFileSync(captured('cerner-capability-statement-r4-secure.json'), 'utf8')) as CapabilityStatement;
   const plan = planFor(offerOf(server.statement), sampleConfig());
   expect(plan).toMatchObject({ way: 'batch', carrier: 'DocumentReference', sends: new Set(['Observation', 'Provenance']) });
-  expect(planWords(plan).advice).toContain('Device, ImagingStudy');
+  expect(planWords(plan, sampleConfig()).advice).toContain('Device, ImagingStudy');
   server.resources.set('Patient/12724066', { resourceType: 'Patient', id: '12724066', identifier: [{ system: 'urn:oid:1.2.3.4', value: 'PID_1' }] } as never);
   for (let attempt = 0; attempt < 2; attempt += 1) expect(await deliver()).toMatchObject({ kind: 'delivered', interaction: 'batch DocumentReference' });
   expect(counts()).toEqual({ Patient: 1, Observation: 4, DocumentReference: 1, Provenance: 1 });

@@ -2,24 +2,26 @@
 import { createHash } from 'node:crypto';
 import type { ReportDocument } from '#domain/report-document.ts';
 import { escapeXml, narrativeOf } from '#standards/fhir/narrative.ts';
+import { pdfMediaType, renderReportPdf } from '#standards/pdf/report-pdf.ts';
 import type { Attachment, CodeableConcept, DiagnosticReport, Observation, Reference } from '#standards/fhir/types.ts';
 import { codingOf, concept, conceptOf, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { orderIdentifier, ownIdentifier } from './identifiers.ts';
 import type { Links } from './report-items.ts';
 
-export function diagnosticReport(document: ReportDocument, config: Config, links: Links, result: Reference<Observation>[]): DiagnosticReport {
+/** `forms`: the whole report as pages; the HTML page alone where nobody made others. */
+export function diagnosticReport(document: ReportDocument, config: Config, links: Links, result: Reference<Observation>[], forms: readonly Attachment[] = [htmlForm(document)]): DiagnosticReport {
   const { scan, sections } = document;
   const text = narrativeOf(title(document), sections.impression);
   return {
     resourceType: 'DiagnosticReport', ...(text === undefined ? {} : { text }),
     identifier: [ownIdentifier(config, 'report', document.reportId), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
     ...(links.order === undefined ? {} : { basedOn: [links.order] }), status: document.status,
-    category: [concept(systems.loinc, 'LP29684-5', 'Radiology'), concept(systems.section, 'RAD', 'Radiology')], code: examCode(document, config), subject: links.subject,
+    category: [concept(systems.loinc, 'LP29684-5', 'Radiology'), concept(systems.section, 'RAD', 'Radiology')], code: examCode(document, config), subject: links.subject, ...(links.encounter === undefined ? {} : { encounter: links.encounter }),
     effectiveDateTime: scan.studyAt ?? document.issuedAt, issued: document.issuedAt, performer: [links.performer],
     ...(result.length > 0 ? { result } : {}), imagingStudy: [links.study], ...(sections.impression.trim() === '' ? {} : { conclusion: sections.impression }),
     ...(document.conclusionCodes.length === 0 ? {} : { conclusionCode: document.conclusionCodes.map((coded) => conceptOf(coded, config.resource_system)) }),
-    presentedForm: [htmlForm(document)],
+    presentedForm: [...forms],
   };
 }
 
@@ -39,11 +41,17 @@ export function title(document: ReportDocument): string {
 
 /** Attachment.hash is SHA-1 in base64 (R4 datatypes.html#Attachment), not in hex. */
 export function htmlForm(document: ReportDocument): Attachment {
-  const bytes = Buffer.from(html(document));
-  return {
-    contentType: 'text/html; charset=utf-8', language: 'en', data: bytes.toString('base64'), size: bytes.byteLength,
-    hash: createHash('sha1').update(bytes).digest('base64'), title: 'AI report', creation: document.issuedAt,
-  };
+  return attachment('text/html; charset=utf-8', Buffer.from(html(document)), document);
+}
+
+/** The pages that a site gets, HTML first: a viewer that knows one form only takes the first. */
+export async function reportForms(document: ReportDocument, config: Config): Promise<Attachment[]> {
+  const pdf = config.presented_form.includes('pdf') ? [attachment(pdfMediaType, await renderReportPdf(document, { timeZone: config.time_zone }), document)] : [];
+  return [...(config.presented_form.includes('html') ? [htmlForm(document)] : []), ...pdf];
+}
+
+function attachment(contentType: string, bytes: Buffer, document: ReportDocument): Attachment {
+  return { contentType, language: 'en', data: bytes.toString('base64'), size: bytes.byteLength, hash: createHash('sha1').update(bytes).digest('base64'), title: 'AI report', creation: document.issuedAt };
 }
 
 function html(document: ReportDocument): string {

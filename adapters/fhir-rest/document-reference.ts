@@ -1,10 +1,10 @@
 /**
- * The report as a DocumentReference, for servers that take no DiagnosticReport: the same HTML page as attachment, the Observations in
+ * The report as a DocumentReference, for servers that take no DiagnosticReport: the same pages as attachments, the Observations in
  * context.related. docStatus has no 'corrected' and no 'cancelled'; a cancelled report is a document entered in error.
  */
 import type { ReportDocument } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
-import type { DocumentReference, Observation, Reference } from '#standards/fhir/types.ts';
+import type { Attachment, DocumentReference, Observation, Reference } from '#standards/fhir/types.ts';
 import { concept, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { htmlForm, title } from './diagnostic-report.ts';
@@ -13,7 +13,7 @@ import type { Links } from './report-items.ts';
 
 const documentStatus = { preliminary: 'preliminary', final: 'final', amended: 'amended', corrected: 'amended', cancelled: 'entered-in-error', 'entered-in-error': 'entered-in-error' } as const;
 
-export function documentReference(document: ReportDocument, config: Config, links: Links, related: Reference<Observation>[]): DocumentReference {
+export function documentReference(document: ReportDocument, config: Config, links: Links, related: Reference<Observation>[], forms: readonly Attachment[] = [htmlForm(document)]): DocumentReference {
   const { scan, status } = document;
   const text = narrativeOf(title(document), document.sections.impression);
   const at = scan.studyAt ?? document.issuedAt;
@@ -23,8 +23,8 @@ export function documentReference(document: ReportDocument, config: Config, link
     status: documentStatus[status] === 'entered-in-error' ? 'entered-in-error' : 'current', docStatus: documentStatus[status],
     type: { ...concept(systems.loinc, '18748-4'), text: 'Diagnostic imaging study' }, category: [concept(systems.loinc, 'LP29684-5', 'Radiology')],
     subject: links.subject, date: document.issuedAt, author: authors(document, links), custodian: links.performer,
-    description: title(document), content: [{ attachment: htmlForm(document) }],
-    context: { period: { start: at, end: at }, related: [links.study, ...(links.order === undefined ? [] : [links.order]), ...related] },
+    description: title(document), content: forms.map((attachment) => ({ attachment })),
+    context: { ...(links.encounter === undefined ? {} : { encounter: [links.encounter] }), period: { start: at, end: at }, related: [links.study, ...(links.order === undefined ? [] : [links.order]), ...related] },
   };
 }
 

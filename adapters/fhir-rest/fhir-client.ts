@@ -29,6 +29,8 @@ export interface FhirClient {
   search(resourceType: string, parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Exchanged>;
   /** One interaction with a type or a resource: `Patient`, `Patient/1`, `Patient?identifier=...`. */
   send(request: ClientRequest, signal: AbortSignal): Promise<Exchanged>;
+  /** An operation on a type, by POST: `Patient`, `$match`. */
+  operation(resourceType: string, name: `$${string}`, json: string, signal: AbortSignal): Promise<Exchanged>;
   /** The next page of a search when its link stays below the base URL; undefined when there is none. */
   nextPage(bundle: unknown, signal: AbortSignal): Promise<Exchanged | undefined>;
   authorization(signal: AbortSignal): Promise<string | undefined>;
@@ -48,7 +50,7 @@ export function createFhirClient(config: Config): FhirClient {
 
   const once = async (method: Method, path: string, signal: AbortSignal, body?: string, more: Readonly<Record<string, string>> = {}): Promise<Exchanged> => {
     // Not with a Bundle: Medplum then answers 200 without the entries, and nothing says what became of them.
-    const minimal = path === '' ? {} : { prefer: 'return=minimal' };
+    const minimal = path === '' || path.includes('/$') ? {} : { prefer: 'return=minimal' };
     const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/fhir+json', ...minimal, ...more };
     const options: RequestOptions = { headers, signal: AbortSignal.any([signal, AbortSignal.timeout(config.request_timeout_milliseconds)]) };
     try {
@@ -76,6 +78,9 @@ export function createFhirClient(config: Config): FhirClient {
     async send({ method, url, json, ifNoneExist, ifMatch }, signal) {
       if (!isInteractionUrl(url)) return { failure: badName };
       return exchange(method, `/${url}`, signal, json, { ...(ifNoneExist === undefined ? {} : { 'if-none-exist': ifNoneExist }), ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }) });
+    },
+    async operation(resourceType, name, json, signal) {
+      return isType(resourceType) && /^\$[a-z-]{1,60}$/.test(name) ? exchange('POST', `/${resourceType}/${name}`, signal, json) : { failure: badName };
     },
     async nextPage(bundle, signal) {
       const links = (bundle as { link?: readonly { relation?: string; url?: string }[] } | undefined)?.link;

@@ -9,7 +9,7 @@ import { concept, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 
 /** Kinds of things that only we name. */
-export type OwnKind = 'actor' | 'gateway' | 'record' | 'report' | 'report-findings' | 'report-impression' | 'finding' | 'model' | 'study' | 'organization' | 'delivery';
+export type OwnKind = 'actor' | 'gateway' | 'record' | 'report' | 'report-findings' | 'report-impression' | 'finding' | 'model' | 'study' | 'organization' | 'delivery' | 'endpoint' | 'order-task' | 'critical';
 
 export function ownIdentifier(config: Config, kind: OwnKind, value: string): Identifier & { system: string; value: string } {
   const separator = config.resource_system.startsWith('urn:') ? ':' : '/';

@@ -54,7 +54,7 @@ describe.skipIf(url === undefined)(`a FHIR server (${url ?? 'set MEDSCAN_TEST_FH
     const exchanged = await client.capabilities(context.signal);
     const statement = ('answer' in exchanged ? exchanged.answer.body : undefined) as CapabilityStatement;
     offer = offerOf(statement);
-    say(`${statement.software?.name ?? 'unnamed'} ${statement.software?.version ?? ''}, FHIR ${statement.fhirVersion}: ${planWords(planFor(offer, config)).detail}`);
+    say(`${statement.software?.name ?? 'unnamed'} ${statement.software?.version ?? ''}, FHIR ${statement.fhirVersion}: ${planWords(planFor(offer, config), config).detail}`);
   });
   afterAll(() => client.close());
 

@@ -55,10 +55,10 @@ function narrated(...texts: string[]): Pick<Observation, 'text'> {
   return text === undefined ? {} : { text };
 }
 
-function common(document: ReportDocument, links: Links): Pick<Observation, 'resourceType' | 'status' | 'basedOn' | 'partOf' | 'category' | 'subject' | 'effectiveDateTime' | 'issued' | 'performer' | 'derivedFrom'> {
+function common(document: ReportDocument, links: Links): Pick<Observation, 'resourceType' | 'status' | 'basedOn' | 'partOf' | 'category' | 'subject' | 'encounter' | 'effectiveDateTime' | 'issued' | 'performer' | 'derivedFrom'> {
   return {
     resourceType: 'Observation', status: document.status, ...(links.order === undefined ? {} : { basedOn: [links.order] }), partOf: [links.study],
-    category: [concept(systems.observationCategory, 'imaging', 'Imaging')], subject: links.subject, effectiveDateTime: document.scan.studyAt ?? document.issuedAt,
+    category: [concept(systems.observationCategory, 'imaging', 'Imaging')], subject: links.subject, ...(links.encounter === undefined ? {} : { encounter: links.encounter }), effectiveDateTime: document.scan.studyAt ?? document.issuedAt,
     issued: document.issuedAt, performer: [links.performer], derivedFrom: [links.study],
   };
 }

@@ -14,7 +14,7 @@ import type { Config } from './config.ts';
 import type { ServerOffer } from './server-offer.ts';
 
 export type Carrier = 'DiagnosticReport' | 'DocumentReference';
-export type OptionalType = 'Device' | 'ImagingStudy' | 'Observation' | 'Provenance';
+export type OptionalType = 'Device' | 'Endpoint' | 'ImagingStudy' | 'Observation' | 'Provenance' | 'Task' | 'Flag' | 'Communication';
 
 export interface Plan {
   readonly way: 'transaction' | 'batch' | 'single';
@@ -25,12 +25,20 @@ export interface Plan {
 }
 export interface NoPlan { readonly refused: string }
 
-const optionalTypes: readonly OptionalType[] = ['Device', 'ImagingStudy', 'Observation', 'Provenance'];
+const alwaysWanted: readonly OptionalType[] = ['Device', 'ImagingStudy', 'Observation', 'Provenance'];
+
+/** The types that a site gets besides the report, by its settings. */
+function wantedTypes(config: Config): readonly OptionalType[] {
+  return [
+    ...alwaysWanted, ...(config.wado_rs_url === undefined ? [] : ['Endpoint' as const]), ...(config.order_update === 'task' ? ['Task' as const] : []),
+    ...(config.critical_findings === 'flag' ? ['Flag' as const] : config.critical_findings === 'communication' ? ['Communication' as const] : []),
+  ];
+}
 
 export function planFor(offer: ServerOffer, config: Config): Plan | NoPlan {
   const carrier = carrierFor(offer, config);
   if (carrier === undefined) return { refused: noCarrier(config) };
-  const sends = new Set(optionalTypes.filter((type) => offer.offers(type, 'create') || (offer.offers(type, 'update') && offer.offers(type, 'conditional update'))));
+  const sends = new Set(wantedTypes(config).filter((type) => offer.offers(type, 'create') || (offer.offers(type, 'update') && offer.offers(type, 'conditional update'))));
   return { way: wayFor(offer, config), carrier, sends, offer };
 }
 
@@ -53,13 +61,14 @@ function noCarrier(config: Config): string {
 }
 
 /** The plan for a person: what will be sent, and what will be missing there. */
-export function planWords(plan: Plan | NoPlan): { readonly detail: string; readonly advice: string | undefined } {
+export function planWords(plan: Plan | NoPlan, config: Config): { readonly detail: string; readonly advice: string | undefined } {
   if ('refused' in plan) return { detail: 'results cannot be delivered', advice: `${plan.refused.charAt(0).toUpperCase()}${plan.refused.slice(1)}.` };
   const ways = { transaction: 'one transaction', batch: 'batches, one per stage', single: 'single requests, one per resource' };
-  const missing = optionalTypes.filter((type) => !plan.sends.has(type));
+  const missing = wantedTypes(config).filter((type) => !plan.sends.has(type));
   const advice = [
     ...(plan.way === 'transaction' ? [] : ['A delivery that breaks off leaves a part there until it is completed by the next attempt.']),
     ...(missing.length === 0 ? [] : [`Left out, because the server does not take them: ${missing.join(', ')}.`]),
+    ...(config.order_update === 'service-request' && !(plan.offer.offers('ServiceRequest', 'search') && plan.offer.offers('ServiceRequest', 'update')) ? ['The server does not let us search and update ServiceRequest: orders are not set to completed there.'] : []),
     ...(plan.offer.offers(plan.carrier, 'update') ? [] : [`The server does not take updates of ${plan.carrier}: corrections and retractions must be made there by hand.`]),
     ...(canBeFound(plan.offer, plan.carrier) ? [] : [`The server cannot search ${plan.carrier} by identifier or patient: after a lost answer a person must look before it is sent again.`]),
   ];

@@ -7,17 +7,19 @@ import type { Bundle, BundleEntry, Reference, Resource } from '#standards/fhir/t
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
 import type { Config } from './config.ts';
 import type { Existing } from './lookup.ts';
+import { planFor } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { identityQuery, reportItems } from './report-items.ts';
-import type { Item } from './report-items.ts';
+import type { Item, Surroundings } from './report-items.ts';
 import { assumedOffer } from './server-offer.ts';
 import type { ServerOffer } from './server-offer.ts';
 
-const wholePlan: Plan = { way: 'transaction', carrier: 'DiagnosticReport', sends: new Set(['Device', 'ImagingStudy', 'Observation', 'Provenance'] as const), offer: assumedOffer };
+const wholePlan: Plan = { way: 'transaction', carrier: 'DiagnosticReport', sends: new Set(['Device', 'Endpoint', 'ImagingStudy', 'Observation', 'Provenance', 'Task', 'Flag', 'Communication'] as const), offer: assumedOffer };
 
 /** As a server gets it that offers everything. */
-export function reportBundle(document: ReportDocument, config: Config): Bundle {
-  return transactionOf(reportItems(document, config, wholePlan), assumedOffer, new Map(), []);
+export function reportBundle(document: ReportDocument, config: Config, surroundings: Surroundings = {}): Bundle {
+  const plan = planFor(assumedOffer, config);
+  return transactionOf(reportItems(document, config, 'refused' in plan ? wholePlan : plan, surroundings), assumedOffer, new Map(), []);
 }
 
 /** `found`: what is there already, by fullUrl, of the types without conditional requests. `withdrawn`: resources of the server in their new state. */
@@ -31,12 +33,12 @@ export function transactionOf(items: readonly Item[], offer: ServerOffer, found:
 /** Whether the item must be looked for before it is written. */
 export function needsLookup(item: Item, offer: ServerOffer): boolean {
   const { resourceType } = item.resource;
-  return !offer.offers(resourceType, item.existing === 'replace' ? 'conditional update' : 'conditional create');
+  return item.existing === 'amend' || item.existing === 'find' || !offer.offers(resourceType, item.existing === 'replace' ? 'conditional update' : 'conditional create');
 }
 
 function entryOf(item: Item, offer: ServerOffer, existing: Existing | undefined): BundleEntry[] {
   const { fullUrl, resource } = item, { resourceType } = resource, query = identityQuery(item.identity);
-  if (item.existing === 'find' || (existing !== undefined && item.existing === 'keep')) return [];
+  if (item.existing === 'find' || (existing === undefined ? item.existing === 'amend' : item.existing === 'keep')) return [];
   if (item.existing === 'replace' && !needsLookup(item, offer)) return [{ fullUrl, resource, request: { method: 'PUT', url: `${resourceType}?${query}` } }];
   if (existing !== undefined) return [{ fullUrl, resource: { ...resource, id: existing.resource.id ?? '' }, request: { method: 'PUT', url: `${resourceType}/${existing.resource.id}`, ...ifMatch(existing) } }];
   return [{ fullUrl, resource, request: { method: 'POST', url: resourceType, ...(offer.offers(resourceType, 'conditional create') ? { ifNoneExist: query } : {}) } }];

@@ -4,18 +4,21 @@
  *
  *   Patient            one that is there is used (setting `patient`)
  *   Device             one a model, by model id and version
+ *   Endpoint           where the images are, by address (setting `wado_rs_url`)
  *   ImagingStudy       by Study Instance UID: the PACS may have made it, and it is not ours to change
  *   Observation        one a finding, by tracking UID; findings and impression as text, by report id
  *   DiagnosticReport   or DocumentReference, by report id: version 2 updates what version 1 made
  *   Provenance         by a tag of report and version (R4 Provenance has no identifier)
+ *   Task, Flag ...     by report id (companion-items.ts, by settings)
  *
- * ServiceRequest and Organization are named by identifier only; so is what the plan leaves out.
+ * ServiceRequest and Organization are named by identifier, unless they were found (surroundings.ts); so is what the plan leaves out.
  */
 import type { ReportDocument, ReportSeries } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
-import type { Device, Identifier, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
+import type { Attachment, Device, Encounter, Endpoint, Identifier, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
 import { concept, systems } from './code-tables.ts';
+import { companionItems } from './companion-items.ts';
 import type { Config } from './config.ts';
 import { diagnosticReport } from './diagnostic-report.ts';
 import { documentReference } from './document-reference.ts';
@@ -29,6 +32,8 @@ export interface Links {
   readonly study: Reference<ImagingStudy>;
   readonly order: Reference<ServiceRequest> | undefined;
   readonly performer: Reference<Organization>;
+  readonly encounter?: Reference<Encounter> | undefined;
+  readonly endpoint?: Reference<Endpoint> | undefined;
   device(analysisId: string): Reference<Device> | undefined;
 }
 
@@ -40,8 +45,8 @@ export interface Item {
   readonly fullUrl: string;
   readonly resource: Resource;
   readonly identity: Identity;
-  /** What happens to one that is there: it is used as it is, or replaced. 'find': it is never made. */
-  readonly existing: 'keep' | 'replace' | 'find';
+  /** What happens to one that is there: it is used as it is, or replaced. 'find': it is never made. 'amend': it is never made, and replaced where it is there. */
+  readonly existing: 'keep' | 'replace' | 'find' | 'amend';
   /** Items refer to items of earlier stages only. */
   readonly stage: number;
 }
@@ -50,7 +55,10 @@ export function identityQuery({ parameter, system, value }: Identity): string {
   return `${parameter}=${token(system, value)}`;
 }
 
-export function reportItems(document: ReportDocument, config: Config, plan: Pick<Plan, 'way' | 'carrier' | 'sends'>): readonly Item[] {
+/** What was found out before: the pages, and what the server has of the order. */
+export interface Surroundings { readonly forms?: readonly Attachment[]; readonly order?: ServiceRequest | undefined; readonly encounter?: Reference<Encounter> | undefined }
+
+export function reportItems(document: ReportDocument, config: Config, plan: Pick<Plan, 'way' | 'carrier' | 'sends'>, { forms, order, encounter }: Surroundings = {}): readonly Item[] {
   const url = (kind: string, key: string): string => urnUuid(`${document.reportId} ${kind} ${key}`);
   const devices = new Map(document.models.map((model) => [model.analysisId, { model, fullUrl: url('Device', `${model.modelId}@${model.version}`) }]));
   const [patientIdentifier = {}] = patientIdentifiers(document.patient, config);
@@ -59,7 +67,8 @@ export function reportItems(document: ReportDocument, config: Config, plan: Pick
   const links: Links = {
     subject: isNamedOnly ? { type: 'Patient', identifier: patientIdentifier } : { reference: patientUrl },
     study: plan.sends.has('ImagingStudy') ? { reference: studyUrl } : { type: 'ImagingStudy', identifier: studyIdentifier(document.scan, config) },
-    order: orderReference(document.scan, config), performer: performerOf(document, config),
+    order: order === undefined ? orderReference(document.scan, config) : { reference: `ServiceRequest/${order.id}` }, performer: performerOf(document, config), encounter,
+    endpoint: plan.sends.has('Endpoint') ? { reference: url('Endpoint', config.wado_rs_url ?? '') } : undefined,
     device(analysisId) {
       const device = devices.get(analysisId);
       if (device === undefined) return undefined;
@@ -71,19 +80,21 @@ export function reportItems(document: ReportDocument, config: Config, plan: Pick
     ...sectionObservations(document, config, links).map((observation) => [url('Observation', observation.code?.coding?.[0]?.code ?? ''), observation] as const),
   ];
   const results = observations.map(([reference]) => ({ reference }));
-  const carrier = plan.carrier === 'DiagnosticReport' ? diagnosticReport(document, config, links, results) : documentReference(document, config, links, results);
+  const carrier = plan.carrier === 'DiagnosticReport' ? diagnosticReport(document, config, links, results, forms) : documentReference(document, config, links, results, forms);
   const items: Item[] = [
-    ...(isNamedOnly ? [] : [item(patientUrl, patientOf(document, config), 0, config.patient === 'reference' ? 'find' : config.patient === 'conditional-update' ? 'replace' : 'keep')]),
+    ...(isNamedOnly ? [] : [item(patientUrl, patientOf(document, config), 0, config.patient === 'reference' || config.patient === 'match' ? 'find' : config.patient === 'conditional-update' ? 'replace' : 'keep')]),
     ...[...new Map([...devices.values()].map(({ model, fullUrl }) => [fullUrl, deviceOf(model, config)]))].map(([fullUrl, device]) => item(fullUrl, device, 0, 'replace')),
+    ...(links.endpoint === undefined ? [] : [item(url('Endpoint', config.wado_rs_url ?? ''), endpointOf(document, config), 0, 'keep')]),
     item(studyUrl, imagingStudy(document, config, links), 1, 'keep'),
     ...observations.map(([fullUrl, observation]) => item(fullUrl, observation, 2, 'replace')),
     item(reportUrl, carrier, 3, 'replace'),
     provenanceItem(url('Provenance', String(document.version)), document, config, [{ reference: reportUrl }, ...results], links),
+    ...companionItems(document, config, links, { reportUrl, order, url }),
   ];
-  return items.filter(({ resource: { resourceType: type } }) => type === 'Patient' || type === plan.carrier || plan.sends.has(type as never));
+  return items.filter(({ resource: { resourceType: type } }) => type === 'Patient' || type === 'ServiceRequest' || type === plan.carrier || plan.sends.has(type as never));
 }
 
-function item(fullUrl: string, resource: Resource & { identifier?: Identifier[] }, stage: number, existing: Item['existing']): Item {
+export function item(fullUrl: string, resource: Resource & { identifier?: Identifier[] }, stage: number, existing: Item['existing']): Item {
   const { system = '', value = '' } = resource.identifier?.[0] ?? {};
   return { fullUrl, resource: withoutEmpty(resource), identity: { parameter: 'identifier', system, value }, existing, stage };
 }
@@ -93,7 +104,8 @@ function modelIdentifier(model: ReportDocument['models'][number], config: Config
 }
 
 export function performerOf({ organization }: ReportDocument, config: Config): Reference<Organization> {
-  return { type: 'Organization', identifier: ownIdentifier(config, 'organization', organization.organizationId), display: organization.name };
+  const known = config.organization_reference === undefined ? { type: 'Organization' as const, identifier: ownIdentifier(config, 'organization', organization.organizationId) } : { reference: config.organization_reference };
+  return { ...known, display: organization.name };
 }
 
 export function patientOf({ patient }: Pick<ReportDocument, 'patient'>, config: Config): Patient {
@@ -114,9 +126,18 @@ export function deviceOf(model: ReportDocument['models'][number], config: Config
   const notice = model.notForClinicalUse ? 'Not for clinical use.' : '';
   const text = narrativeOf(`${model.name} ${model.version}`, notice);
   return {
-    resourceType: 'Device', ...(text === undefined ? {} : { text }), identifier: [modelIdentifier(model, config)], status: 'active',
+    resourceType: 'Device', ...(text === undefined ? {} : { text }), identifier: [modelIdentifier(model, config)], status: 'active', ...(model.udi === undefined ? {} : { udiCarrier: [{ deviceIdentifier: model.udi }] }),
     ...(model.manufacturer.trim() === '' ? {} : { manufacturer: model.manufacturer }), deviceName: [{ name: model.name.trim() || model.modelId, type: 'model-name' }],
     version: [{ type: concept(systems.dcm, '111003', 'Algorithm Version'), value: model.version }], ...(notice === '' ? {} : { note: [{ text: notice }] }),
+  };
+}
+
+/** Where the images can be fetched; the same for every study, so one Endpoint stands for all. */
+function endpointOf(document: ReportDocument, config: Config): Endpoint & { identifier: Identifier[] } {
+  const address = config.wado_rs_url ?? '';
+  return {
+    resourceType: 'Endpoint', identifier: [ownIdentifier(config, 'endpoint', address)], status: 'active', connectionType: { system: systems.connectionType, code: 'dicom-wado-rs', display: 'DICOM WADO-RS' },
+    name: 'Images by DICOMweb', managingOrganization: performerOf(document, config), payloadType: [{ text: 'DICOM' }], payloadMimeType: ['application/dicom'], address,
   };
 }
 
@@ -138,7 +159,7 @@ export function imagingStudy({ scan }: Counted, config: Config, links: Links): I
     identifier: [studyIdentifier(scan, config), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
     status: 'available', ...(scan.modalities.length > 0 ? { modality: scan.modalities.map(coding) } : {}), subject: links.subject,
     ...(scan.studyAt === undefined ? {} : { started: scan.studyAt }), ...(links.order === undefined ? {} : { basedOn: [links.order] }),
-    numberOfSeries: scan.series.length, numberOfInstances,
+    ...(links.encounter === undefined ? {} : { encounter: links.encounter }), ...(links.endpoint === undefined ? {} : { endpoint: [links.endpoint] }), numberOfSeries: scan.series.length, numberOfInstances,
     ...(scan.studyDescription?.trim() ? { description: scan.studyDescription } : {}),
     ...(scan.series.length === 0 ? {} : {
       series: scan.series.map((series) => ({

@@ -74,7 +74,7 @@ async function readMetadata(client: FhirClient, config: Config, signal: AbortSig
   }
   const isR4 = typeof statement.fhirVersion === 'string' && statement.fhirVersion.startsWith('4.0');
   if (!isR4) return { ok: false, detail: `The server speaks FHIR ${statement.fhirVersion}; the gateway speaks 4.0 (R4).`, advice: 'Many servers offer R4 under another base URL.' };
-  const plan = planFor(offerOf(statement), config), { detail: way, advice } = planWords(plan);
+  const plan = planFor(offerOf(statement), config), { detail: way, advice } = planWords(plan, config);
   const detail = `${`FHIR ${statement.fhirVersion}${statement.software?.name === undefined ? '' : `, ${statement.software.name} ${statement.software.version ?? ''}`}`.trimEnd()}; ${way}`;
   return { ok: !('refused' in plan), detail, ...(advice === undefined ? {} : { advice }) };
 }

@@ -143,6 +143,7 @@ export async function startTestingFhirServer(statement: CapabilityStatement = ev
 function isMatch(resource: StoredResource, query: string): boolean {
   return [...new URLSearchParams(query)].every(([name, text]) => {
     const [system = '', value] = text.split('|');
+    if (name === 'identifier' && value === undefined) return (resource as { identifier?: readonly Identifier[] }).identifier?.some((candidate) => candidate.value === text) === true;
     if (name === '_tag') return resource.meta?.tag?.some((tag) => tag.system === system && tag.code === value) === true;
     const { identifier, subject, target } = resource as { identifier?: readonly Identifier[]; subject?: { reference?: string }; target?: readonly { reference?: string }[] };
     if (name === 'patient' || name === 'subject') return subject?.reference === text;
@@ -155,7 +156,7 @@ function resolved<T>(value: T, urls: ReadonlyMap<string, string>): T {
   return JSON.parse(JSON.stringify(value), (key, item: unknown) => key === 'reference' && typeof item === 'string' ? urls.get(item) ?? item : item) as T;
 }
 
-const allTypes = ['Patient', 'Device', 'ImagingStudy', 'Observation', 'DiagnosticReport', 'DocumentReference', 'Provenance'];
+const allTypes = ['Patient', 'Device', 'ImagingStudy', 'Observation', 'DiagnosticReport', 'DocumentReference', 'Provenance', 'Endpoint', 'ServiceRequest', 'Task', 'Flag', 'Communication'];
 
 /** What a statement says of one type, in short: 'create update search conditional', and its search parameters. */
 export interface TypeOffer { readonly can: string; readonly searches?: string }

@@ -67,6 +67,7 @@ export const aiModelConfigSchema = z.strictObject({
     headers: z.record(z.string(), z.string()).default({}).meta({ secret: true }).describe('Sent with each request, e.g. authorization'),
     responseByteLength: z.number().int().positive().default(64 * 1024 * 1024).describe('Longer answers are refused'),
   }).optional().describe('For runtime kserve'),
+  udi: z.string().min(1).max(255).optional().describe('UDI device identifier (UDI-DI, e.g. a GTIN) of a registered medical device; it goes out with each result'),
   input: z.discriminatedUnion('kind', [volumeInput, imageInput]),
   output: z.discriminatedUnion('kind', [peaksOutput, classesOutput]),
   severity: z.array(z.strictObject({ fromMillimetres: z.number().nonnegative(), severity })).default([]).describe('By diameter; the last step reached counts'),

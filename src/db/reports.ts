@@ -33,14 +33,14 @@ export async function lockReportSource(tx: CommonQueryMethods, scanId: string): 
 
 const AnalysisOfRun = z.object({
   analysis_id: z.string(), status: z.string(), model_id: z.string(), model_name: z.string(), model_version: z.string(), manufacturer: z.string(), not_for_clinical_use: z.boolean(),
-  error_text: text, result: z.record(z.string(), z.unknown()).nullable(),
+  udi: text, error_text: text, result: z.record(z.string(), z.unknown()).nullable(),
 });
 export type AnalysisOfRun = z.infer<typeof AnalysisOfRun>;
 
 /** The newest analysis per model of a scan. */
 export async function newestAnalyses(tx: CommonQueryMethods, scanId: string): Promise<readonly AnalysisOfRun[]> {
   return tx.any(sql.type(AnalysisOfRun)`
-    SELECT DISTINCT ON (a.model_id) a.analysis_id, a.status, m.model_id, m.model_name, m.model_version, m.manufacturer, m.not_for_clinical_use, a.error_text, a.result
+    SELECT DISTINCT ON (a.model_id) a.analysis_id, a.status, m.model_id, m.model_name, m.model_version, m.manufacturer, m.not_for_clinical_use, nullif(m.config->>'udi', '') AS udi, a.error_text, a.result
     FROM ai_analyses a JOIN ai_models m ON m.organization_id = a.organization_id AND m.model_id = a.model_id
     WHERE a.organization_id = ${ORGANIZATION} AND a.scan_id = ${scanId} AND a.status <> 'cancelled' ORDER BY a.model_id, a.created_at DESC`);
 }

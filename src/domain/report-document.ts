@@ -49,6 +49,8 @@ export interface ReportSeries {
 export interface ReportModel {
   readonly analysisId: string; readonly modelId: string; readonly name: string; readonly version: string;
   readonly manufacturer: string; readonly notForClinicalUse: boolean;
+  /** UDI device identifier (the UDI-DI, e.g. a GTIN) of a registered device. */
+  readonly udi?: string;
 }
 
 export interface ReportFinding {

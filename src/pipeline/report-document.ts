@@ -44,7 +44,7 @@ function reportSeries(files: readonly AnalyzableFile[]): ReportSeries[] {
 
 export const reportModel = (analysis: AnalysisOfRun): ReportModel => ({
   analysisId: analysis.analysis_id, modelId: analysis.model_id, name: analysis.model_name, version: analysis.model_version,
-  manufacturer: analysis.manufacturer, notForClinicalUse: analysis.not_for_clinical_use,
+  manufacturer: analysis.manufacturer, notForClinicalUse: analysis.not_for_clinical_use, ...present({ udi: analysis.udi }),
 });
 
 export const reportFinding = (row: FindingRow): ReportFinding => ({

@@ -472,6 +472,91 @@ export const resources: Readonly<Record<string, string>> = {
   'Task.output': `
     type CodeableConcept!
     value[x] *!`,
+  Condition: `
+    identifier Identifier*
+    clinicalStatus CodeableConcept
+    verificationStatus CodeableConcept
+    category CodeableConcept*
+    severity CodeableConcept
+    code CodeableConcept
+    bodySite CodeableConcept*
+    subject Reference! Patient|Group
+    encounter Reference Encounter
+    onset[x] dateTime|Age|Period|Range|string
+    abatement[x] dateTime|Age|Period|Range|string
+    recordedDate dateTime
+    recorder Reference Practitioner|PractitionerRole|Patient|RelatedPerson
+    asserter Reference Practitioner|PractitionerRole|Patient|RelatedPerson
+    stage Condition.stage*
+    evidence Condition.evidence*
+    note Annotation*`,
+  'Condition.stage': `
+    summary CodeableConcept
+    assessment Reference* ClinicalImpression|DiagnosticReport|Observation
+    type CodeableConcept`,
+  'Condition.evidence': `
+    code CodeableConcept*
+    detail Reference*`,
+  AllergyIntolerance: `
+    identifier Identifier*
+    clinicalStatus CodeableConcept
+    verificationStatus CodeableConcept
+    type code allergy|intolerance
+    category code* food|medication|environment|biologic
+    criticality code low|high|unable-to-assess
+    code CodeableConcept
+    patient Reference! Patient
+    encounter Reference Encounter
+    onset[x] dateTime|Age|Period|Range|string
+    recordedDate dateTime
+    recorder Reference Practitioner|PractitionerRole|Patient|RelatedPerson
+    asserter Reference Patient|RelatedPerson|Practitioner|PractitionerRole
+    lastOccurrence dateTime
+    note Annotation*
+    reaction AllergyIntolerance.reaction*`,
+  'AllergyIntolerance.reaction': `
+    substance CodeableConcept
+    manifestation CodeableConcept+
+    description string
+    onset dateTime
+    severity code mild|moderate|severe
+    exposureRoute CodeableConcept
+    note Annotation*`,
+  Flag: `
+    identifier Identifier*
+    status code! active|inactive|entered-in-error
+    category CodeableConcept*
+    code CodeableConcept!
+    subject Reference! Patient|Location|Group|Organization|Practitioner|PlanDefinition|Medication|Procedure
+    period Period
+    encounter Reference Encounter
+    author Reference Device|Organization|Patient|Practitioner|PractitionerRole`,
+  Communication: `
+    identifier Identifier*
+    instantiatesCanonical canonical*
+    instantiatesUri uri*
+    basedOn Reference*
+    partOf Reference*
+    inResponseTo Reference* Communication
+    status code! preparation|in-progress|not-done|on-hold|stopped|completed|entered-in-error|unknown
+    statusReason CodeableConcept
+    category CodeableConcept*
+    priority code routine|urgent|asap|stat
+    medium CodeableConcept*
+    subject Reference Patient|Group
+    topic CodeableConcept
+    about Reference*
+    encounter Reference Encounter
+    sent dateTime
+    received dateTime
+    recipient Reference* Device|Organization|Patient|Practitioner|PractitionerRole|RelatedPerson|Group|CareTeam|HealthcareService
+    sender Reference Device|Organization|Patient|Practitioner|PractitionerRole|RelatedPerson|HealthcareService
+    reasonCode CodeableConcept*
+    reasonReference Reference* Condition|Observation|DiagnosticReport|DocumentReference
+    payload Communication.payload*
+    note Annotation*`,
+  'Communication.payload': `
+    content[x] string|Attachment|Reference!`,
   CapabilityStatement: `
     url uri
     version string

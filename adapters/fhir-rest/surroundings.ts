@@ -1,0 +1,80 @@
+/**
+ * What the server knows of the order and the patient, looked up before a report is built: the ServiceRequest by its number (`find_order`), its
+ * Encounter, and the patient by $match (`patient: match`). Ids are taken from the server's own answers only, and references that lead elsewhere are
+ * left alone.
+ */
+import type { ReportDocument } from '#domain/report-document.ts';
+import type { Encounter, Patient, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
+import type { Config } from './config.ts';
+import { reportForms } from './diagnostic-report.ts';
+import { failureByStatus } from './failure.ts';
+import type { Failure } from './failure.ts';
+import type { FhirClient } from './fhir-client.ts';
+import { orderIdentifier, token } from './identifiers.ts';
+import { existing, notSent, resourcesOf } from './lookup.ts';
+import type { Existing } from './lookup.ts';
+import type { Plan } from './plan.ts';
+import { patientOf } from './report-items.ts';
+import type { Surroundings } from './report-items.ts';
+
+export async function surroundingsOf(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, signal: AbortSignal): Promise<Surroundings | { readonly failure: Failure }> {
+  const forms = await reportForms(document, config);
+  const needsOrder = config.find_order || config.order_update === 'service-request';
+  if (!needsOrder || !plan.offer.offers('ServiceRequest', 'search')) return { forms };
+  const order = await findOrder(client, document, config, signal);
+  if (order !== undefined && 'failure' in order) return order;
+  return { forms, order, encounter: encounterOf(order, client) };
+}
+
+/** The one order with the accession number, else with the placer's or filler's; several are nobody's. */
+async function findOrder(client: FhirClient, { scan }: ReportDocument, config: Config, signal: AbortSignal): Promise<ServiceRequest | undefined | { readonly failure: Failure }> {
+  const numbers = [['ACSN', scan.accessionNumber], ['PLAC', scan.placerOrderNumber], ['FILL', scan.fillerOrderNumber]] as const;
+  for (const [type, value] of numbers) {
+    if (value === undefined || value === '') continue;
+    const { system } = orderIdentifier(type, value, config);
+    const exchanged = await client.send({ method: 'GET', url: `ServiceRequest?identifier=${system === undefined ? encodeURIComponent(value.replaceAll(/[\\,|$]/g, String.raw`\$&`)) : token(system, value)}` }, signal);
+    if ('failure' in exchanged) return { failure: notSent(exchanged.failure) };
+    const { status, headers, body } = exchanged.answer;
+    if (status !== 200) return { failure: told(failureByStatus(status, body, headers, new Date()), 'search of ServiceRequest') };
+    const matches = resourcesOf(body).filter((resource): resource is ServiceRequest & { id: string } => resource.resourceType === 'ServiceRequest' && resource.identifier?.some((identifier) => identifier.value === value) === true);
+    if (matches.length === 1) return matches[0];
+  }
+  return undefined;
+}
+
+/** `Encounter/1`, or the same below the base URL. */
+function encounterOf(order: ServiceRequest | undefined, client: FhirClient): Reference<Encounter> | undefined {
+  const reference = order?.encounter?.reference ?? '', below = reference.startsWith(`${client.baseUrl}/`) ? reference.slice(client.baseUrl.length + 1) : reference;
+  return /^Encounter\/[A-Za-z0-9.-]{1,64}$/.test(below) ? { reference: below } : undefined;
+}
+
+/** Patient/$match (R4 patient-operation-match.html), certain matches only: undefined when there is none, or more than one. */
+export async function matchPatient(client: FhirClient, document: ReportDocument, config: Config, signal: AbortSignal): Promise<Existing | undefined | { readonly failure: Failure }> {
+  const { text: _, ...patient } = patientOf(document, config);
+  const parameters = { resourceType: 'Parameters', parameter: [{ name: 'resource', resource: patient satisfies Patient }, { name: 'onlyCertainMatches', valueBoolean: true }, { name: 'count', valueInteger: 2 }] };
+  const exchanged = await client.operation('Patient', '$match', JSON.stringify(parameters), signal);
+  if ('failure' in exchanged) return { failure: notSent(exchanged.failure) };
+  const { status, headers, body } = exchanged.answer;
+  if (status === 404 || status === 405 || status === 501) return undefined;
+  if (status < 200 || status > 299) return { failure: told(failureByStatus(status, body, headers, new Date()), 'Patient/$match') };
+  const certain = certainMatches(body);
+  return certain.length === 1 && certain[0] !== undefined ? existing(certain[0]) : undefined;
+}
+
+interface Graded { readonly resource?: Resource; readonly search?: { readonly extension?: readonly { readonly url?: string; readonly valueCode?: string }[] } }
+
+/** A server may ignore onlyCertainMatches: where it grades, only its 'certain' counts (http://hl7.org/fhir/StructureDefinition/match-grade). */
+function certainMatches(body: unknown): Resource[] {
+  const { entry } = (typeof body === 'object' && body !== null ? body : {}) as { entry?: readonly Graded[] };
+  const patients: readonly Graded[] = Array.isArray(entry) ? entry.filter(({ resource }) => resource?.resourceType === 'Patient' && typeof resource.id === 'string') : [];
+  return patients.flatMap(({ resource, search }) => {
+    const grade = search?.extension?.find(({ url }) => url === 'http://hl7.org/fhir/StructureDefinition/match-grade')?.valueCode;
+    return resource !== undefined && (grade === undefined || grade === 'certain') ? [resource] : [];
+  });
+}
+
+export const unknownPatient: Failure = { kind: 'refused', answerCode: 'patient', text: 'the server does not know the patient by identifier or as one certain match: register or correct the patient there, then send the report again' };
+
+function told(failure: Failure, what: string): Failure {
+  return { ...failure, text: `${what}: ${failure.text}` };
+}
