@@ -4,18 +4,20 @@
  */
 import { InvalidMatchError, type Holdings } from '#gateway/holdings.ts';
 import { commonHeaders, dicomJsonAnswer, Refusal, warning } from './answer.ts';
-import { accepts, parseAccept } from './media-type.ts';
+import { nativeDicomModel, xmlMediaType } from './dicom-xml.ts';
+import { multipartWriter } from './multipart-writer.ts';
 import { parseQuery, type SearchQuery } from './qido-query.ts';
 import { resultOf } from './qido-results.ts';
 import type { JsonDataset } from './dicom-json.ts';
 import type { Resource } from './resource.ts';
 import { openHoldings, type ReadRequest } from './read-request.ts';
+import { textFormOf, type TextForm } from './wado-metadata.ts';
 
 type Search = Extract<Resource, { kind: 'search' }>;
 
 /** Throws Refusal: 400, 406, 503. */
 export async function answerQido(search: Search, read: ReadRequest): Promise<Response> {
-  checkAccept(read.request);
+  const form = formOf(read.request);
   const query = parse(search, read);
   const holdings = await openHoldings(read, 'query', `QIDO-RS ${search.level}`, { level: search.level, keys: query.keys, limit: query.limit, offset: query.offset });
   try {
@@ -26,7 +28,7 @@ export async function answerQido(search: Search, read: ReadRequest): Promise<Res
     await holdings.finish({ answerCode: String(status), heard: !read.request.signal.aborted, count: rows.length });
     const warnings = [...query.warnings, ...(isMore ? ['There are additional results that can be requested.'] : [])];
     const headers = warnings.length === 0 ? {} : warning(warnings.join(' '));
-    return status === 204 ? new Response(null, { status, headers: { ...commonHeaders, ...headers } }) : dicomJsonAnswer(200, rows, headers);
+    return status === 204 ? new Response(null, { status, headers: { ...commonHeaders, ...headers } }) : form === 'xml' ? xmlAnswer(rows, headers) : dicomJsonAnswer(200, rows, headers);
   } catch (error) {
     const isAsked = error instanceof InvalidMatchError;
     await holdings.finish({ answerCode: isAsked ? '400' : '503', heard: true, count: 0, text: isAsked ? error.message : 'the search failed' });
@@ -51,7 +53,15 @@ async function rowsOf(holdings: Holdings, { level }: Search, { match, limit, off
   return rows;
 }
 
-function checkAccept(request: Request): void {
-  const isWanted = parseAccept(request.headers.get('accept')).some((range) => accepts(range, 'application/dicom+json') || accepts(range, 'application/json'));
-  if (!isWanted) throw new Refusal(406, 'Search results are application/dicom+json; Accept excludes it. XML is not written.');
+function formOf(request: Request): TextForm {
+  const form = textFormOf(request);
+  if (form === undefined) throw new Refusal(406, 'Search results are application/dicom+json or multipart/related; type="application/dicom+xml"; Accept excludes both.');
+  return form;
+}
+
+/** One part for each result (PS3.18 10.6.3.3). */
+function xmlAnswer(rows: readonly JsonDataset[], headers: Readonly<Record<string, string>>): Response {
+  const writer = multipartWriter(xmlMediaType);
+  const body = Buffer.concat([...rows.flatMap((row) => [writer.head({ 'Content-Type': xmlMediaType }), Buffer.from(nativeDicomModel(row))]), writer.end()]);
+  return new Response(new Uint8Array(body), { status: 200, headers: { ...commonHeaders, 'content-type': writer.contentType, ...headers } });
 }

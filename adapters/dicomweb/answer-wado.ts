@@ -1,5 +1,5 @@
 /**
- * WADO-RS (PS3.18 10.4): what the gateway holds, handed out as it was received. Nothing is transcoded or rendered.
+ * WADO-RS (PS3.18 10.4): what the gateway holds, handed out as it was received, or as pictures. Nothing is transcoded.
  *
  *   media type -> integration -> holdings opened (on record) -> first instance, else 404 -> bytes, streamed -> finish(): what was transferred
  *
@@ -9,8 +9,9 @@ import type { Holdings, InstanceSelection, StoredInstance } from '#gateway/holdi
 import { Refusal } from './answer.ts';
 import { answerBulkData } from './wado-bulkdata.ts';
 import { answerFrames } from './wado-frames.ts';
-import { answerMetadata, checkMetadataAccept } from './wado-metadata.ts';
+import { answerMetadata, metadataForm } from './wado-metadata.ts';
 import { answerObjects, objectFormats } from './wado-objects.ts';
+import { answerRendered, renderedFormat } from './wado-rendered.ts';
 import { openHoldings, type ReadRequest } from './read-request.ts';
 import type { InstancePath, Resource } from './resource.ts';
 
@@ -19,18 +20,19 @@ export type Retrieve = Exclude<Resource, { kind: 'store' | 'search' }>;
 /** Throws Refusal: 400, 404, 406, 503. */
 export async function answerWado(retrieve: Retrieve, read: ReadRequest): Promise<Response> {
   const { kind } = retrieve;
-  if (kind === 'rendered' || (kind === 'frames' && retrieve.rendered)) throw new Refusal(406, 'The gateway renders no images; retrieve the instance or its frames.');
-  if (retrieve.kind === 'metadata') checkMetadataAccept(read.request);
+  const rendered = kind === 'rendered' || kind === 'thumbnail' || (kind === 'frames' && retrieve.rendered) ? renderedFormat(retrieve, read) : undefined;
+  const form = kind === 'metadata' ? metadataForm(read.request) : 'json';
   const formats = retrieve.kind === 'objects' ? objectFormats(read.request, retrieve.level) : [];
   const level = 'level' in retrieve ? retrieve.level : 'instance';
-  const interaction = `WADO-RS ${retrieve.kind === 'objects' ? level : retrieve.kind}`;
+  const interaction = `WADO-RS ${retrieve.kind === 'objects' ? level : rendered === undefined ? kind : kind === 'frames' ? 'rendered frames' : `${kind} ${level}`}`;
   const holdings = await openHoldings(read, 'retrieve', interaction, { resource: retrieve.kind, level });
   try {
     const selection = selectionOf(retrieve.path);
     const first = await firstOf(holdings, selection);
     if (first === undefined) throw new Refusal(404, 'The gateway holds nothing under this address.');
+    if (rendered !== undefined) return await answerRendered(holdings, selection, first, rendered, read);
     if (retrieve.kind === 'objects') return await answerObjects(holdings, selection, first, formats, read);
-    if (retrieve.kind === 'metadata') return answerMetadata(holdings, selection, read);
+    if (retrieve.kind === 'metadata') return answerMetadata(holdings, selection, form, read);
     if (retrieve.kind === 'frames') return await answerFrames(holdings, first, retrieve.frames, read);
     return await answerBulkData(holdings, first, 'steps' in retrieve ? retrieve.steps : [], read);
   } catch (error) {

@@ -5,6 +5,7 @@
  *   GET  studies | studies/{study}/series | studies/{study}[/series/{series}]/instances | series | instances      search
  *   GET  studies/{study}[/series/{series}[/instances/{instance}]]                        objects, and with /metadata their headers
  *   GET  .../instances/{instance}/frames/{list} | /bulkdata/{path}                       pixels and other large values
+ *   GET  any of these but bulkdata with /rendered, or with /thumbnail                     pictures for a browser
  */
 import { Refusal } from './answer.ts';
 
@@ -15,9 +16,12 @@ export type Level = 'study' | 'series' | 'instance';
 export type Resource =
   | { readonly kind: 'store'; readonly study?: string }
   | { readonly kind: 'search'; readonly level: Level; readonly path: InstancePath }
-  | { readonly kind: 'objects' | 'metadata' | 'rendered'; readonly level: Level; readonly path: InstancePath }
-  | { readonly kind: 'frames'; readonly path: InstancePath; readonly frames: readonly number[]; readonly rendered: boolean }
+  | { readonly kind: 'objects' | 'metadata' | 'rendered' | 'thumbnail'; readonly level: Level; readonly path: InstancePath }
+  | { readonly kind: 'frames'; readonly level: 'instance'; readonly path: InstancePath; readonly frames: readonly number[]; readonly rendered: boolean }
   | { readonly kind: 'bulkdata'; readonly path: InstancePath; readonly steps: readonly string[] };
+
+/** The resources that may be pictures. */
+export type Rendered = Extract<Resource, { kind: 'objects' | 'metadata' | 'rendered' | 'thumbnail' | 'frames' }>;
 
 const mostFrames = 2000;
 
@@ -41,14 +45,14 @@ function topLevel(name: string, method: string): Resource | undefined {
 function below(path: InstancePath, level: Level, rest: readonly string[]): Resource | undefined {
   const [name, value, ...more] = rest;
   if (name === undefined) return { kind: 'objects', level, path };
-  if ((name === 'metadata' || name === 'rendered') && value === undefined) return { kind: name, level, path };
+  if ((name === 'metadata' || name === 'rendered' || name === 'thumbnail') && value === undefined) return { kind: name, level, path };
   if (level === 'study' && name === 'series') return value === undefined ? { kind: 'search', level: 'series', path } : below({ ...path, series: uid(value) }, 'series', more);
   if (level !== 'instance' && name === 'instances') {
     if (value === undefined) return { kind: 'search', level: 'instance', path };
     return level === 'series' ? below({ ...path, instance: uid(value) }, 'instance', more) : undefined;
   }
   if (level !== 'instance' || value === undefined) return undefined;
-  if (name === 'frames' && (more.length === 0 || (more.length === 1 && more[0] === 'rendered'))) return { kind: 'frames', path, frames: frameList(value), rendered: more.length === 1 };
+  if (name === 'frames' && (more.length === 0 || (more.length === 1 && more[0] === 'rendered'))) return { kind: 'frames', level, path, frames: frameList(value), rendered: more.length === 1 };
   return name === 'bulkdata' ? { kind: 'bulkdata', path, steps: [value, ...more] } : undefined;
 }
 
