@@ -32,6 +32,9 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
   'GET /patients/{patient_id}/identifiers': reads('patients', 'patient_identifiers'),
   'GET /patients/{patient_id}/history': reads('patients', 'patient_medical_history'),
   'GET /patients/{patient_id}/scans': reads(...scan),
+  'GET /patients/{patient_id}/merges': reads('patients', 'patient_merges'),
+  'GET /patients/{patient_id}/links': reads('patients', 'patient_links'),
+  'POST /patient-merges/{merge_id}/undo': writes(['patient_merges', 'patients', 'patient_identifiers', 'patient_medical_history', 'scans'], 'patient_merges', 'patients', 'patient_identifiers', 'patient_medical_history', 'scans', 'reports', 'deliveries'),
 
   'GET /scans': reads(...scan),
   'GET /scans/{scan_id}': reads(...scan),
@@ -60,6 +63,8 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
 
   'GET /sync-logs': reads('sync_logs', 'external_integrations'),
   'GET /sync-logs/{sync_id}': reads('sync_logs', 'external_integrations'),
+  'POST /sync-logs/search': reads('sync_logs', 'external_integrations', 'scans', 'patient_identifiers'),
+  'GET /sync-logs/{sync_id}/view': reads('sync_logs', 'external_integrations', 'exchange_payloads', 'message_identities', 'patients', 'scans', 'reports', 'scan_files', 'patient_medical_history', 'patient_merges'),
   'GET /sync-logs/{sync_id}/payload': reads('sync_logs', 'external_integrations', 'exchange_payloads'),
   'POST /sync-logs/{sync_id}/replay': writes(['sync_logs', 'exchange_payloads', 'message_identities', 'patients', 'patient_identifiers', 'patient_medical_history', 'patient_merges', 'scans', 'scan_queue', 'reports', 'system_alerts'], 'external_integrations'),
   'GET /associations': reads('association_logs', 'external_integrations'),
@@ -84,7 +89,6 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
 
 /** Read by no route. */
 export const withoutRoute: Readonly<Record<string, string>> = {
-  patient_merges: 'journal that ADT and FHIR merges write; to undo one by hand',
   performed_procedures: 'a matter between DICOM systems',
   storage_commitments: 'a matter between DICOM systems',
   system_metrics: 'written by the sampler; the same figures are at `/metrics`',

@@ -13,7 +13,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Patient management',
     tables: { patients: 'demographics', patient_medical_history: 'conditions, allergies, procedures, medication, visits' },
-    additions: { patient_identifiers: 'every number a patient is known by, with its assigning authority', patient_merges: 'journal of merges' },
+    additions: { patient_identifiers: 'every number a patient is known by, with its assigning authority', patient_merges: 'journal of merges, by which one can be undone', patient_links: 'two records of one person (ADT^A24)' },
   },
   {
     title: 'Medical imaging',

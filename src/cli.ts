@@ -36,6 +36,13 @@ integration.command('apply <file.yaml>').description('create or change the integ
 integration.command('test <name>').option('--organization <name>').description('try the connection; changes nothing on either side')
   .action(async (name: string, options: { organization?: string }) => (await import('./cli/integration.ts')).testIntegrationCommand(name, options));
 
+const patient = program.command('patient').description('who is who');
+patient.command('merges <identifier>').option('--organization <name>').description('merges of the patients who have this identifier')
+  .action(async (identifier: string, options: { organization?: string }) => (await import('./cli/patient.ts')).listMergesCommand(identifier, options));
+patient.command('unmerge <merge-id>').option('--organization <name>').description('undo a merge: the two were two after all')
+  .option('--later-scans <ids>', 'of the scans that came after the merge those of the earlier patient, with commas between them; or: none')
+  .action(async (mergeId: string, options: { organization?: string; laterScans?: string }) => (await import('./cli/patient.ts')).unmergeCommand(mergeId, options));
+
 const exchange = program.command('exchange').description('messages received and sent');
 exchange.command('list').option('--organization <name>').option('--limit <number>', 'how many', positiveNumber, 20).description('list the newest exchanges')
   .action(async (options: { organization?: string; limit: number }) => (await import('./cli/exchange.ts')).listExchangesCommand(options));

@@ -148,7 +148,7 @@ test('content errors are answered AE with the place in ERR-2, before v2.5 in ERR
 
 test.each([
   ['another message type', 'ADT^A08', 'BAR^P01', 'ERR||MSH^1^9|200^'],
-  ['another event', 'ADT^A08', 'ADT^A24', 'ERR||MSH^1^9|201^'],
+  ['another event', 'ADT^A08', 'ADT^A43', 'ERR||MSH^1^9|201^'],
   ['another version', '|2.5.1', '|3.0', 'ERR||MSH^1^12|203^'],
   ['an unknown processing id', '|P|', '|X|', 'ERR||MSH^1^11|202^'],
   ['no control id', '|M1|', '||', 'ERR||MSH^1^10|101^'],
@@ -207,7 +207,7 @@ test('enhanced mode keeps quiet where the sender wants no answer, and records th
 
 test('a rejection in enhanced mode is CR', async () => {
   const { sender } = await start();
-  expect(await sender.send(adt('M1').replace('ADT^A08', 'ADT^A24').replace('|P|2.5.1', '|P|2.5.1|||AL|NE'))).toContain('MSA|CR|M1');
+  expect(await sender.send(adt('M1').replace('ADT^A08', 'ADT^A43').replace('|P|2.5.1', '|P|2.5.1|||AL|NE'))).toContain('MSA|CR|M1');
 });
 
 test('an acknowledgment of our acknowledgment is not answered', async () => {

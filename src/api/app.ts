@@ -25,6 +25,8 @@ import { analysisRoutes, findingRoutes } from './routes/findings.ts';
 import { integrationRoutes } from './routes/integrations.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { organizationRoutes } from './routes/organizations.ts';
+import { mergeRoutes } from './routes/merges.ts';
+import { messageReplayRoutes } from './routes/message-replays.ts';
 import { patientRoutes } from './routes/patients.ts';
 import { queueRoutes } from './routes/queue.ts';
 import { reportRoutes } from './routes/reports.ts';
@@ -68,6 +70,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
   patientRoutes(router);
   scanRoutes(router, dependencies);
   scanFileRoutes(router, dependencies);
+  mergeRoutes(router);
   analysisRoutes(router);
   findingRoutes(router);
   reportRoutes(router);

@@ -28,6 +28,9 @@ export const routePermissions = {
   'GET /patients/{patient_id}/identifiers': 'patients:read',
   'GET /patients/{patient_id}/history': 'patients:read',
   'GET /patients/{patient_id}/scans': 'patients:read',
+  'GET /patients/{patient_id}/merges': 'patients:read',
+  'GET /patients/{patient_id}/links': 'patients:read',
+  'POST /patient-merges/{merge_id}/undo': 'patients:unmerge',
 
   'GET /scans': 'scans:read',
   'GET /scans/{scan_id}': 'scans:read',
@@ -93,8 +96,8 @@ export const rolePermissions: Readonly<Record<Role, readonly Permission[]>> = {
   integrator: ['organizations:read', 'integrations:read', 'integrations:write', 'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'queue:read', 'scans:read', 'scans:complete',
     'alerts:read', 'alerts:acknowledge', 'configuration:read'],
   service: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'exchanges:read', 'configuration:read'],
-  administrator: [...clinicalReading, 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
-    'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'audit:read', 'alerts:acknowledge', 'configuration:write'],
+  administrator: [...clinicalReading, 'patients:unmerge', 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
+    'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'deliveries:decide', 'audit:read', 'alerts:acknowledge', 'configuration:write'],
 };
 
 /** `scopes`: an API token's own, narrower list; empty means all that the role may. */

@@ -63,6 +63,10 @@ export function someoneCanSignIn(database: Database): Promise<boolean> {
   return asSystem(database, 'first start', (tx) => tx.exists(sql.unsafe`SELECT FROM users WHERE password_hash IS NOT NULL AND is_active`));
 }
 
+export async function organizationsNamed(database: Database, name: string | undefined): Promise<readonly { organization_id: string; name: string }[]> {
+  return name === undefined ? listOrganizations(database) : [await findOrganization(database, name)];
+}
+
 async function inEach<Row extends object>(database: Database, name: string | undefined, read: (tx: Transaction) => Promise<readonly Row[]>): Promise<WithOrganization<Row>[]> {
   const organizations = name === undefined
     ? [...await listOrganizations(database), { organization_id: UNASSIGNED_ORGANIZATION_ID, name: 'Unassigned' }]

@@ -87,24 +87,6 @@ export async function addIdentifiers(tx: CommonQueryMethods, patientId: string, 
     owner.value === identifier.value && owner.assigning_authority === identifier.assigning_authority && owner.patient_id !== patientId));
 }
 
-const Moved = z.object({ scans: z.array(z.string()), identifiers: z.array(z.string()), history: z.array(z.string()) });
-
-/** Moves everything of `prior` to `survivor`, retires `prior`, and writes the journal row by which it can be undone. */
-export async function mergePatients(tx: CommonQueryMethods, survivorId: string, priorId: string, syncId: string): Promise<void> {
-  const moved = await tx.one(sql.type(Moved)`
-    WITH scans AS (UPDATE scans SET patient_id = ${survivorId} WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId} RETURNING scan_id),
-    identifiers AS (UPDATE patient_identifiers SET patient_id = ${survivorId}, is_current = false WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId} RETURNING patient_identifier_id),
-    history AS (UPDATE patient_medical_history h SET patient_id = ${survivorId} WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId}
-      AND NOT EXISTS (SELECT 1 FROM patient_medical_history o WHERE o.organization_id = h.organization_id AND o.patient_id = ${survivorId} AND o.statement_key = h.statement_key)
-      RETURNING history_id),
-    retired AS (UPDATE patients SET is_active = false, merged_into_patient_id = ${survivorId} WHERE organization_id = ${ORGANIZATION} AND patient_id = ${priorId})
-    SELECT coalesce((SELECT jsonb_agg(scan_id) FROM scans), '[]') AS scans, coalesce((SELECT jsonb_agg(patient_identifier_id) FROM identifiers), '[]') AS identifiers,
-      coalesce((SELECT jsonb_agg(history_id) FROM history), '[]') AS history`);
-  await tx.query(sql.type(Nothing)`
-    INSERT INTO patient_merges (organization_id, survivor_patient_id, prior_patient_id, source_sync_id, moved)
-    VALUES (${ORGANIZATION}, ${survivorId}, ${priorId}, ${syncId}, ${sql.jsonb(moved)})`);
-}
-
 /** Which of these patients are quarantined: their identity is not established yet. */
 export async function quarantinedPatients(tx: CommonQueryMethods, patientIds: readonly string[]): Promise<ReadonlySet<string>> {
   const rows = await tx.any(sql.type(Id)`

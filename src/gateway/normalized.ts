@@ -7,7 +7,7 @@ export interface Normalized {
   /** How far demographics are to be believed: a registration system corrects an image header, never the reverse. */
   readonly authority: SourceAuthority;
   readonly patient?: PatientRow;
-  /** Patient merges (ADT^A40 ...), in message order; each is applied after `patient`. */
+  /** Patient merges and links (ADT^A40, A24 ...), in message order; each is applied after `patient`. */
   readonly merges?: readonly PatientMerge[];
   readonly history?: readonly HistoryRow[];
   /** An imaging order or its change (ORM^O01, ServiceRequest). */
@@ -52,7 +52,16 @@ export interface PatientRow {
 export interface PostalAddress { line?: string; line2?: string; city?: string; state?: string; postal_code?: string; country?: string; use?: string }
 export interface Telecom { system: 'phone' | 'email' | 'fax' | 'other'; value: string; use?: string }
 
-export interface PatientMerge { readonly survivor: readonly PatientIdentifier[]; readonly prior: readonly PatientIdentifier[] }
+/** `prior` names who is to go, or of a link the second patient. */
+export interface PatientMerge {
+  /** Absent: merge. link, unlink: both stay, and are one person, or are not (ADT^A24, A37). */
+  readonly kind?: 'merge' | 'link' | 'unlink';
+  readonly survivor: readonly PatientIdentifier[]; readonly prior: readonly PatientIdentifier[];
+  /** What of a merge that contradicts or repeats an earlier one; absent: taken. Rejected, nothing of the message is kept. */
+  readonly policy?: { readonly repeated?: 'accept' | 'reject'; readonly inverse?: 'accept' | 'ignore' | 'reject'; readonly circular?: 'accept' | 'ignore' | 'reject' };
+  /** Where it stands, in the sender's words: MRG[2]-1. */
+  readonly location?: string;
+}
 
 export interface HistoryRow {
   readonly kind: 'condition' | 'allergy' | 'procedure' | 'medication' | 'visit';

@@ -10,11 +10,13 @@
  */
 import { raiseAlert, type Alert } from '../db/alerts.ts';
 import {
-  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, mergePatients, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues, type StoredPatient,
+  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues, type StoredPatient,
 } from '../db/patients.ts';
 import type { Transaction } from '../db/transaction.ts';
 import { NormalizeError } from '#gateway/adapter.ts';
-import type { MappingWarning, PatientIdentifier, PatientMerge, PatientRow, SourceAuthority } from '#gateway/normalized.ts';
+import type { MappingWarning, PatientIdentifier, PatientRow, SourceAuthority } from '#gateway/normalized.ts';
+
+export { applyMerge } from './merge.ts';
 
 const RANK: Record<SourceAuthority, number> = { image: 1, order: 2, registration: 3 };
 
@@ -31,7 +33,8 @@ export async function identifyPatient(tx: Transaction, row: PatientRow, said: Sa
   return identified;
 }
 
-async function findPatient(tx: Transaction, row: PatientRow, warnings: MappingWarning[]): Promise<Identified | undefined> {
+/** Whom the identifiers mean; nobody is made. */
+export async function findPatient(tx: Transaction, row: PatientRow, warnings: MappingWarning[]): Promise<Identified | undefined> {
   if (row.patient_id !== undefined) {
     const named = await findById(tx, row.patient_id);
     if (!named) throw new NormalizeError('invalid', 'no patient of this organization has this id; refer to the patient by an identifier', 'Patient/<id>');
@@ -123,22 +126,6 @@ function mayReplace(stored: unknown, storedBy: string | undefined, next: unknown
   if (outranked) return stored === null && next !== null;
   // 'unknown' and an empty list say nothing that is worth losing a value for.
   return stored === null || !(next === 'unknown' || (Array.isArray(next) && next.length === 0));
-}
-
-/**
- * ADT^A40 and kin: everything of `prior` becomes the survivor's. Done twice it changes nothing the second time; a prior that was never
- * seen becomes an old identifier of the survivor, so that its late images still arrive at the right patient.
- */
-export async function applyMerge(tx: Transaction, merge: PatientMerge, said: Said): Promise<string | undefined> {
-  const survivor = await identifyPatient(tx, { identifiers: merge.survivor }, said, 'UNKNOWN');
-  const prior = await findPatient(tx, { identifiers: merge.prior }, said.warnings);
-  if (prior === undefined) {
-    await addIdentifiers(tx, survivor.patientId, merge.prior, false);
-    return survivor.patientId;
-  }
-  if (prior.patientId === survivor.patientId) return survivor.patientId;
-  await mergePatients(tx, survivor.patientId, prior.patientId, said.syncId);
-  return survivor.patientId;
 }
 
 export const identifierKey = (identifiers: readonly PatientIdentifier[]): string => identifiers.slice(0, 1).map((i) => `${i.assigning_authority}|${i.value}`).join('');

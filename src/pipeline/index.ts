@@ -8,6 +8,7 @@
  *        v                            v
  *   durable bytes  ---------->  persist.ts (T2)      patients, scans, scan_files, sync_logs, audit_logs, job: one commit, shared by many
  *                                     |   identify.ts          who is this, over three protocols
+ *                                     |   merge.ts             who is whom after all; unmerge.ts takes it back
  *   sender hears  <--- answer --------+
  *                                     |  job complete-scan, held back for the quiet time
  *                                     v
@@ -47,4 +48,5 @@ export { recoverObjects } from './recover.ts';
 export { watchStorage } from './storage-alerts.ts';
 export { watchUnreferenced } from './unreferenced.ts';
 export { startWorkers, type Workers } from './workers.ts';
+export { undoMerge, type Unmerged } from './unmerge.ts';
 export { createWrites } from './writes.ts';

@@ -106,6 +106,8 @@ async function rows(db: TestDatabase, organizationId: string, slug: string, radi
   await insert('patients', 'patient_id', { patient_number: `MRN-${slug}`, family_name: `Müller-${slug}`, given_name: 'Anna', birth_date: '1980-05-17', birth_date_precision: 'day', sex: 'female', telecom: JSON.stringify([{ system: 'phone', value: '555' }]) });
   const patient_id = ids['patient_id'];
   await insert('patient_identifiers', 'patient_identifier_id', { patient_id, assigning_authority: 'NORTH', value: `MRN-${slug}`, value_index: `MRN-${slug}`, type_code: 'MR' });
+  const [prior] = await db.asOwner<{ id: string }>("INSERT INTO patients (organization_id, patient_number, is_active, merged_into_patient_id) VALUES ($1, $2, false, $3) RETURNING patient_id AS id", [organizationId, `OLD-${slug}`, patient_id]);
+  await insert('patient_merges', 'merge_id', { survivor_patient_id: patient_id, prior_patient_id: prior!.id, moved: JSON.stringify({ scans: [], identifiers: [], history: [] }) });
   await insert('patient_medical_history', 'history_id', { patient_id, kind: 'allergy', display: 'Penicillin', statement_key: 'k' });
   await insert('external_integrations', 'integration_id', { name: 'PACS', kind: 'pacs', adapter: 'fake', direction: 'both', settings: JSON.stringify({ host: 'pacs.example', password: 'must not be shown' }), credentials_sealed: 'v1.sealed' });
   await insert('scans', 'scan_id', { patient_id, scan_type: 'ct', study_instance_uid: `1.2.3.${slug.length}`, modalities: ['CT'], accession_number: `ACC-${slug}` });
