@@ -18,7 +18,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Medical imaging',
     tables: { scans: 'one row per study, with its order', scan_files: 'one row per DICOM instance', scan_queue: 'where a scan stands, as a person sees it' },
-    additions: { performed_procedures: 'what a modality says it did (MPPS)' },
+    additions: { performed_procedures: 'what a modality says it did (MPPS)', source_counts: 'how many images the source says a scan has', prior_searches: 'questions for earlier studies', study_retrievals: 'studies and missing images that a source is to send' },
   },
   {
     title: 'AI processing',
@@ -33,7 +33,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Analytics & monitoring',
     tables: { system_metrics: 'samples, by month', audit_logs: 'who did what, by month, append-only', system_alerts: 'what a person should look at' },
-    additions: { audit_seals: 'hash chain over audit_logs', audit_checkpoints: 'signed heads of the chain' },
+    additions: { audit_seals: 'hash chain over audit_logs', audit_checkpoints: 'signed heads of the chain', dead_jobs: 'jobs that failed for good, for a person to decide about' },
   },
   {
     title: 'Configuration',
@@ -43,7 +43,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Integration',
     tables: { external_integrations: 'connections to PACS, RIS, EMR', sync_logs: 'every exchange, both directions, by month' },
-    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat', association_logs: 'DICOM associations: who, what was offered, how it ended', record_names: 'what senders call records: logical ids of FHIR resources', storage_commitments: 'requests for Storage Commitment and their answers' },
+    additions: { exchange_payloads: 'bytes of HL7 and FHIR messages and of answers', message_identities: 'which message is a repeat', message_replays: 'requests to receive refused messages again', message_replay_items: 'their messages, with what became of each', association_logs: 'DICOM associations: who, what was offered, how it ended', record_names: 'what senders call records: logical ids of FHIR resources', result_subscriptions: 'who wants to hear of results at once, and what they have heard', result_subscription_events: 'the results each of them is told of, numbered', storage_commitments: 'requests for Storage Commitment and their answers', asked_commitments: 'Storage Commitment that the gateway asks for', worklist_polls: 'when a RIS was asked for its worklist' },
   },
 ];
 

@@ -4,8 +4,9 @@
  */
 import { serve, type ServerType } from '@hono/node-server';
 import { stat } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
+import { Readable, type Duplex } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import { createSite } from './web/site.ts';
 import type { ApiCommands } from './api/commands.ts';
@@ -13,16 +14,15 @@ import type { Config } from './config.ts';
 import type { Adapter, AdapterContext, Peer, Receive } from './gateway/adapter.ts';
 import { integrationCommands } from './gateway/integration-commands.ts';
 import type { Integrations } from './gateway/integrations.ts';
-import { messageCommands } from './gateway/message-commands.ts';
-import type { Mapper } from './gateway/normalized.ts';
+import type { MessageCommands } from './gateway/message-commands.ts';
 import type { Installation } from './installation.ts';
-import { forceComplete } from './pipeline/index.ts';
+import { forceComplete, operatorCommands } from './pipeline/index.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import type { GatewayTls } from './tls.ts';
 
 export interface HttpDependencies {
   readonly config: Config; readonly installation: Installation; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Integrations;
-  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined; readonly map: Mapper;
+  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined; readonly messages: MessageCommands;
   receiveFor(adapter: Adapter): Receive;
   contextOf(adapter: Adapter): AdapterContext;
 }
@@ -44,6 +44,9 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
     const sockets = new Set<Socket>();
     server.on('connection', (socket: Socket) => { sockets.add(socket.once('close', () => sockets.delete(socket))); });
     ports[name] = await promise;
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (!upgradeByAdapter(dependencies, request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    });
     servers.push({ server, sockets });
   };
   const close = async (): Promise<void> => { await Promise.all(servers.map((open) => closeServer(open, config.stopSeconds * 1000))); };
@@ -55,6 +58,15 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
     throw error;
   }
   return { ports, close };
+}
+
+/** Websockets go to the adapter whose mount they are below; one that nobody takes is ended. */
+function upgradeByAdapter({ adapters, contextOf }: HttpDependencies, request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+  const { pathname } = new URL(request.url ?? '/', 'http://gateway.invalid');
+  for (const adapter of adapters.values()) {
+    if (adapter.inbound?.transport === 'http' && pathname.startsWith(`${adapter.inbound.mount}/`) && adapter.inbound.upgrade?.(request, socket, head, contextOf(adapter)) === true) return true;
+  }
+  return false;
 }
 
 interface OpenServer { readonly server: ServerType; readonly sockets: ReadonlySet<Socket> }
@@ -77,7 +89,8 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
   });
   return {
     ...await integrationCommands({ database, keys, log, adapters, config }),
-    ...messageCommands({ database, adapters, integrations, map: dependencies.map, receiveFor: dependencies.receiveFor, now: () => new Date() }),
+    ...dependencies.messages,
+    ...operatorCommands({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }),
     forceComplete: (organizationId, scanId, actor) => forceComplete({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }, organizationId, scanId, actor),
     async openStoredObject(location) {
       const { size } = await stat(store.resolve(location));

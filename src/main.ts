@@ -20,11 +20,13 @@ import product from '../package.json' with { type: 'json' };
 import { adapterContext } from './gateway/context.ts';
 import type { Adapter, Endpoint, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
+import { messageCommands } from './gateway/message-commands.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createAssociationLog, createClientTokens, createCommitments, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, recoverObjects, startMaintenance, startWorkers, watchCongestion, watchStorage, watchUnreferenced, createWrites } from './pipeline/index.ts';
+import { createAnswerRecorder, createAssociationLog, createClientTokens, createCommitments, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
+import { readHead } from './storage/read-head.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
 import { openTls } from './tls.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
@@ -86,7 +88,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   closing.push(() => associations.flush());
   const portsOf = (adapter: Adapter) => ({
     associations, congestion,
-    records: createRecords({ database, keys }), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
+    records: createRecords({ database, keys }), subscriptions: createSubscriptions({ database, boss, keys, now }, adapter.name), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
   closing.push(() => answers.flush());
@@ -95,7 +97,9 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const alive = createInboundHealth(database, log);
   const persist = createPersist({ database, boss, store, quietSeconds: config.quietSeconds, now });
   const map = createMapper(path.join(import.meta.dirname, '..', 'mappings'));
-  const receiveFor = (adapter: Adapter): Receive => createReceive({ database, log, map, persist, answers, unreferenced, alive, now }, adapter);
+  const isReceivePaused = (organizationId: string, integrationId: string): boolean => integrations.find(organizationId, integrationId)?.isReceivePaused === true;
+  const receiveFor = (adapter: Adapter): Receive => refuseWhilePaused({ isReceivePaused, unreferenced }, adapter, createReceive({ database, log, map, persist, answers, unreferenced, alive, now }, adapter));
+  const messages = messageCommands({ database, adapters, integrations, map, receiveFor, readHead: (location) => readHead(store, location), now });
 
   if (has('worker')) {
     const ai = createAiRuntime({ log: log.child({ area: 'ai' }) });
@@ -103,9 +107,10 @@ async function startParts(config: Config, installation: Installation, store: Obj
     const destination = (organizationId: string, integrationId: string) => {
       const integration = integrations.find(organizationId, integrationId);
       const adapter = integration && adapters.get(integration.adapter);
-      return adapter && integration.isEnabled ? { adapter, integration, context: contextOf(adapter) } : undefined;
+      return adapter && integration.isEnabled && !integration.isDeliverPaused ? { adapter, integration, context: contextOf(adapter) } : undefined;
     };
-    const workers = await startWorkers(boss, { database, boss, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, now }, log, { analyses: 1 });
+    const sources = createSources({ adapters, directory: integrations.directory, contextOf, receiveFor });
+    const workers = await startWorkers(boss, { sources, database, boss, keys, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, messages, now }, log, { analyses: 1 });
     closing.push(() => workers.stop());
     await recoverObjects({ database, store, log });
     const partitions = keepPartitions(installation);
@@ -113,6 +118,8 @@ async function startParts(config: Config, installation: Installation, store: Obj
     await ensurePartitions(installation.ownerUrl);
     const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, now });
     closing.push(() => maintenance.stop());
+    const watching = watchSources({ database, boss, sources, log, now });
+    closing.push(() => watching.stop());
     const sealing = startAuditSealer(database, keys, log);
     closing.push(() => sealing.stop());
   }
@@ -136,7 +143,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   }
   if (has('api')) {
     const { startHttp } = await import('./http.ts');
-    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, map, receiveFor, contextOf });
+    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, messages, receiveFor, contextOf });
     Object.assign(bound, http.ports);
     doors.push(() => http.close());
   }

@@ -14,7 +14,9 @@
  *
  * `receive` resolves only after the commit: whatever it returns may be told to the sender. An adapter sees no database and no queue.
  */
+import type { IncomingMessage } from 'node:http';
 import type { ServerOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
 import type { AssociationLog } from './associations.ts';
@@ -25,6 +27,7 @@ import type { Mapper, Normalized } from './normalized.ts';
 import type { CommitmentAsker, Confirmations, Queries } from './queries.ts';
 import type { ClientTokens, Records, Writes } from './records.ts';
 import type { Procedures } from './procedures.ts';
+import type { SubscriptionNotifier, Subscriptions } from './subscriptions.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
 export interface Adapter<Config = unknown> {
@@ -39,13 +42,19 @@ export interface Adapter<Config = unknown> {
   readonly outbound?: Outbound<Config>;
   /** Tells the result of a storage commitment that this adapter took in. */
   readonly commitments?: CommitmentReporter<Config>;
+  /** Calls those who asked to hear of results (subscriptions.ts). */
+  readonly subscriptions?: SubscriptionNotifier<Config>;
   /** Asks other systems: for studies, images, worklists (queries.ts). */
   readonly queries?: Queries<Config>;
   /** Asks whether what was delivered is kept for good. */
   readonly commitmentAsker?: CommitmentAsker<Config>;
+  /** What the standard asks a vendor to state of these integrations, as Markdown. The same for the same input; holds no secrets. */
+  conformance?(subject: ConformanceSubject<Config>): string;
   /** Does what a delivery would do up to the point where something would change on either side. Never throws. */
   testConnection(config: Config, context: AdapterContext): Promise<ConnectionTest>;
 }
+
+export interface ConformanceSubject<Config = unknown> { readonly product: string; readonly version: string; readonly integrations: readonly Integration<Config>[]; readonly limits?: ListenerLimits }
 
 /** A configured remote system as an adapter sees it: settings decrypted and parsed by its configSchema. */
 export interface Integration<Config = unknown> {
@@ -91,6 +100,8 @@ export interface HttpInbound<Config = unknown> {
   /** Further paths of the port that come here, e.g. '/.well-known/jwks.json'. */
   readonly alsoAt?: readonly string[];
   handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response>;
+  /** A websocket below the mount: takes the socket over and returns true, or leaves it alone. */
+  upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer, context: AdapterContext): boolean;
 }
 
 export interface Endpoint { readonly host: string; readonly port: number; readonly tls?: ListenerTls; readonly limits?: ListenerLimits }
@@ -224,6 +235,8 @@ export interface AdapterContext {
   readonly records?: Records;
   /** Messages that are committed together or not at all (records.ts). Absent in a connection test. */
   readonly writes?: Writes;
+  /** Who wants to hear of results (subscriptions.ts). Absent in a connection test. */
+  readonly subscriptions?: Subscriptions;
   /** Tokens for systems that log in by their own standard (records.ts). Absent in a connection test. */
   readonly tokens?: ClientTokens;
   /** Storage commitment and performed procedure steps; absent in a connection test. */

@@ -13,6 +13,9 @@
  *                                     |  job complete-scan, held back for the quiet time
  *                                     v
  *                               complete.ts          the proof that fired; rules.ts chooses the models
+ *                                     |   completeness-at-source.ts   asks the source how many images there are (C-FIND)
+ *                                     |   priors.ts, retrieve-study.ts    earlier studies, missing images: they come in by the door above
+ *                                     |   worklist-import.ts   orders of a RIS without HL7, by the same door
  *                                     |  job analyze, by priority
  *                                     v
  *                               analyze.ts (T3)      ai/ runs the model; ai_analyses, findings
@@ -22,6 +25,7 @@
  *                                     |  job deliver, one destination at a time
  *                                     v
  *                               deliver.ts (T5)  --> adapters/x delivers: C-STORE SR, ORU^R01, DiagnosticReport
+ *                               subscriptions.ts --> adapters/x tells who asked to hear of results (an event in T4, job notify)
  *
  * writes.ts is persist.ts for messages that belong together (a FHIR transaction): one commit for all of them, and conditions judged inside it.
  * congestion.ts says whether there is room for more before an association begins; associations.ts keeps who called and how it ended.
@@ -43,10 +47,13 @@ export { createPersist } from './persist.ts';
 export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';
 export { createRecords } from './records.ts';
+export { createSubscriptions } from './subscriptions.ts';
 export { refuseWhilePaused } from './pause.ts';
+export { createSources } from './sources.ts';
 export { recoverObjects } from './recover.ts';
+export { watchSources } from './watch-sources.ts';
 export { watchStorage } from './storage-alerts.ts';
+export { undoMerge, type Unmerged } from './unmerge.ts';
 export { watchUnreferenced } from './unreferenced.ts';
 export { startWorkers, type Workers } from './workers.ts';
-export { undoMerge, type Unmerged } from './unmerge.ts';
 export { createWrites } from './writes.ts';

@@ -5,16 +5,20 @@
  */
 import { hostname } from 'node:os';
 import type { PgBoss } from 'pg-boss';
+import { countUnsealed } from '../audit/seal.ts';
 import { findUnreportedScans } from '../db/analyses.ts';
 import { countOpenDeliveries, dueDestinations } from '../db/deliveries.ts';
+import { openReplays } from '../db/message-replays.ts';
 import { organizationIds, markSlaBreaches, writeMetrics, type Metric } from '../db/maintenance.ts';
 import type { Database } from '../db/pool.ts';
 import { findOverdueCompletions } from '../db/scan-completion.ts';
+import { dueSubscriptions, tidySubscriptions } from '../db/subscriptions.ts';
 import { asSystem, inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
-import { openDeliveries, queueLength } from '../metrics.ts';
+import { auditUnsealed, openDeliveries, queueLength } from '../metrics.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { wakeDestination } from './commands.ts';
 import { judgeFreeSpace } from './storage-alerts.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
@@ -22,6 +26,8 @@ const SWEEP_MILLISECONDS = 5_000;
 const SAMPLE_MILLISECONDS = 15_000;
 /** A completion job that is this late was lost. */
 const LOST_AFTER_MILLISECONDS = 60_000;
+/** Events that were heard can be asked for again for this long. */
+const KEEP_EVENT_DAYS = 30;
 
 export interface MaintainDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly log: Log; readonly quietSeconds: number; now(): Date }
 
@@ -34,11 +40,14 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
   const { database, boss, quietSeconds, now } = dependencies;
   const before = new Date(now().getTime() - quietSeconds * 1000 - LOST_AFTER_MILLISECONDS);
   for (const organizationId of await asSystem(database, 'sweep', organizationIds)) {
-    const { destinations, scans, unreported } = await inOrganization(database, organizationId, async (tx) => {
+    const { replays, scans, unreported, subscriptions } = await inOrganization(database, organizationId, async (tx) => {
       await markSlaBreaches(tx);
-      return { destinations: await dueDestinations(tx), scans: await findOverdueCompletions(tx, before), unreported: await findUnreportedScans(tx, before) };
+      await tidySubscriptions(tx, KEEP_EVENT_DAYS);
+      for (const integrationId of await dueDestinations(tx)) await wakeDestination(boss, tx, { organizationId, integrationId });
+      return { replays: await openReplays(tx), scans: await findOverdueCompletions(tx, before), unreported: await findUnreportedScans(tx, before), subscriptions: await dueSubscriptions(tx) };
     });
-    for (const integrationId of destinations) await boss.send(QUEUES.deliver.name, { organizationId, integrationId }, { singletonKey: integrationId });
+    for (const replayId of replays) await boss.send(QUEUES.replayMessages.name, { organizationId, replayId }, { singletonKey: replayId });
+    for (const subscriptionId of subscriptions) await boss.send(QUEUES.notify.name, { organizationId, subscriptionId }, { singletonKey: subscriptionId });
     for (const scanId of unreported) await boss.send(QUEUES.report.name, { organizationId, scanId });
     for (const scanId of scans) await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId });
   }
@@ -60,8 +69,14 @@ async function sample(dependencies: MaintainDependencies): Promise<void> {
     queueLength.set({ queue: queue.name, state: 'waiting' }, stats.queuedCount);
     queueLength.set({ queue: queue.name, state: 'active' }, stats.activeCount);
   }
-  let waiting = 0;
-  for (const organizationId of await asSystem(dependencies.database, 'sample', organizationIds)) waiting += await inOrganization(dependencies.database, organizationId, countOpenDeliveries);
+  let waiting = 0, unsealed = 0;
+  for (const organizationId of [UNASSIGNED_ORGANIZATION_ID, ...await asSystem(dependencies.database, 'sample', organizationIds)]) {
+    const counts = await inOrganization(dependencies.database, organizationId, async (tx) => ({ open: await countOpenDeliveries(tx), unsealed: await countUnsealed(tx) }));
+    waiting += counts.open;
+    unsealed += counts.unsealed;
+  }
+  metrics.push({ name: 'audit_unsealed_rows', value: unsealed });
+  auditUnsealed.set(unsealed);
   metrics.push({ name: 'deliveries_open', value: waiting });
   openDeliveries.set(waiting);
   await inOrganization(dependencies.database, UNASSIGNED_ORGANIZATION_ID, (tx) => writeMetrics(tx, hostname(), metrics));

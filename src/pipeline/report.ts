@@ -18,6 +18,7 @@ import type { ReportDocument } from '#domain/report-document.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { reportFinding, reportModel, reportPatient, reportScan, reportSections } from './report-document.ts';
 import { actionSchema, holds } from './rules.ts';
+import { announceResult } from './subscriptions.ts';
 
 export interface ReportDependencies { readonly database: Database; readonly boss: PgBoss; now(): Date }
 
@@ -46,6 +47,7 @@ export async function report(dependencies: ReportDependencies, job: ReportJob): 
     const critical = document.findings.filter((finding) => finding.severity === 'critical').length;
     if (critical > 0) await raiseAlert(tx, { kind: 'critical_finding', severity: 'critical', subject: `scan ${source.scan_number}`, message: `${critical === 1 ? 'A critical finding waits' : `${critical} critical findings wait`} for a person to confirm or reject.` });
     await fillOutbox(dependencies, tx, job, source, reportId);
+    await announceResult(dependencies.boss, tx, { organizationId: job.organizationId, reportId, patientId: source.patient_id, document });
     await moveInQueue(tx, job.scanId, { status: 'completed', whyWaiting: null }, dependencies.now());
     await recordAudit(tx, {
       ...auditEvents.procedureRecord, action: 'C', outcome: 'success', actor: { kind: 'system', id: 'report' }, object: { type: 'report', id: reportId },

@@ -1,20 +1,26 @@
 /** The workers: which queue is served by which stage, and how many at a time. */
 import type { Job, JobWithMetadata, PgBoss } from 'pg-boss';
 import type { Log } from '../log.ts';
-import { QUEUES, type AnalyzeJob, type CheckProcedureJob, type CommitStorageJob, type CompleteScanJob, type DeliverJob, type ReportJob } from '../queue/queues.ts';
+import { QUEUES, type AnalyzeJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ImportWorklistJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
 import { commitStorage, type CommitStorageDependencies } from './commitments.ts';
 import { analyze, type AnalyzeDependencies } from './analyze.ts';
 import { completeWhenQuiet, type CompleteDependencies } from './complete.ts';
 import { buryJob } from './dead-jobs.ts';
 import { drainOutbox, type DeliverDependencies } from './deliver.ts';
 import { completeByProcedure } from './procedures.ts';
+import { replayMessages, type ReplayMessagesDependencies } from './replay-messages.ts';
+import { checkSource } from './completeness-at-source.ts';
+import { searchPriors } from './priors.ts';
 import { report } from './report.ts';
+import { retrieveStudy } from './retrieve-study.ts';
+import { importWorklist } from './worklist-import.ts';
+import { notifySubscriber, type NotifyDependencies } from './subscriptions.ts';
 
 const OFTEN = { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 1 };
 
 export interface Workers { stop(): Promise<void> }
 
-export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
+export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies & ReplayMessagesDependencies & NotifyDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
   const stopping = new AbortController();
   const signalOf = (job: Job<unknown>): AbortSignal => AbortSignal.any([job.signal, stopping.signal]);
   await boss.work<CompleteScanJob>(QUEUES.completeScan.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
@@ -33,9 +39,31 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   await boss.work<CheckProcedureJob>(QUEUES.checkProcedure.name, { ...OFTEN, localConcurrency: 1 }, logged(log, async ([job]) => {
     await completeByProcedure(dependencies, job!.data);
   }));
+  await boss.work<NotifyJob>(QUEUES.notify.name, { ...OFTEN, localConcurrency: 4 }, logged(log, async ([job]) => {
+    await notifySubscriber(dependencies, job!.data, signalOf(job!));
+  }));
   await boss.work<CommitStorageJob>(QUEUES.commitStorage.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
     await commitStorage(dependencies, job!.data, signalOf(job!));
   }));
+  await boss.work<ReplayMessagesJob>(QUEUES.replayMessages.name, { ...OFTEN, localConcurrency: 1 }, logged(log, async ([job]) => {
+    await replayMessages(dependencies, job!.data, signalOf(job!));
+  }));
+  const { sources } = dependencies;
+  if (sources) {
+    const asking = { ...dependencies, sources };
+    await boss.work<CheckSourceJob>(QUEUES.checkSource.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
+      await checkSource(asking, job!.data);
+    }));
+    await boss.work<SearchPriorsJob>(QUEUES.searchPriors.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
+      await searchPriors(asking, job!.data);
+    }));
+    await boss.work<RetrieveStudyJob>(QUEUES.retrieveStudy.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
+      await retrieveStudy(asking, job!.data);
+    }));
+    await boss.work<ImportWorklistJob>(QUEUES.importWorklist.name, { ...OFTEN, localConcurrency: 1 }, logged(log, async ([job]) => {
+      await importWorklist(asking, job!.data);
+    }));
+  }
   await boss.work<object>(QUEUES.dead.name, { ...OFTEN, localConcurrency: 1, includeMetadata: true }, logged(log, async ([job]) => {
     await buryJob(dependencies, job as JobWithMetadata<object>);
   }));

@@ -7,6 +7,12 @@
  *   deliver         {integration}  drains one destination's outbox in order; never two at once for one destination
  *   check-procedure {scan}         a modality said which instances it made: completes the scan when they are all there
  *   commit-storage  {commitment}   hashes the files of a storage commitment and tells the asker, until it has heard
+ *   replay-messages {replay}       receives refused messages again, one by one
+ *   notify          {subscription} tells one subscriber of results, in order
+ *   check-source    {scan}         asks the source how many images the scan has; completes it, waits, or has the missing ones fetched
+ *   search-priors   {scan, integration}  finds earlier studies of the patient at a source, by its rule
+ *   retrieve-study  {retrieval}    has a source send a study, or what is missing of one
+ *   import-worklist {integration}  reads the worklist of a RIS
  *   dead            what failed for good, with where it came from: a person looks
  */
 import type { Queue } from 'pg-boss';
@@ -19,6 +25,12 @@ export const QUEUES = {
   deliver: { name: 'deliver', policy: 'stately', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   checkProcedure: { name: 'check-procedure', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, deadLetter: 'dead' },
   commitStorage: { name: 'commit-storage', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  replayMessages: { name: 'replay-messages', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  notify: { name: 'notify', policy: 'stately', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  checkSource: { name: 'check-source', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  searchPriors: { name: 'search-priors', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  retrieveStudy: { name: 'retrieve-study', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 6 * 3_600, deadLetter: 'dead' },
+  importWorklist: { name: 'import-worklist', policy: 'short', retryLimit: 2, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
 } as const satisfies Record<string, Queue & Record<string, unknown>>;
 
 export interface CompleteScanJob { organizationId: string; scanId: string }
@@ -26,4 +38,10 @@ export interface AnalyzeJob { organizationId: string; analysisId: string }
 export interface ReportJob { organizationId: string; scanId: string }
 export interface DeliverJob { organizationId: string; integrationId: string }
 export interface CheckProcedureJob { organizationId: string; scanId: string }
+export interface ReplayMessagesJob { organizationId: string; replayId: string }
+export interface NotifyJob { organizationId: string; subscriptionId: string }
 export interface CommitStorageJob { organizationId: string; commitmentId: string }
+export interface CheckSourceJob { organizationId: string; scanId: string }
+export interface SearchPriorsJob { organizationId: string; scanId: string; integrationId: string }
+export interface RetrieveStudyJob { organizationId: string; retrievalId: string }
+export interface ImportWorklistJob { organizationId: string; integrationId: string }
