@@ -1,7 +1,8 @@
 /** Answers on the wire: every one that is not a resource is an OperationOutcome (R4 http.html#summary). */
 import type { OperationOutcome, OperationOutcomeIssue } from '#standards/fhir/types.ts';
 import { outcome } from '#standards/fhir/operation-outcome.ts';
-import type { Receipt, RejectReason } from '#gateway/adapter.ts';
+import type { RejectReason } from '#gateway/adapter.ts';
+import type { Written } from '#gateway/records.ts';
 
 /** Ends the handling of a request with this answer. */
 export class FhirRefusal extends Error {
@@ -36,9 +37,9 @@ const rejected: Readonly<Record<RejectReason, readonly [number, OperationOutcome
   malformed: [400, 'structure'], unsupported: [422, 'not-supported'], 'not-allowed': [403, 'forbidden'], invalid: [422, 'invalid'], conflict: [409, 'conflict'],
 };
 
-/** The answer to a receipt that is no success: 503 asks for another try, the others for another message. */
-export function failureAnswer(receipt: Extract<Receipt, { kind: 'rejected' | 'failed' }>): Response {
-  if (receipt.kind === 'failed') return answer(503, outcome('error', 'transient', receipt.text), { 'retry-after': '30' });
-  const [status, code] = rejected[receipt.reason];
-  return answer(status, outcome('error', code, receipt.text, receipt.location));
+/** What was not written as the refusal that is told: 503 asks for another try, the others for another message. */
+export function rejectedRefusal(written: Exclude<Written, { kind: 'committed' }>): FhirRefusal {
+  if (written.kind === 'failed') return new FhirRefusal(503, 'transient', written.text, { headers: { 'retry-after': '30' } });
+  const [status, code] = rejected[written.reason];
+  return new FhirRefusal(status, code, written.text, written.location === undefined ? {} : { expression: written.location });
 }

@@ -1,16 +1,17 @@
 /** What this server does, as it is (R4 capabilitystatement.html); answered to GET metadata without login. Made from the table of served types. */
 import type { CapabilityStatement } from '#standards/fhir/types.ts';
+import { writtenTypes } from './interaction.ts';
+import { includesOf, revincludesOf } from './search-parameters.ts';
 import { servedTypes } from './served-types.ts';
+import { profiles, topic } from './subscription-resource.ts';
 import { tokenPath } from './token-endpoint.ts';
 import type { Served, ServedType } from './served-types.ts';
 
 type StatedResource = NonNullable<NonNullable<CapabilityStatement['rest']>[0]['resource']>[0];
 
-const written: readonly ServedType[] = ['Patient', 'ServiceRequest'];
-
 export function gatewayCapabilities(serviceBase: string, now: Date): CapabilityStatement {
   return {
-    resourceType: 'CapabilityStatement', status: 'active', date: now.toISOString(), kind: 'instance', fhirVersion: '4.0.1', format: ['application/fhir+json'],
+    resourceType: 'CapabilityStatement', status: 'active', date: now.toISOString(), kind: 'instance', fhirVersion: '4.0.1', format: ['application/fhir+json', 'application/fhir+xml', 'json', 'xml'],
     software: { name: 'MedScan Gateway' }, implementation: { description: 'Takes patients and imaging orders for AI reading, and lets orders, studies and results be read.', url: serviceBase },
     rest: [{
       mode: 'server',
@@ -19,20 +20,27 @@ export function gatewayCapabilities(serviceBase: string, now: Date): CapabilityS
         extension: [{ url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris', extension: [{ url: 'token', valueUri: `${serviceBase}${tokenPath}` }] }],
         description: 'Authorization: Bearer <token>, from the token endpoint or made in the gateway. The token decides whose records are read.',
       },
-      resource: (Object.entries(servedTypes) as [ServedType, Served][]).map(([type, served]) => statedResource(type, served)),
-      interaction: [{ code: 'batch' }],
+      resource: [...(Object.entries(servedTypes) as [ServedType, Served][]).map(([type, served]) => statedResource(type, served)), statedSubscription],
+      interaction: [{ code: 'batch' }, { code: 'transaction' }],
       operation: [{ name: 'validate', definition: 'http://hl7.org/fhir/OperationDefinition/Resource-validate' }],
     }],
   };
 }
 
+/** By the Subscriptions R5 Backport guide; not searched, and changed only by making a new one. */
+const statedSubscription: StatedResource = {
+  type: 'Subscription', extension: [{ url: profiles.topics, valueCanonical: topic }], supportedProfile: [profiles.subscription], documentation: 'Each system sees its own. GET [type] lists them all.', versioning: 'no-version',
+  interaction: [{ code: 'create' }, { code: 'read' }, { code: 'delete' }, { code: 'search-type' }],
+  operation: ['status', 'events', 'get-ws-binding-token'].map((name) => ({ name, definition: `http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-${name}` })),
+};
+
 function statedResource(type: ServedType, { documentation, parameters, includes }: Served): StatedResource {
-  const isWritten = written.includes(type);
+  const isWritten = Object.hasOwn(writtenTypes, type), revincludes = revincludesOf(type);
   return {
-    type, documentation, versioning: 'no-version', referencePolicy: ['logical', 'local'],
-    interaction: [{ code: 'read' }, { code: 'search-type' }, ...(isWritten ? [{ code: 'create' as const }, { code: 'update' as const }] : [])],
-    ...(isWritten ? { updateCreate: true, conditionalCreate: true, conditionalUpdate: true } : {}), conditionalRead: 'not-match',
-    ...(Object.keys(includes).length === 0 ? {} : { searchInclude: Object.keys(includes).map((name) => `${type}:${name}`) }),
+    type, documentation, versioning: isWritten ? 'versioned-update' : 'versioned', readHistory: true, referencePolicy: isWritten ? ['literal', 'logical', 'local'] : ['literal', 'logical'],
+    interaction: [{ code: 'read' }, { code: 'vread' }, { code: 'history-instance' }, { code: 'search-type' }, ...(isWritten ? [{ code: 'create' as const }, { code: 'update' as const }] : [])],
+    ...(isWritten ? { updateCreate: true, conditionalCreate: true, conditionalUpdate: true } : {}), conditionalRead: 'full-support',
+    ...(Object.keys(includes).length === 0 ? {} : { searchInclude: includesOf(type) }), ...(revincludes.length === 0 ? {} : { searchRevInclude: revincludes }),
     searchParam: Object.entries(parameters).map(([name, { type: kind, documentation: words }]) => ({ name, type: kind, ...(words === undefined ? {} : { documentation: words }) })),
   };
 }

@@ -1,30 +1,39 @@
-/** Which FHIR interaction a request asks for (R4 http.html), and which answer it gets when it is none of ours. */
+/** Which FHIR interaction a write asks for (R4 http.html), and which answer it gets when it is none of ours. */
 import { FhirRefusal } from './answer.ts';
+import type { RecordKind } from '#gateway/records.ts';
 
-export type ReceivedType = 'Patient' | 'ServiceRequest';
+/** What can be written, the kind of record it becomes, and the property that names its patient. */
+export const writtenTypes = {
+  Patient: { kind: 'patient', patient: undefined },
+  ServiceRequest: { kind: 'order', patient: 'subject' },
+  ImagingStudy: { kind: 'study', patient: 'subject' },
+  Task: { kind: 'task', patient: 'for' },
+  Condition: { kind: 'condition', patient: 'subject' },
+  AllergyIntolerance: { kind: 'allergy', patient: 'patient' },
+} as const satisfies Record<string, { readonly kind: RecordKind; readonly patient: string | undefined }>;
+export type WrittenType = keyof typeof writtenTypes;
+
 export interface Interaction {
   readonly kind: 'create' | 'update' | 'conditional-update' | 'conditional-create';
-  readonly resourceType: ReceivedType;
+  readonly resourceType: WrittenType;
   /** PUT Patient/<id>. */
   readonly id?: string;
   /** `system|value` of ?identifier= or If-None-Exist. */
   readonly criteria?: { readonly system: string; readonly value: string };
 }
-
-const receivedTypes: readonly string[] = ['Patient', 'ServiceRequest'] satisfies ReceivedType[];
+/** What of a request tells its interaction: a request on the wire, or Bundle.entry.request. */
+export interface Asked { readonly method: string; readonly url: URL; readonly ifNoneExist: string | null }
 
 /** Throws FhirRefusal: 404, 405, 400, 412. */
-export function interactionOf(request: Request, mount: string): Interaction {
-  const url = new URL(request.url);
+export function interactionOf({ method, url, ifNoneExist }: Asked, mount: string): Interaction {
   const [type = '', id, ...rest] = pathBelow(url.pathname, mount);
-  if (type === 'metadata' && id === undefined) throw new FhirRefusal(405, 'not-supported', `${request.method} is not taken here, only GET, HEAD.`, { headers: { allow: 'GET, HEAD' } });
-  if (!receivedTypes.includes(type) || rest.length > 0) throw new FhirRefusal(404, 'not-found', 'There is nothing here to write to. GET metadata tells what this server takes: Patient and ServiceRequest.');
-  const resourceType = type as ReceivedType;
-  if (id !== undefined) return allow(request, ['GET', 'HEAD', 'PUT'], { kind: 'update', resourceType, id: checkedId(id) });
-  if (request.method === 'PUT') return { kind: 'conditional-update', resourceType, criteria: criteriaOf(url.searchParams, 'The URL of a conditional update') };
-  const condition = request.headers.get('if-none-exist');
-  if (condition !== null) return allow(request, ['POST', 'PUT'], { kind: 'conditional-create', resourceType, criteria: criteriaOf(new URLSearchParams(condition.replace(/^\?/, '')), 'If-None-Exist') });
-  return allow(request, ['POST', 'PUT'], { kind: 'create', resourceType });
+  if (type === 'metadata' && id === undefined) throw new FhirRefusal(405, 'not-supported', `${method} is not taken here, only GET, HEAD.`, { headers: { allow: 'GET, HEAD' } });
+  if (!Object.hasOwn(writtenTypes, type) || rest.length > 0) throw new FhirRefusal(404, 'not-found', `There is nothing here to write to. GET metadata tells what this server takes: ${Object.keys(writtenTypes).join(', ')}.`);
+  const resourceType = type as WrittenType;
+  if (id !== undefined) return allow(method, ['GET', 'HEAD', 'PUT'], { kind: 'update', resourceType, id: checkedId(id) });
+  if (method === 'PUT') return { kind: 'conditional-update', resourceType, criteria: criteriaOf(url.searchParams, 'The URL of a conditional update') };
+  if (ifNoneExist !== null) return allow(method, ['POST', 'PUT'], { kind: 'conditional-create', resourceType, criteria: criteriaOf(new URLSearchParams(ifNoneExist.replace(/^\?/, '')), 'If-None-Exist') });
+  return allow(method, ['POST', 'PUT'], { kind: 'create', resourceType });
 }
 
 function pathBelow(pathname: string, mount: string): string[] {
@@ -32,9 +41,9 @@ function pathBelow(pathname: string, mount: string): string[] {
   return below.split('/').filter((part) => part !== '');
 }
 
-function allow<T>(request: Request, methods: readonly string[], interaction: T): T {
-  if (methods.includes(request.method)) return interaction;
-  throw new FhirRefusal(405, 'not-supported', `${request.method} is not taken here, only ${methods.join(', ')}.`, { headers: { allow: methods.join(', ') } });
+function allow<T>(method: string, methods: readonly string[], interaction: T): T {
+  if (methods.includes(method)) return interaction;
+  throw new FhirRefusal(405, 'not-supported', `${method} is not taken here, only ${methods.join(', ')}.`, { headers: { allow: methods.join(', ') } });
 }
 
 function checkedId(id: string): string {
@@ -43,7 +52,7 @@ function checkedId(id: string): string {
 }
 
 /** Exactly one `identifier=system|value`: anything else would have to be searched for, and the match must be one. */
-function criteriaOf(parameters: URLSearchParams, where: string): { system: string; value: string } {
+export function criteriaOf(parameters: URLSearchParams, where: string): { system: string; value: string } {
   const entries = [...parameters];
   const [first] = entries;
   if (entries.length !== 1 || first?.[0] !== 'identifier') throw new FhirRefusal(412, 'not-supported', `${where} must be one parameter, identifier=system|value.`);

@@ -1,21 +1,30 @@
 /**
- * A stored Patient or ServiceRequest to rows, by mappings/fhir-patient-to-rows.yaml and fhir-service-request-to-rows.yaml. Here is what a mapping
- * file cannot say: which identifier comes first, what a reference names, what Patient.link means.
+ * A stored resource to rows, by mappings/fhir-*-to-rows.yaml. Here is what a mapping file cannot say: which identifier comes first, what a reference
+ * names, what Patient.link means.
  */
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { Integration, StoredMessage } from '#gateway/adapter.ts';
-import type { MapSettings, MappedRows, Mapper, MappingWarning, Normalized, OrderRow, PatientIdentifier, PatientMerge, PatientRow } from '#gateway/normalized.ts';
-import { parseFhirJson } from '#standards/fhir/json.ts';
+import type { HistoryRow, MapSettings, MappedRows, Mapper, MappingWarning, Normalized, OrderRow, PatientIdentifier, PatientMerge, PatientRow } from '#gateway/normalized.ts';
 import { fhirReader } from '#standards/fhir/reader.ts';
 import { parseLiteral } from '#standards/fhir/references.ts';
-import type { Identifier, Patient, Reference, ServiceRequest } from '#standards/fhir/types.ts';
+import type { AllergyIntolerance, Condition, Identifier, ImagingStudy, Patient, Reference, Resource, ServiceRequest, Task } from '#standards/fhir/types.ts';
+import { resourceFrom } from './body.ts';
 import type { Config } from './config.ts';
 
+type Written = Patient | ServiceRequest | ImagingStudy | Task | Condition | AllergyIntolerance;
+
 export async function normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized> {
-  const resource = parseFhirJson(message.head, { byteLength: message.head.byteLength, depth: 64 }) as unknown as Patient | ServiceRequest;
-  if (resource.resourceType === 'Patient') return normalizePatient(resource, message, map);
-  if (resource.resourceType === 'ServiceRequest') return normalizeServiceRequest(resource, message, map);
-  throw new NormalizeError('unsupported', 'only Patient and ServiceRequest become rows', 'resourceType');
+  const mediaType = message.facts['mediaType'] === 'application/fhir+xml' ? 'application/fhir+xml' : 'application/fhir+json';
+  const resource = await resourceFrom({ bytes: message.head, mediaType }).catch((error: unknown) => { throw new NormalizeError('malformed', error instanceof Error ? error.message : 'cannot be read'); }) as unknown as Written;
+  switch (resource.resourceType) {
+    case 'Patient': return normalizePatient(resource, message, map);
+    case 'ServiceRequest': return normalizeServiceRequest(resource, message, map);
+    case 'ImagingStudy': return normalizeImagingStudy(resource, message, map);
+    case 'Task': return normalizeTask(resource, message, map);
+    case 'Condition': return normalizeStatement(resource, resource.subject, 'fhir-condition-to-rows', message, map);
+    case 'AllergyIntolerance': return normalizeStatement(resource, resource.patient, 'fhir-allergy-intolerance-to-rows', message, map);
+    default: throw new NormalizeError('unsupported', 'this type of resource does not become rows; a transaction has to be sent again by its sender', 'resourceType');
+  }
 }
 
 function normalizePatient(patient: Patient, message: StoredMessage<Config>, map: Mapper): Normalized {
@@ -30,18 +39,47 @@ function normalizePatient(patient: Patient, message: StoredMessage<Config>, map:
 }
 
 function normalizeServiceRequest(request: ServiceRequest, message: StoredMessage<Config>, map: Mapper): Normalized {
-  const { integration } = message;
-  const mapped = map('fhir-service-request-to-rows', fhirReader(request), settingsOf(integration.config));
+  const mapped = map('fhir-service-request-to-rows', fhirReader(request), settingsOf(message.integration.config));
   const { order, warnings } = withExactTime(withNumber(rowOf(mapped, 'order') as unknown as OrderRow, request, message));
-  const named = identifiersOf(mapped, integration);
-  const contained = containedPatient(request);
-  const subject = contained === undefined ? undefined : map('fhir-patient-to-rows', fhirReader(contained), settingsOf(integration.config));
-  const own = ownPatientId(request.subject);
-  const patient: PatientRow = own !== undefined ? { patient_id: own, identifiers: named } : subject === undefined ? { identifiers: [...named, ...referenced(request.subject, integration)] } : patientRow(subject, integration, named);
-  if (own === undefined && patient.identifiers.length === 0 && contained === undefined) throw new NormalizeError('invalid', 'must name the patient: by subject.identifier, by Patient/<id> with an id that was PUT here, or contained', 'ServiceRequest.subject');
+  return aboutPatient({ authority: 'order', order }, request, request.subject, 'ServiceRequest.subject', mapped, warnings, message, map);
+}
+
+/** An announcement: the scan is there before its images, and they find it by their Study Instance UID. */
+function normalizeImagingStudy(study: ImagingStudy, message: StoredMessage<Config>, map: Mapper): Normalized {
+  const mapped = map('fhir-imaging-study-to-rows', fhirReader(study), settingsOf(message.integration.config));
+  const { accession_system: system } = message.integration.config;
+  const accession = system === undefined ? undefined : study.identifier?.find((identifier) => identifier.system === system)?.value;
+  const order = { ...rowOf(mapped, 'order'), ...(accession === undefined ? {} : { accession_number: accession }) } as OrderRow;
+  if (typeof order.study_instance_uid !== 'string') throw new NormalizeError('invalid', 'a study needs its Study Instance UID: an identifier of system urn:dicom:uid', 'ImagingStudy.identifier');
+  return aboutPatient({ authority: 'order', order }, study, study.subject, 'ImagingStudy.subject', mapped, [], message, map);
+}
+
+/** What is asked of an order or a study that is named: by identifier, or by an id (write-request.ts put its numbers into the facts' place). */
+function normalizeTask(task: Task, message: StoredMessage<Config>, map: Mapper): Normalized {
+  const mapped = map('fhir-task-to-rows', fhirReader(task), settingsOf(message.integration.config));
+  const order = rowOf(mapped, 'order') as unknown as OrderRow;
+  if (task.for === undefined) throw new NormalizeError('invalid', 'must name the patient', 'Task.for');
+  return aboutPatient({ authority: 'order', order }, task, task.for, 'Task.for', mapped, [], message, map);
+}
+
+function normalizeStatement(resource: Condition | AllergyIntolerance, subject: Reference, mapping: string, message: StoredMessage<Config>, map: Mapper): Normalized {
+  const mapped = map(mapping, fhirReader(resource), settingsOf(message.integration.config));
+  const statement = rowOf(mapped, 'patient_medical_history') as unknown as HistoryRow;
+  return aboutPatient({ authority: 'order', history: [statement] }, resource, subject, `${resource.resourceType}.${resource.resourceType === 'Condition' ? 'subject' : 'patient'}`, mapped, [], message, map);
+}
+
+/** With the patient that the resource is about: by our own id, contained, by identifier, or by an id that was PUT here. */
+function aboutPatient(
+  said: Pick<Normalized, 'authority' | 'order' | 'history'>, resource: Resource & { contained?: Resource[] | undefined }, subject: Reference, place: string, mapped: MappedRows, warnings: readonly MappingWarning[],
+  { integration, facts }: StoredMessage<Config>, map: Mapper,
+): Normalized {
+  const named = identifiersOf(mapped, integration), contained = containedPatient(resource, subject), own = ownPatientId(subject);
+  const demographics = contained === undefined ? undefined : map('fhir-patient-to-rows', fhirReader(contained), settingsOf(integration.config));
+  const patient: PatientRow = own !== undefined ? { patient_id: own, identifiers: named } : demographics === undefined ? { identifiers: [...named, ...referenced(subject, integration)] } : patientRow(demographics, integration, named);
+  const isInTransaction = facts['transaction'] !== undefined && subject.reference?.startsWith('urn:') === true;
+  if (own === undefined && patient.identifiers.length === 0 && contained === undefined && !isInTransaction) throw new NormalizeError('invalid', 'must name the patient: by identifier, by Patient/<id> with an id that was PUT or read here, or contained', place);
   return {
-    authority: 'order', patient, order, warnings: [...mapped.warnings, ...warnings, ...subject?.warnings ?? []],
-    trace: [...mapped.trace, ...subject?.trace ?? []], mapping: mapped.mapping,
+    ...said, patient, warnings: [...mapped.warnings, ...warnings, ...demographics?.warnings ?? []], trace: [...mapped.trace, ...demographics?.trace ?? []], mapping: mapped.mapping,
   };
 }
 
@@ -123,9 +161,9 @@ function ownPatientId(reference: Reference): string | undefined {
   return literal?.type === 'Patient' && literal.base === '' && ownId.test(literal.id) ? literal.id : undefined;
 }
 
-function containedPatient(request: ServiceRequest): Patient | undefined {
-  const id = request.subject.reference?.startsWith('#') === true ? request.subject.reference.slice(1) : undefined;
-  return request.contained?.find((resource): resource is Patient => resource.resourceType === 'Patient' && resource.id === id);
+function containedPatient({ contained }: { contained?: Resource[] | undefined }, subject: Reference): Patient | undefined {
+  const id = subject.reference?.startsWith('#') === true ? subject.reference.slice(1) : undefined;
+  return contained?.find((resource): resource is Patient => resource.resourceType === 'Patient' && resource.id === id);
 }
 
 /** Patient.link replaced-by / replaces (R4 patient.html#links) with the other patient by identifier or by a logical id. */

@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { AdapterContext, InboundMessage, Integration, IntegrationDirectory, Peer, Principal, Receipt, ReceiptBody, Receive, Refusal, StoredMessage } from '#gateway/adapter.ts';
 import type { Normalized } from '#gateway/normalized.ts';
+import type { RecordRow, Writes, Written } from '#gateway/records.ts';
 import { createMapper } from '#mapping/mapper.ts';
 import { validateResource } from '#standards/fhir/validate.ts';
 import adapter from './adapter.ts';
@@ -17,6 +18,7 @@ const principals: Readonly<Record<string, Principal>> = {
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 let now = new Date('2026-01-05T10:00:00Z');
 const context: AdapterContext = {
+  writes: { together: (asked) => together(asked) },
   log, signal: new AbortController().signal, now: () => now, store: () => Promise.reject(new Error('not used')),
   authenticate: (token) => Promise.resolve(principals[token]),
 };
@@ -25,27 +27,44 @@ const integration: Integration<Config> = { integrationId: 'int-1', organizationI
 const integrations: IntegrationDirectory<Config> = { all: () => [integration] };
 
 interface Received { message: InboundMessage<Config>; refusal: Refusal | undefined; normalized: Normalized | undefined; answers: string[] }
-let received: Received[], result: (message: InboundMessage<Config>) => ReceiptBody;
+let received: Received[], result: () => Exclude<Written, { kind: 'committed' }> | undefined;
 beforeEach(() => {
   received = [];
-  result = () => ({ kind: 'accepted', links: { patients: 'p-1', scans: 's-1' } });
+  result = () => undefined;
 });
 
-/** Does what the gateway's receive does, without a database: records refusals, normalizes, answers as told; same id and bytes twice is a duplicate. */
+/** Does what the gateway's receive does with a refusal: puts it on record. */
 const receive: Receive = async (anyMessage, refusal) => {
-  const message = anyMessage as InboundMessage<Config>;
-  const entry: Received = { message, refusal, normalized: undefined, answers: [] };
-  const isRepeat = received.some((earlier) => earlier.normalized !== undefined && earlier.message.controlId === message.controlId && earlier.message.sha256 === message.sha256);
+  const entry: Received = { message: anyMessage as InboundMessage<Config>, refusal, normalized: undefined, answers: [] };
   received.push(entry);
   const receipt = (body: ReceiptBody): Receipt => ({ ...body, exchangeId: 'x-1', answered: (code, heard) => { entry.answers.push(`${code} ${heard}`); } });
-  if (refusal !== undefined || message.integration === undefined) return receipt({ kind: 'rejected', reason: refusal?.reason ?? 'not-allowed', text: refusal?.text ?? '' });
+  return receipt({ kind: 'rejected', reason: refusal?.reason ?? 'not-allowed', text: refusal?.text ?? '' });
+};
+
+/** Does what the gateway's writes do, without a database: normalizes, finds nothing that was here before; same id and bytes twice is a duplicate. */
+const together: Writes['together'] = async ([write]) => {
+  const message = write!.message as InboundMessage<Config>;
+  const entry: Received = { message, refusal: undefined, normalized: undefined, answers: [] };
+  const isRepeat = received.some((earlier) => earlier.normalized !== undefined && earlier.message.controlId === message.controlId && earlier.message.sha256 === message.sha256);
+  const failure = result();
+  if (failure !== undefined) return failure;
   try {
     entry.normalized = await adapter.inbound?.normalize(message as StoredMessage<Config>, map);
   } catch (error) {
     if (!(error instanceof NormalizeError)) throw error;
-    return receipt({ kind: 'rejected', reason: error.reason, text: error.message, ...(error.location === undefined ? {} : { location: error.location }) });
+    return { kind: 'rejected', index: 0, reason: error.reason, text: error.message, ...(error.location === undefined ? {} : { location: error.location }) };
   }
-  return receipt(isRepeat ? { kind: 'duplicate', answerCode: '201', links: { patients: 'p-1', scans: 's-1' } } : result(message));
+  received.push(entry);
+  for (const guard of write!.guards) guard.judge([]);
+  return { kind: 'committed', results: [{ exchangeId: 'x-1', outcome: isRepeat ? 'duplicate' : 'accepted', record: stored[write!.kind as 'patient'], answered: (code, heard) => { entry.answers.push(`${code} ${heard}`); } }] };
+};
+const updatedAt = '2026-01-05T10:00:00.000Z';
+const stored: Partial<Record<'patient' | 'order', RecordRow>> = {
+  patient: { kind: 'patient', id: 'p-1', updatedAt, patient: { patientId: 'p-1', patientNumber: '7', identifiers: [] }, oldIdentifiers: [], isActive: true, mergedInto: undefined, deceased: undefined },
+  order: {
+    kind: 'order', id: 's-1', updatedAt, patientId: 'p-1', scan: { scanId: 's-1', scanNumber: 'S1', studyInstanceUid: '', modalities: [], series: [] }, orderStatus: 'ordered', isDone: false, priority: 'routine', reason: undefined,
+    scheduledAt: undefined, createdAt: updatedAt,
+  },
 };
 
 interface Sent { token?: string | undefined; headers?: Record<string, string>; body?: unknown }
@@ -162,7 +181,7 @@ test('Patient.link becomes a merge, in the right direction', async () => {
 });
 
 test('conditional requests name one identifier, and the resource must carry it', async () => {
-  expect((await send('PUT', 'Patient?identifier=urn:oid:1.2.3.4%7C7', { body: patient })).response.status).toBe(200);
+  expect((await send('PUT', 'Patient?identifier=urn:oid:1.2.3.4%7C7', { body: patient })).response.status).toBe(201);
   expect((await send('POST', 'Patient', { body: { ...patient, name: [{ text: 'X' }] }, headers: { 'if-none-exist': 'identifier=urn:oid:1.2.3.4|7' } })).response.status).toBe(201);
   expect(received.map(({ message }) => message.interaction)).toEqual(['update Patient', 'create Patient']);
   for (const query of ['identifier=7', 'name=Ng', 'identifier=a|7&active=true', '']) expect((await send('PUT', `Patient?${query}`, { body: patient })).response.status).toBe(412);
@@ -175,12 +194,15 @@ test.each<[string, number, string, string, Sent, string | undefined]>([
   ['a role that may not send', 403, 'POST', 'Patient', { token: 'reader', body: patient }, 'not-allowed'],
   ['an organization without integration', 403, 'POST', 'Patient', { token: 'stranger', body: patient }, 'not-allowed'],
   ['a type that is not taken', 404, 'POST', 'Observation', { body: {} }, undefined],
-  ['an unknown address', 404, 'GET', 'Patient/1/_history', {}, undefined],
+  ['an unknown address', 404, 'PUT', 'Patient/1/name', { body: patient }, undefined],
   ['a delete', 405, 'DELETE', 'Patient/1', {}, undefined],
-  ['XML', 415, 'POST', 'Patient', { body: '<Patient/>', headers: { 'content-type': 'application/fhir+xml' } }, 'unsupported'],
+  ['XML that is no FHIR', 400, 'POST', 'Patient', { body: '<Patient/>', headers: { 'content-type': 'application/fhir+xml' } }, 'malformed'],
+  ['XML with an entity', 400, 'POST', 'Patient', { body: '<!DOCTYPE a [<!ENTITY b "c">]><Patient xmlns="http://hl7.org/fhir"><id value="&b;"/></Patient>', headers: { 'content-type': 'application/fhir+xml' } }, 'malformed'],
+  ['another text', 415, 'POST', 'Patient', { body: 'x', headers: { 'content-type': 'text/plain' } }, 'unsupported'],
   ['FHIR R5', 415, 'POST', 'Patient', { body: patient, headers: { 'content-type': 'application/fhir+json; fhirVersion=5.0' } }, 'unsupported'],
-  ['a compressed body', 415, 'POST', 'Patient', { body: patient, headers: { 'content-encoding': 'gzip' } }, 'unsupported'],
-  ['a client that wants XML', 406, 'POST', 'Patient', { body: patient, headers: { accept: 'application/fhir+xml' } }, 'unsupported'],
+  ['a body that is not compressed as it says', 400, 'POST', 'Patient', { body: patient, headers: { 'content-encoding': 'gzip' } }, 'malformed'],
+  ['a compression that is not taken', 415, 'POST', 'Patient', { body: patient, headers: { 'content-encoding': 'br' } }, 'unsupported'],
+  ['a client that wants HTML', 406, 'POST', 'Patient', { body: patient, headers: { accept: 'text/html' } }, 'unsupported'],
   ['too many bytes', 413, 'POST', 'Patient', { body: { ...patient, id: 'x'.repeat(1_100_000) } }, 'unsupported'],
   ['no body', 400, 'POST', 'Patient', {}, 'malformed'],
   ['broken JSON', 400, 'POST', 'Patient', { body: '{"resourceType":' }, 'malformed'],
@@ -214,7 +236,7 @@ test('the body of a request without a valid token is not read', async () => {
 });
 
 test('what the gateway cannot store is answered 503 with Retry-After, never as a success', async () => {
-  result = () => ({ kind: 'failed', text: 'the gateway could not store this now; try again', retryable: true });
+  result = () => ({ kind: 'failed', text: 'the gateway could not store this now; try again' });
   const failed = await send('POST', 'Patient', { body: patient });
   expect([failed.response.status, failed.response.headers.get('retry-after'), failed.body.issue[0]?.code]).toEqual([503, '30', 'transient']);
   result = () => { throw new Error('down'); };

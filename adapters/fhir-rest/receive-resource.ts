@@ -1,111 +1,108 @@
 /**
- * A PATIENT OR SERVICEREQUEST ENTERS HERE. In: one HTTP request. Out: an answer that is only a success when the resource is committed.
+ * A RESOURCE ENTERS HERE. In: one HTTP request that creates or updates one. Out: an answer that is only a success when it is committed.
  *
- *   route -> token -> integration -> body -> JSON -> validate -> receive (commits) -> 201 | 200
- *        \        \            \        \       \         \            \-> 422, 409 | 503 try again
- *         404 405  401          403      413 415  400       422, all issues
+ *   route -> token -> integration -> body -> JSON or XML -> validate -> write (commits) -> 201 | 200
+ *        \        \            \        \              \         \           \-> 412, 422, 409 | 503 try again
+ *         404 405  401          403      413 415        400       422, all issues
  *
  * What is refused after the route is known is recorded too. The body of a request without a valid token is not read.
  */
 import { createHash } from 'node:crypto';
-import type { AdapterContext, InboundMessage, Integration, IntegrationDirectory, Peer, Principal, Receipt, Receive, RejectReason } from '#gateway/adapter.ts';
-import { FhirJsonError, defaultJsonLimits, parseFhirJson } from '#standards/fhir/json.ts';
-import { issueText, outcome, outcomeOf } from '#standards/fhir/operation-outcome.ts';
-import { validateResource } from '#standards/fhir/validate.ts';
-import { FhirRefusal, answer, failureAnswer, refusalAnswer } from './answer.ts';
-import { readBody } from './body.ts';
+import type { AdapterContext, InboundMessage, Integration, IntegrationDirectory, Peer, Principal, Receive, RejectReason } from '#gateway/adapter.ts';
+import type { WriteResult } from '#gateway/records.ts';
+import { outcome } from '#standards/fhir/operation-outcome.ts';
+import { FhirRefusal, answer, refusalAnswer, rejectedRefusal } from './answer.ts';
+import { readBody, resourceFrom } from './body.ts';
+import type { Body } from './body.ts';
 import type { Config } from './config.ts';
 import { controlIdOf } from './control-id.ts';
 import type { Interaction } from './interaction.ts';
+import { preferredReturn } from './negotiate.ts';
+import type { Preference } from './negotiate.ts';
 import { demand, principalOf } from './read-access.ts';
+import { resourceOf } from './record-resources.ts';
+import { checkResource, writeRequest } from './write-request.ts';
+import type { Sender, WriteRequest } from './write-request.ts';
 
 /** What is known so far of the message: enough to record a refusal at any step. */
-interface Draft { integration: Integration<Config> | undefined; principal: Principal | undefined; head: Buffer; resource: Record<string, unknown> | undefined }
+interface Draft { integration: Integration<Config> | undefined; principal: Principal | undefined; body: Body | undefined; resource: Record<string, unknown> | undefined }
 
 export async function receiveResource(request: Request, interaction: Interaction, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, base: string): Promise<Response> {
-  const receivedAt = context.now();
-  const draft: Draft = { integration: undefined, principal: undefined, head: Buffer.alloc(0), resource: undefined };
+  const receivedAt = context.now(), requestId = requestIdOf(request);
+  const draft: Draft = { integration: undefined, principal: undefined, body: undefined, resource: undefined };
   try {
-    await identifySender(request, interaction, draft, integrations, context);
-    await readResource(request, interaction, draft);
+    const preference = preferredReturn(request);
+    const { write, outcome: found } = await readRequest(request, interaction, draft, peer, receivedAt, requestId, integrations, context);
+    const written = await writesOf(context).together([write]);
+    if (written.kind !== 'committed') throw found.refusal ?? rejectedRefusal(written);
+    const [result] = written.results;
+    const response = answerTo(result!, { write, outcome: found }, interaction, preference, draft.integration!.config, base);
+    result!.answered(String(response.status), !request.signal.aborted);
+    return response;
   } catch (error) {
-    if (!(error instanceof FhirRefusal)) throw error;
-    const receipt = await receive(messageOf(request, interaction, draft, peer, receivedAt), {
-      reason: reasonOf(error.status), text: error.message, ...(error.expression === undefined ? {} : { location: error.expression }),
-    });
+    if (!(error instanceof FhirRefusal) || error.status === 503) throw error;
+    const receipt = await receive(refusedMessage(interaction, draft, peer, receivedAt, requestId), { reason: reasonOf(error.status), text: error.message, ...(error.expression === undefined ? {} : { location: error.expression }) });
     receipt.answered(String(error.status), !request.signal.aborted);
     return refusalAnswer(error);
   }
-  const receipt = await receive(messageOf(request, interaction, draft, peer, receivedAt));
-  const response = answerTo(request, interaction, draft, receipt, base);
-  receipt.answered(String(response.status), !request.signal.aborted);
-  return response;
 }
 
-function reasonOf(status: number): RejectReason {
-  return status === 401 || status === 403 ? 'not-allowed' : status === 400 ? 'malformed' : status === 422 ? 'invalid' : 'unsupported';
+async function readRequest(request: Request, interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date, requestId: string | undefined, integrations: IntegrationDirectory<Config>, context: AdapterContext): Promise<WriteRequest> {
+  draft.principal = await principalOf(request, context);
+  draft.integration = receivingIntegration(draft.principal, integrations);
+  demand(draft.principal, interaction.resourceType, interaction.kind.endsWith('create') ? 'c' : 'u');
+  draft.body = await readBody(request, draft.integration.config.maximum_body_bytes);
+  const resource = await resourceFrom(draft.body);
+  checkResource(interaction, resource);
+  draft.resource = resource;
+  const sender: Sender = { integration: draft.integration, principal: draft.principal, peer, receivedAt };
+  const preconditions = { ifMatch: request.headers.get('if-match'), ifNoneMatch: request.headers.get('if-none-match') };
+  return writeRequest({ interaction, body: draft.body, resource, preconditions, requestId }, sender, preferredReturn(request) === 'representation');
 }
 
-async function identifySender(request: Request, interaction: Interaction, draft: Draft, integrations: IntegrationDirectory<Config>, context: AdapterContext): Promise<void> {
-  const principal = await principalOf(request, context);
-  draft.principal = principal;
+export function writesOf(context: AdapterContext): NonNullable<AdapterContext['writes']> {
+  if (context.writes === undefined) throw new FhirRefusal(503, 'transient', 'Nothing can be written now.');
+  return context.writes;
+}
+
+export function requestIdOf(request: Request): string | undefined {
+  return request.headers.get('x-request-id')?.slice(0, 200);
+}
+
+export function reasonOf(status: number): RejectReason {
+  return ({ 400: 'malformed', 401: 'not-allowed', 403: 'not-allowed', 409: 'conflict', 412: 'conflict', 422: 'invalid' } as const satisfies Record<number, RejectReason> as Record<number, RejectReason>)[status] ?? 'unsupported';
+}
+
+/** In whose terms the sender's resources are read. Throws FhirRefusal 403. */
+export function receivingIntegration(principal: Principal, integrations: IntegrationDirectory<Config>): Integration<Config> {
   const own = integrations.all().filter((integration) => integration.organizationId === principal.organizationId && integration.config.receives);
   const allowed = own.find(({ integrationId }) => principal.scopes?.includes(`integration:${integrationId}`)) ?? own.find((integration) => integration.config.receive_roles.includes(principal.role));
   if (own.length === 0) throw new FhirRefusal(403, 'forbidden', 'No FHIR integration of your organization takes resources. An administrator can add one.');
   if (allowed === undefined) throw new FhirRefusal(403, 'forbidden', `The role '${principal.role}' may not send resources.`);
-  draft.integration = allowed;
-  demand(principal, interaction.resourceType, interaction.kind.endsWith('create') ? 'c' : 'u');
+  return allowed;
 }
 
-async function readResource(request: Request, interaction: Interaction, draft: Draft): Promise<void> {
-  const maximumBytes = draft.integration?.config.maximum_body_bytes ?? 0;
-  draft.head = await readBody(request, maximumBytes);
-  const resource = parse(draft.head, maximumBytes);
-  if (resource['resourceType'] !== interaction.resourceType) throw new FhirRefusal(400, 'invalid', `The URL is for ${interaction.resourceType}; the resource in the body must have that resourceType.`, { expression: 'resourceType' });
-  const issues = validateResource(resource);
-  const [first] = issues;
-  if (first !== undefined) throw new FhirRefusal(422, first.code, issueText(first), { expression: first.expression, all: outcomeOf(issues) });
-  if (interaction.id !== undefined && resource['id'] !== interaction.id) throw new FhirRefusal(400, 'invalid', 'The id in the resource must be the id in the URL.', { expression: `${interaction.resourceType}.id` });
-  draft.resource = resource;
-  const { criteria } = interaction;
-  const identifiers = (resource['identifier'] ?? []) as readonly { system?: string; value?: string }[];
-  if (criteria !== undefined && !identifiers.some((identifier) => (identifier.system ?? '') === criteria.system && identifier.value === criteria.value)) {
-    throw new FhirRefusal(422, 'business-rule', 'The resource must carry the identifier that the condition names.', { expression: `${interaction.resourceType}.identifier` });
-  }
-}
-
-function parse(bytes: Buffer, byteLength: number): Record<string, unknown> {
-  try {
-    return parseFhirJson(bytes, { ...defaultJsonLimits, byteLength });
-  } catch (error) {
-    if (error instanceof FhirJsonError) throw new FhirRefusal(400, 'structure', error.message);
-    throw error;
-  }
-}
-
-function messageOf(request: Request, interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date): InboundMessage<Config> {
-  const sha256 = createHash('sha256').update(draft.head).digest('hex');
-  const requestId = request.headers.get('x-request-id')?.slice(0, 200);
+function refusedMessage(interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date, requestId: string | undefined): InboundMessage<Config> {
+  const head = draft.body?.bytes ?? Buffer.alloc(0), sha256 = createHash('sha256').update(head).digest('hex');
   return {
-    integration: draft.integration, interaction: `${interaction.kind.endsWith('create') ? 'create' : 'update'} ${interaction.resourceType}`,
-    controlId: controlIdOf(interaction, draft.resource, { sha256, requestId, receivedAt }),
-    peer: { ...peer, ...(draft.principal === undefined ? {} : { application: draft.principal.userId }) },
-    receivedAt, head: draft.head, sha256, byteSize: draft.head.byteLength,
-    facts: {
-      mediaType: 'application/fhir+json', interaction: interaction.kind,
-      ...(interaction.id === undefined ? {} : { id: interaction.id }), ...(requestId === undefined ? {} : { requestId }),
-    },
+    integration: draft.integration, interaction: `${interaction.kind.endsWith('create') ? 'create' : 'update'} ${interaction.resourceType}`, controlId: controlIdOf(interaction, draft.resource, { sha256, requestId, receivedAt }),
+    peer: { ...peer, ...(draft.principal === undefined ? {} : { application: draft.principal.userId }) }, receivedAt, head, sha256, byteSize: head.byteLength,
+    facts: { mediaType: draft.body?.mediaType ?? 'application/fhir+json', interaction: interaction.kind, ...(interaction.id === undefined ? {} : { id: interaction.id }), ...(requestId === undefined ? {} : { requestId }) },
   };
 }
 
-function answerTo(request: Request, interaction: Interaction, draft: Draft, receipt: Receipt, base: string): Response {
-  if (receipt.kind === 'rejected' || receipt.kind === 'failed') return failureAnswer(receipt);
-  const isNew = receipt.kind === 'accepted' && interaction.kind.endsWith('create');
-  const id = interaction.id ?? receipt.links[interaction.resourceType === 'Patient' ? 'patients' : 'scans'];
-  const etag = createHash('sha256').update(draft.head).digest('hex').slice(0, 16);
-  const headers = { etag: `W/"${etag}"`, ...(id === undefined ? {} : { location: `${base}/${interaction.resourceType}/${id}` }) };
-  const words = receipt.kind === 'duplicate' ? 'was received before and has no second effect' : 'is stored';
-  const body = /return=minimal/.test(request.headers.get('prefer') ?? '') ? undefined
-    : outcome('information', 'informational', `The ${interaction.resourceType} ${words}${receipt.exchangeId === undefined ? '' : ` (exchange ${receipt.exchangeId})`}.`);
+/** 201 when something came to be that was not here before. */
+export function answerTo(result: WriteResult, { outcome: found }: WriteRequest, interaction: Interaction, preference: Preference, config: Config, base: string): Response {
+  const { resourceType } = interaction, { record } = result;
+  const id = interaction.id ?? record?.id, resource = record === undefined ? undefined : { ...resourceOf(record, config), ...(id === undefined ? {} : { id }) };
+  const headers = {
+    ...(resource?.meta?.versionId === undefined ? {} : { etag: `W/"${resource.meta.versionId}"` }), ...(record === undefined ? {} : { 'last-modified': new Date(record.updatedAt).toUTCString() }),
+    ...(id === undefined ? {} : { location: `${base}/${resourceType}/${id}` }),
+  };
+  const isNew = result.outcome === 'accepted' && !found.existed;
+  const words = result.outcome === 'skipped' ? 'was here before and stays as it is' : result.outcome === 'duplicate' ? 'was received before and has no second effect' : 'is stored';
+  const body = preference === 'minimal' ? undefined : preference === 'representation' && resource !== undefined ? resource
+    : outcome('information', 'informational', `The ${resourceType} ${words} (exchange ${result.exchangeId}).`);
   return answer(isNew ? 201 : 200, body, headers);
 }
+

@@ -3,13 +3,14 @@
  * id of ours. meta.versionId is a digest of the content, so that an ETag changes exactly when the resource does.
  */
 import { createHash } from 'node:crypto';
-import type { AuditRecord, OrderRecord, PatientRecord, RecordRow } from '#gateway/records.ts';
+import type { AuditRecord, OrderRecord, PatientRecord, RecordRow, StudyRecord } from '#gateway/records.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 import type { AuditEvent, Patient, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
 import { conceptOf, requestPriorities, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
+import { allergyResource, conditionResource, taskResource } from './told-resources.ts';
 import { diagnosticReport } from './diagnostic-report.ts';
 import { orderIdentifier, orderReference, ownIdentifier, patientIdentifiers, studyIdentifier } from './identifiers.ts';
 import { findingObservation } from './observations.ts';
@@ -27,7 +28,7 @@ function contentOf(record: RecordRow, config: Config): Resource {
   switch (record.kind) {
     case 'patient': return patientResource(record, config);
     case 'order': return serviceRequest(record, config);
-    case 'study': return imagingStudy(record, config, scanLinks(record, config));
+    case 'study': return studyResource(record, config);
     case 'report': return diagnosticReport(record.document, config, documentLinks(record.document, record, config), findingReferences(record.document));
     case 'finding': {
       const observation = findingObservation(record.finding, record.document, config, documentLinks(record.document, record, config));
@@ -36,6 +37,9 @@ function contentOf(record: RecordRow, config: Config): Resource {
     case 'model': return { ...deviceOf(record.model, config), status: record.isActive ? 'active' : 'inactive' };
     case 'version': return provenanceOf(record.document, config, [{ reference: `DiagnosticReport/${record.document.reportId}` }, ...findingReferences(record.document)], documentLinks(record.document, { ...record, hasOrder: true }, config));
     case 'audit': return auditEvent(record, config);
+    case 'condition': return conditionResource(record, config);
+    case 'allergy': return allergyResource(record, config);
+    case 'task': return taskResource(record);
   }
 }
 
@@ -83,6 +87,12 @@ function serviceRequest(record: OrderRecord, config: Config): ServiceRequest {
     ...(record.scheduledAt === undefined ? {} : { occurrenceDateTime: record.scheduledAt }), ...(record.reason === undefined ? {} : { reasonCode: [{ text: record.reason }] }),
     ...(scan.bodyPart === undefined ? {} : { bodySite: [{ text: scan.bodyPart }] }),
   };
+}
+
+/** R4 imagingstudy-status: registered is known and not yet here. */
+function studyResource(record: StudyRecord, config: Config): Resource {
+  const study = imagingStudy(record, config, scanLinks(record, config));
+  return record.isAnnounced ? { ...study, status: record.isCancelled ? 'cancelled' : 'registered' } as Resource : study;
 }
 
 const outcomes = { success: '0', minor_failure: '4', serious_failure: '8', major_failure: '12' } as const;

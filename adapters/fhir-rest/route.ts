@@ -3,29 +3,38 @@
  *
  *   POST auth/token, GET .well-known/...              token-endpoint.ts, smart-configuration.ts, published-keys.ts
  *   GET metadata                                      capability-statement.ts
- *   GET [type]/[id], GET [type], POST [type]/_search  answer-read-search.ts
+ *   GET [type]/[id], its _history, GET [type], POST [type]/_search  answer-read-search.ts
  *   POST [type]/$validate, POST $validate             validate-operation.ts
- *   POST a batch                                      receive-bundle.ts
- *   POST, PUT Patient, ServiceRequest                 receive-resource.ts
+ *   POST a batch or a transaction                     receive-bundle.ts, receive-transaction.ts
+ *   POST, PUT of what is taken                        receive-resource.ts
+ *
+ * Answers are made as JSON; negotiate.ts puts them on the wire as XML or compressed where that is asked for.
  */
 import type { AdapterContext, IntegrationDirectory, Peer, Receive } from '#gateway/adapter.ts';
 import { outcome } from '#standards/fhir/operation-outcome.ts';
 import { answerRead, readRequestOf } from './answer-read-search.ts';
 import { FhirRefusal, answer, refusalAnswer } from './answer.ts';
-import { acceptsJson } from './body.ts';
 import { gatewayCapabilities } from './capability-statement.ts';
 import type { Config } from './config.ts';
-import { interactionOf } from './interaction.ts';
+import { interactionOf, writtenTypes } from './interaction.ts';
+import { mount } from './mount.ts';
+import { encoded, wantedFormat } from './negotiate.ts';
 import { jwksPath, publishedKeys } from './published-keys.ts';
 import { receiveBundle } from './receive-bundle.ts';
 import { receiveResource } from './receive-resource.ts';
+import { servedTypes } from './served-types.ts';
 import { smartConfiguration } from './smart-configuration.ts';
+import { answerSubscription } from './subscription-route.ts';
 import { answerTokenRequest } from './token-endpoint.ts';
 import { validate } from './validate-operation.ts';
 
-export const mount = '/fhir/r4';
+export { mount };
 
 export async function handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
+  return encoded(request, await answered(request, peer, integrations, receive, context));
+}
+
+async function answered(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
   try {
     return await route(request, peer, integrations, receive, context);
   } catch (error) {
@@ -40,15 +49,25 @@ async function route(request: Request, peer: Peer, integrations: IntegrationDire
   const isRead = method === 'GET' || method === 'HEAD';
   if (isRead && new URL(request.url).pathname === jwksPath) return publishedKeys(integrations, context);
   if (first === 'auth' && second === 'token' && steps.length === 2) return answerTokenRequest(request, peer, integrations, context);
-  if (isRead && !acceptsJson(request)) throw new FhirRefusal(406, 'not-supported', 'Answers are application/fhir+json only; XML is not offered.');
+  if (isRead) wantedFormat(request);
+  if (first === 'Subscription' && method !== 'OPTIONS') return answerSubscription(request, steps, base, peer, integrations, context);
+  if (method === 'OPTIONS') return answer(204, undefined, { allow: methodsAt(steps).join(', ') });
   if (isRead && first === 'metadata' && second === undefined) return answer(200, gatewayCapabilities(base, context.now()));
   if (isRead && first === '.well-known' && second === 'smart-configuration' && steps.length === 2) return smartConfiguration(base);
   if (method === 'POST' && steps.at(-1) === '$validate' && steps.length <= 2) return validate(request, steps.length === 2 ? first : undefined, integrations, context);
-  if ((isRead && first !== '' && first !== 'metadata' && steps.length <= 2) || (method === 'POST' && second === '_search' && steps.length === 2)) {
-    return answerRead(request, await readRequestOf(request, steps, base), peer, integrations, context);
-  }
-  if (method === 'POST' && first === '') return receiveBundle(request, base, integrations, context, (entry) => handle(entry, peer, integrations, receive, context));
-  return receiveResource(request, interactionOf(request, mount), peer, integrations, receive, context, base);
+  const read = (isRead && first !== 'metadata') || (method === 'POST' && second === '_search') ? await readRequestOf(request, steps, base) : undefined;
+  if (read !== undefined) return answerRead(request, read, peer, integrations, context);
+  if (method === 'POST' && first === '') return receiveBundle(request, base, peer, integrations, receive, context, (entry) => answered(entry, peer, integrations, receive, context));
+  return receiveResource(request, interactionOf({ method, url: new URL(request.url), ifNoneExist: request.headers.get('if-none-exist') }, mount), peer, integrations, receive, context, base);
+}
+
+/** What may be asked at a path, for OPTIONS. */
+function methodsAt([type = '', second]: readonly string[]): string[] {
+  if (type === '') return ['POST', 'OPTIONS'];
+  const isWritten = Object.hasOwn(writtenTypes, type), isServed = Object.hasOwn(servedTypes, type);
+  const isForm = second === '_search' || second === '$validate' || type === '$validate' || type === 'auth';
+  if (isForm) return ['POST', 'OPTIONS'];
+  return [...(isServed || !isWritten ? ['GET', 'HEAD'] : []), ...(isWritten ? [...(second === undefined ? ['POST'] : []), 'PUT'] : []), 'OPTIONS'];
 }
 
 function stepsOf(request: Request): string[] {

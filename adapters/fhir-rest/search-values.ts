@@ -1,6 +1,6 @@
 /** Values of search parameters (R4 search.html): alternatives, tokens, dates with prefixes. Refusals name no value: it may be about a patient. */
-import type { TimeRange } from '#gateway/records.ts';
-import { earliest, isFhirDateTime, latest } from '#standards/fhir/dates.ts';
+import type { DayComparison, TimeRange } from '#gateway/records.ts';
+import { earliest, isFhirDate, isFhirDateTime, latest } from '#standards/fhir/dates.ts';
 import { FhirRefusal } from './answer.ts';
 
 export interface Token { readonly system: string | undefined; readonly value: string }
@@ -18,10 +18,13 @@ export function alternatives(text: string): string[] {
   return values;
 }
 
+export function unescaped(part: string): string {
+  return part.replaceAll(/\\([\\,|$])/g, '$1');
+}
+
 /** 'system|value', '|value' without system, 'value' of any. */
 export function tokenOf(text: string): Token {
   const bar = text.search(/(?<!\\)\|/);
-  const unescaped = (part: string): string => part.replaceAll(/\\([\\,|$])/g, '$1');
   const token = { system: bar < 0 ? undefined : unescaped(text.slice(0, bar)), value: unescaped(text.slice(bar + 1)) };
   if (token.value === '') throw refused('a token needs a value: system|value, |value or value');
   return token;
@@ -39,4 +42,12 @@ export function rangeOf(text: string): TimeRange {
     case 'lt': case 'eb': return { to: from - 1 };
     default: return { from, to };
   }
+}
+
+/** A birth date is known to a year, a month or a day, and is compared to the precision that is asked for. */
+export function birthOf(text: string): DayComparison {
+  const [, prefix = 'eq', date = ''] = /^(eq|ge|gt|le|lt|sa|eb)?(\d.*)$/.exec(text) ?? [];
+  if (!isFhirDate(date)) throw refused('a birth date must be YYYY, YYYY-MM or YYYY-MM-DD, after eq, ge, gt, le, lt, sa or eb');
+  const is = ({ ge: '>=', gt: '>', sa: '>', le: '<=', lt: '<', eb: '<' } as const satisfies Record<string, DayComparison['is']> as Record<string, DayComparison['is']>)[prefix] ?? '=';
+  return { is, date };
 }

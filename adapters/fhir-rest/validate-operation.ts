@@ -1,10 +1,9 @@
 /** $validate (R4 resource-operation-validate.html): is this resource one that would be taken? Nothing is stored and nothing put on record. */
 import type { AdapterContext, IntegrationDirectory } from '#gateway/adapter.ts';
-import { FhirJsonError, defaultJsonLimits, parseFhirJson } from '#standards/fhir/json.ts';
 import { outcome, outcomeOf } from '#standards/fhir/operation-outcome.ts';
 import { validateResource } from '#standards/fhir/validate.ts';
 import { FhirRefusal, answer } from './answer.ts';
-import { readBody } from './body.ts';
+import { readBody, resourceFrom } from './body.ts';
 import type { Config } from './config.ts';
 import { principalOf } from './read-access.ts';
 
@@ -13,21 +12,11 @@ export async function validate(request: Request, type: string | undefined, integ
   const { organizationId } = await principalOf(request, context);
   const integration = integrations.all().find((candidate) => candidate.organizationId === organizationId);
   if (integration === undefined) throw new FhirRefusal(403, 'forbidden', 'Your organization has no FHIR integration. An administrator can add one.');
-  const byteLength = integration.config.maximum_body_bytes;
-  const resource = resourceIn(parse(await readBody(request, byteLength), byteLength));
+  const resource = resourceIn(await resourceFrom(await readBody(request, integration.config.maximum_body_bytes)));
   const issues = validateResource(resource);
   if (issues.length > 0) return answer(200, outcomeOf(issues));
   if (type !== undefined && resource?.['resourceType'] !== type) return answer(200, outcome('error', 'invalid', `The resource is no ${type}.`, 'resourceType'));
   return answer(200, outcome('information', 'informational', 'The resource is valid FHIR R4: structure, required bindings, invariants. Profiles and other terminology are not checked.'));
-}
-
-function parse(bytes: Buffer, byteLength: number): Record<string, unknown> {
-  try {
-    return parseFhirJson(bytes, { ...defaultJsonLimits, byteLength });
-  } catch (error) {
-    if (error instanceof FhirJsonError) throw new FhirRefusal(400, 'structure', error.message);
-    throw error;
-  }
 }
 
 /** The resource itself, or the parameter `resource` of a Parameters resource. */

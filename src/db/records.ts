@@ -4,15 +4,16 @@
  */
 import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
-import type { Criteria, RecordKind, TimeRange } from '#gateway/records.ts';
+import type { Criteria, RecordKind, RecordSort, TextColumn, TimeRange } from '#gateway/records.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
 type Fragment = ReturnType<typeof sql.fragment>;
-export interface RecordPosition { readonly before: string | undefined; readonly limit: number }
+/** `after` is the last row of the page before: its id and, where sorted, its sort key. */
+export interface RecordPosition { readonly after: { readonly id: string; readonly key?: string | undefined } | undefined; readonly limit: number; readonly sort?: RecordSort | undefined }
 
 const text = z.string().nullable();
-const Stored = { id: z.string(), updated_at: z.date() };
+const Stored = { id: z.string(), updated_at: z.date(), sort_key: z.string().optional() };
 
 const PatientRow = z.object({
   ...Stored, patient_number: z.string(), family_name: text, given_name: text, middle_name: text, name_prefix: text, name_suffix: text, ideographic_name: text, phonetic_name: text,
@@ -44,6 +45,13 @@ const AuditRow = z.object({
   ...Stored, event_code: z.string(), event_name: z.string(), action: z.enum(['C', 'R', 'U', 'D', 'E']), outcome: z.enum(['success', 'minor_failure', 'serious_failure', 'major_failure']),
   actor_kind: z.enum(['user', 'application', 'system']), actor_id: z.string(), actor_role: text, network_address: text, object_type: text, object_id: text, patient_id: text,
 });
+const StatementRow = z.object({ ...Stored, patient_id: z.string(), display: z.string(), code: text, code_system: text, onset: text, status: text, severity: text, created_at: z.date() });
+const TaskRow = z.object({
+  ...Stored, patient_id: z.string(), accession_number: text, has_order: z.boolean(), has_images: z.boolean(), status: z.enum(['pending', 'assigned', 'in_progress', 'completed', 'paused', 'cancelled']),
+  priority: z.enum(['routine', 'urgent', 'emergency', 'stat']), why_waiting: text, queue_entered_at: z.date(), started_at: z.date().nullable(), completed_at: z.date().nullable(),
+});
+export type StatementRecordRow = z.infer<typeof StatementRow>;
+export type TaskRecordRow = z.infer<typeof TaskRow>;
 export type ReportRecordRow = z.infer<typeof ReportRow>;
 export type FindingRecordRow = z.infer<typeof FindingRow>;
 export type ModelRecordRow = z.infer<typeof ModelRow>;
@@ -68,6 +76,10 @@ const report = (id: Fragment, where: Fragment): Source => ({
   columns: sql.fragment`${id} AS id, r.updated_at, s.patient_id, s.order_status IS NOT NULL AS has_order, r.document`, id, where,
   from: sql.fragment`reports r JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id`,
 });
+const statement = (kind: 'condition' | 'allergy'): Source => ({
+  columns: sql.fragment`h.history_id AS id, h.updated_at, h.patient_id, h.display, h.code, h.code_system, h.onset, h.status, h.severity, h.created_at`, from: sql.fragment`patient_medical_history h`,
+  where: sql.fragment`h.organization_id = ${ORGANIZATION} AND h.kind = ${kind}`, id: sql.fragment`h.history_id`,
+});
 const sources = {
   patient: {
     columns: sql.fragment`p.patient_id AS id, p.updated_at, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name, p.phonetic_name,
@@ -77,7 +89,7 @@ const sources = {
     from: sql.fragment`patients p`, where: sql.fragment`p.organization_id = ${ORGANIZATION}`, id: sql.fragment`p.patient_id`,
   },
   order: { columns: sql.fragment`${SCAN}, '[]'::jsonb AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND s.order_status IS NOT NULL`, id: sql.fragment`s.scan_id` },
-  study: { columns: sql.fragment`${SCAN}, ${SERIES} AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND s.instance_count > 0`, id: sql.fragment`s.scan_id` },
+  study: { columns: sql.fragment`${SCAN}, ${SERIES} AS series`, from: sql.fragment`scans s`, where: sql.fragment`s.organization_id = ${ORGANIZATION} AND (s.instance_count > 0 OR s.study_instance_uid IS NOT NULL)`, id: sql.fragment`s.scan_id` },
   report: report(sql.fragment`r.lineage_id`, sql.fragment`r.organization_id = ${ORGANIZATION} AND ${NEWEST}`),
   version: report(sql.fragment`r.report_id`, sql.fragment`r.organization_id = ${ORGANIZATION}`),
   finding: {
@@ -94,16 +106,45 @@ const sources = {
     columns: sql.fragment`l.audit_id AS id, l.created_at AS updated_at, l.event_code, l.event_name, l.action, l.outcome, l.actor_kind, l.actor_id, l.actor_role, l.network_address, l.object_type, l.object_id, l.patient_id`,
     from: sql.fragment`audit_logs l`, where: sql.fragment`l.organization_id = ${ORGANIZATION}`, id: sql.fragment`l.audit_id`,
   },
+  condition: statement('condition'),
+  allergy: statement('allergy'),
+  task: {
+    columns: sql.fragment`s.scan_id AS id, greatest(q.updated_at, s.updated_at) AS updated_at, s.patient_id, s.accession_number, s.order_status IS NOT NULL AS has_order, s.instance_count > 0 AS has_images, q.status, s.priority,
+      q.why_waiting, q.queue_entered_at, q.started_at, q.completed_at`,
+    from: sql.fragment`scans s JOIN scan_queue q ON q.organization_id = s.organization_id AND q.scan_id = s.scan_id`, where: sql.fragment`s.organization_id = ${ORGANIZATION}`, id: sql.fragment`s.scan_id`,
+  },
 } as const satisfies Record<RecordKind, Source>;
 
-const schemas = { patient: PatientRow, order: ScanRow, study: ScanRow, report: ReportRow, version: ReportRow, finding: FindingRow, model: ModelRow, audit: AuditRow } as const;
+const schemas = { patient: PatientRow, order: ScanRow, study: ScanRow, report: ReportRow, version: ReportRow, finding: FindingRow, model: ModelRow, audit: AuditRow, condition: StatementRow, allergy: StatementRow, task: TaskRow } as const;
 export type RowOf<Kind extends RecordKind> = z.infer<(typeof schemas)[Kind]>;
 
 export async function findRecords<Kind extends RecordKind>(tx: CommonQueryMethods, kind: Kind, criteria: Criteria, position: RecordPosition): Promise<readonly RowOf<Kind>[]> {
   const source: Source = sources[kind];
-  const after = position.before === undefined ? sql.fragment`true` : sql.fragment`${source.id} < ${position.before}::uuid`;
+  const { sort, after, limit } = position;
+  const key = sort && sortKey(kind, sort);
+  const direction = sort?.isDescending === false ? sql.fragment`ASC` : sql.fragment`DESC`, beyond = sort?.isDescending === false ? sql.fragment`>` : sql.fragment`<`;
+  const begin = after === undefined ? sql.fragment`true`
+    : key === undefined ? sql.fragment`${source.id} < ${after.id}::uuid` : sql.fragment`(${key.value}, ${source.id}) ${beyond} (${after.key ?? ''}::${key.type}, ${after.id}::uuid)`;
+  const order = key === undefined ? sql.fragment`${source.id} DESC` : sql.fragment`${key.value} ${direction}, ${source.id} ${direction}`;
   return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
-    SELECT ${source.columns} FROM ${source.from} WHERE ${source.where} AND ${after} AND ${conditions(kind, criteria)} ORDER BY ${source.id} DESC LIMIT ${position.limit}`) as readonly RowOf<Kind>[];
+    SELECT ${source.columns}${key === undefined ? sql.fragment`` : sql.fragment`, ${key.value}::text AS sort_key`}
+    FROM ${source.from} WHERE ${source.where} AND ${begin} AND ${conditions(kind, criteria)} ORDER BY ${order} LIMIT ${limit}`) as readonly RowOf<Kind>[];
+}
+
+/** What is unknown sorts before everything. */
+function sortKey(kind: RecordKind, { by }: RecordSort): { value: Fragment; type: Fragment } {
+  const text = sql.fragment`text`, time = sql.fragment`timestamptz`;
+  if (by === 'family') return kind === 'patient' ? { value: sql.fragment`lower(coalesce(p.family_name, ''))`, type: text } : { value: sql.fragment`''::text`, type: text };
+  const column = by === 'at' ? atColumn[kind] : updatedColumn[kind];
+  return { value: sql.fragment`coalesce(${column ?? updatedColumn[kind]}, '-infinity'::timestamptz)`, type: time };
+}
+
+/** Holds the rows behind these records until the transaction ends: the patients' or the scans'. */
+export async function holdRecords(tx: CommonQueryMethods, kind: RecordKind, ids: readonly string[]): Promise<void> {
+  const hold = kind === 'patient' ? sql.fragment`SELECT 1 AS held FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND p.patient_id = ANY(${uuids(ids)}) ORDER BY p.patient_id FOR NO KEY UPDATE`
+    : kind === 'condition' || kind === 'allergy' ? sql.fragment`SELECT 1 AS held FROM patient_medical_history h WHERE h.organization_id = ${ORGANIZATION} AND h.history_id = ANY(${uuids(ids)}) ORDER BY h.history_id FOR NO KEY UPDATE`
+      : sql.fragment`SELECT 1 AS held FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ANY(${uuids(ids)}) ORDER BY s.scan_id FOR NO KEY UPDATE`;
+  await tx.any(sql.type(z.object({ held: z.number() }))`${hold}`);
 }
 
 export async function countRecords(tx: CommonQueryMethods, kind: RecordKind, criteria: Criteria): Promise<number> {
@@ -123,15 +164,16 @@ const NOTHING = sql.fragment`false`;
 
 const updatedColumn: Readonly<Record<RecordKind, Fragment>> = {
   patient: sql.fragment`p.updated_at`, order: sql.fragment`s.updated_at`, study: sql.fragment`s.updated_at`, report: sql.fragment`r.updated_at`, version: sql.fragment`r.updated_at`,
+  condition: sql.fragment`h.updated_at`, allergy: sql.fragment`h.updated_at`, task: sql.fragment`greatest(q.updated_at, s.updated_at)`,
   finding: sql.fragment`greatest(f.updated_at, r.updated_at)`, model: sql.fragment`m.updated_at`, audit: sql.fragment`l.created_at`,
 };
 const STUDY_TIME = sql.fragment`coalesce(s.study_at, r.created_at)`;
 const atColumn: Readonly<Partial<Record<RecordKind, Fragment>>> = {
-  order: sql.fragment`coalesce(s.scheduled_at, s.created_at)`, study: sql.fragment`s.study_at`, report: STUDY_TIME, finding: STUDY_TIME, version: sql.fragment`r.created_at`, audit: sql.fragment`l.occurred_at`,
+  order: sql.fragment`coalesce(s.scheduled_at, s.created_at)`, study: sql.fragment`s.study_at`, report: STUDY_TIME, finding: STUDY_TIME, version: sql.fragment`r.created_at`, audit: sql.fragment`l.occurred_at`, condition: sql.fragment`h.created_at`, allergy: sql.fragment`h.created_at`, task: sql.fragment`q.queue_entered_at`,
 };
 const statusColumn: Readonly<Partial<Record<RecordKind, Fragment>>> = {
   patient: sql.fragment`CASE WHEN p.is_active THEN 'active' ELSE 'inactive' END`, order: sql.fragment`CASE WHEN s.order_status = 'ordered' AND s.images_complete_at IS NOT NULL THEN 'done' ELSE s.order_status END`,
-  study: sql.fragment`'available'::text`, report: sql.fragment`r.status`, model: sql.fragment`m.status`,
+  study: sql.fragment`CASE WHEN s.instance_count > 0 THEN 'available' WHEN s.status = 'cancelled' THEN 'cancelled' ELSE 'registered' END`, condition: sql.fragment`coalesce(h.status, 'active')`, allergy: sql.fragment`coalesce(h.status, 'active')`, task: sql.fragment`q.status`, report: sql.fragment`r.status`, model: sql.fragment`m.status`,
   finding: sql.fragment`CASE WHEN r.document @> jsonb_build_object('findings', jsonb_build_array(jsonb_build_object('findingId', f.finding_id))) THEN r.status ELSE 'entered-in-error' END`,
 };
 
@@ -141,8 +183,8 @@ function conditions(kind: RecordKind, criteria: Criteria): Fragment {
 }
 
 function condition(kind: RecordKind, name: Criterion, criteria: Criteria): Fragment {
-  const hasScan = kind !== 'patient' && kind !== 'model' && kind !== 'audit', hasReport = kind === 'report' || kind === 'version' || kind === 'finding';
-  const patient = kind === 'patient' ? sql.fragment`p.patient_id` : kind === 'audit' ? sql.fragment`l.patient_id` : sql.fragment`s.patient_id`;
+  const isStatement = kind === 'condition' || kind === 'allergy', hasScan = kind !== 'patient' && kind !== 'model' && kind !== 'audit' && !isStatement, hasReport = kind === 'report' || kind === 'version' || kind === 'finding';
+  const patient = kind === 'patient' ? sql.fragment`p.patient_id` : kind === 'audit' ? sql.fragment`l.patient_id` : isStatement ? sql.fragment`h.patient_id` : sql.fragment`s.patient_id`;
   switch (name) {
     case 'ids': return sql.fragment`${sources[kind].id} = ANY(${uuids(criteria.ids ?? [])})`;
     case 'updated': return inRanges(updatedColumn[kind], criteria.updated);
@@ -159,6 +201,12 @@ function condition(kind: RecordKind, name: Criterion, criteria: Criteria): Fragm
     case 'statuses': return statusColumn[kind] === undefined ? NOTHING : sql.fragment`${statusColumn[kind]} = ANY(${texts(criteria.statuses ?? [])})`;
     case 'codes': return anyOf(criteria.codes ?? [], ({ code, systems }) => coded(kind, code, systems));
     case 'reportIds': return hasReport ? sql.fragment`r.lineage_id = ANY(${uuids(criteria.reportIds ?? [])})` : NOTHING;
+    case 'scanIds': return hasScan ? sql.fragment`s.scan_id = ANY(${uuids(criteria.scanIds ?? [])})` : NOTHING;
+    case 'modalities': return hasScan ? sql.fragment`s.modalities && ${texts(criteria.modalities ?? [])}` : NOTHING;
+    case 'sexes': return kind === 'patient' ? sql.fragment`p.sex = ANY(${texts(criteria.sexes ?? [])})` : NOTHING;
+    case 'texts': return kind !== 'patient' ? NOTHING : sql.fragment`${sql.join((criteria.texts ?? []).map(({ columns, match, values }) => anyOf(values, (value) => anyOf(columns, (column) => textMatch(column, match, value)))), sql.fragment` AND `)}`;
+    case 'born': return kind !== 'patient' ? NOTHING : sql.fragment`${sql.join((criteria.born ?? []).map(({ is, date }) => sql.fragment`left(p.birth_date, ${date.length}) ${comparisons[is]} ${date}`), sql.fragment` AND `)}`;
+    case 'names': return named(kind, criteria.names ?? []);
     case 'findingIds': return hasReport ? anyOf(criteria.findingIds ?? [], (findingId) => sql.fragment`r.document @> ${JSON.stringify({ findings: [{ findingId }] })}::jsonb`) : NOTHING;
   }
 }
@@ -168,9 +216,23 @@ function identified(patient: Fragment, value: string, authority: string | undefi
   return sql.fragment`${patient} IN (SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = ${ORGANIZATION} AND i.value_index = ${value} AND ${ofAuthority})`;
 }
 
+const comparisons = { '=': sql.fragment`=`, '<': sql.fragment`<`, '<=': sql.fragment`<=`, '>': sql.fragment`>`, '>=': sql.fragment`>=` } as const;
+
+/** Names are kept by what they stand for: a task and a study are both a scan. */
+function named(kind: RecordKind, names: NonNullable<Criteria['names']>): Fragment {
+  return anyOf(names, ({ name, integrationId }) => sql.fragment`${sources[kind].id} IN (
+    SELECT n.record_id FROM record_names n WHERE n.organization_id = ${ORGANIZATION} AND n.integration_id = ${integrationId}::uuid AND n.kind = ${kind} AND n.name = ${name})`);
+}
+
+function textMatch(column: TextColumn, match: 'begins' | 'is' | 'contains', value: string): Fragment {
+  const name = sql.identifier(['p', column]), pattern = value.toLowerCase().replaceAll(/[\\%_]/g, '\\$&');
+  if (match === 'is') return sql.fragment`${name} = ${value}`;
+  return sql.fragment`lower(${name}) LIKE ${match === 'begins' ? `${pattern}%` : `%${pattern}%`}`;
+}
+
 function coded(kind: RecordKind, code: string, systems: readonly string[] | undefined): Fragment {
-  if (kind !== 'order' && kind !== 'report' && kind !== 'finding') return NOTHING;
-  const [codeColumn, systemColumn] = kind === 'finding' ? [sql.fragment`f.finding_code`, sql.fragment`f.finding_code_system`] : [sql.fragment`s.procedure_code`, sql.fragment`s.procedure_system`];
+  if (!['order', 'report', 'finding', 'condition', 'allergy'].includes(kind)) return NOTHING;
+  const [codeColumn, systemColumn] = kind === 'condition' || kind === 'allergy' ? [sql.fragment`h.code`, sql.fragment`h.code_system`] : kind === 'finding' ? [sql.fragment`f.finding_code`, sql.fragment`f.finding_code_system`] : [sql.fragment`s.procedure_code`, sql.fragment`s.procedure_system`];
   return systems === undefined ? sql.fragment`${codeColumn} = ${code}` : sql.fragment`(${codeColumn} = ${code} AND coalesce(${systemColumn}, '') = ANY(${texts(systems)}))`;
 }
 

@@ -20,6 +20,12 @@ export function inOrganization<T>(database: Database, organizationId: string, wo
   });
 }
 
+/** The transaction as a database: what runs on it, transactions of its own included (savepoints), is committed or undone with it. */
+export function databaseWithin(tx: Transaction): Database {
+  const outside = (): never => { throw new Error('a transaction is neither pinged nor closed'); };
+  return { pool: tx as Database['pool'], ping: outside, close: outside };
+}
+
 /**
  * One transaction before or across organizations: whose AE title, login or token is this; the lists that schedules walk. The policies
  * allow it a few reads and no write of a tenant's row. `reason` is a constant of the code and shows as the application name meanwhile.

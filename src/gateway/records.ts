@@ -8,11 +8,13 @@
  * Every call is one transaction under row level security, and on record in the audit log before it answers: who, which kind, by the names of which
  * criteria, which patients were told. An unreadable `next` is undefined, as if there were no more.
  */
+import type { InboundMessage, RejectReason } from './adapter.ts';
+import type { Normalized } from './normalized.ts';
 import type { ReportDocument, ReportFinding, ReportModel, ReportPatient, ReportScan, ReportSeries } from '#domain/report-document.ts';
 
 export interface Reader { readonly organizationId: string; readonly userId: string; readonly role: string; readonly address: string }
 
-export type RecordKind = 'patient' | 'order' | 'study' | 'report' | 'finding' | 'model' | 'version' | 'audit';
+export type RecordKind = 'patient' | 'order' | 'study' | 'report' | 'finding' | 'model' | 'version' | 'audit' | 'condition' | 'allergy' | 'task';
 
 /** All of them hold (AND); the values of one are alternatives (OR). A criterion that a kind does not have finds nothing. */
 export interface Criteria {
@@ -34,8 +36,20 @@ export interface Criteria {
   readonly codes?: readonly { readonly code: string; readonly systems?: readonly string[] }[];
   /** report, finding, version: of which report. */
   readonly reportIds?: readonly string[];
+  /** study, order, report, finding, task: of which scan. */
+  readonly scanIds?: readonly string[];
   readonly findingIds?: readonly string[];
+  /** What a name or another text begins with, is, or contains; upper and lower case alike, except when it `is`. */
+  readonly texts?: readonly { readonly columns: readonly TextColumn[]; readonly match: 'begins' | 'is' | 'contains'; readonly values: readonly string[] }[];
+  /** All of them hold. */
+  readonly born?: readonly DayComparison[];
+  readonly sexes?: readonly string[];
+  readonly modalities?: readonly string[];
+  /** What an integration calls records of this kind. */
+  readonly names?: readonly { readonly name: string; readonly integrationId: string }[];
 }
+export interface DayComparison { readonly is: '=' | '<' | '<=' | '>' | '>='; readonly date: string }
+export type TextColumn = 'family_name' | 'given_name' | 'middle_name' | 'name_prefix' | 'name_suffix';
 /** Both ends included; milliseconds since 1970. */
 export interface TimeRange { readonly from?: number; readonly to?: number }
 
@@ -43,21 +57,26 @@ export interface RecordQuery {
   readonly kind: RecordKind;
   readonly criteria: Criteria;
   readonly count: number;
+  /** Newest made first where nothing else is asked for. */
+  readonly sort?: RecordSort;
   /** Counts all matches, which costs a look at each. */
   readonly total: boolean;
   /** Kept with `next` and given back by next(). */
   readonly memo: Readonly<Record<string, string>>;
 }
+export interface RecordSort { readonly by: 'updated' | 'at' | 'family'; readonly isDescending: boolean }
 export interface RecordPage { readonly kind: RecordKind; readonly records: readonly RecordRow[]; readonly total: number | undefined; readonly next: string | undefined; readonly memo: Readonly<Record<string, string>> }
 
 export interface Records {
   read(reader: Reader, kind: RecordKind, id: string): Promise<RecordRow | undefined>;
+  /** The record as it is and as it was, newest first: every version of a report, of patients and orders those since versions are kept, of others the current one. */
+  history(reader: Reader, kind: RecordKind, id: string): Promise<readonly RecordRow[]>;
   search(reader: Reader, query: RecordQuery): Promise<RecordPage>;
   next(reader: Reader, kind: RecordKind, next: string): Promise<RecordPage | undefined>;
 }
 
 interface Stored { readonly id: string; readonly updatedAt: string }
-export type RecordRow = PatientRecord | OrderRecord | StudyRecord | ReportRecord | FindingRecord | ModelRecord | VersionRecord | AuditRecord;
+export type RecordRow = PatientRecord | OrderRecord | StudyRecord | ReportRecord | FindingRecord | ModelRecord | VersionRecord | AuditRecord | StatementRecord | TaskRecord;
 export interface PatientRecord extends Stored {
   readonly kind: 'patient';
   readonly patient: ReportPatient;
@@ -81,6 +100,9 @@ export interface OrderRecord extends OfPatient {
 }
 export interface StudyRecord extends OfPatient {
   readonly kind: 'study';
+  /** Announced: its Study Instance UID is known and no image is here yet. */
+  readonly isAnnounced: boolean;
+  readonly isCancelled: boolean;
   readonly scan: Omit<ReportScan, 'series'> & { readonly series: readonly (ReportSeries & { readonly instanceCount: number })[] };
   readonly hasOrder: boolean;
 }
@@ -90,7 +112,7 @@ export interface ReportRecord extends OfPatient { readonly kind: 'report'; reado
 export interface FindingRecord extends OfPatient { readonly kind: 'finding'; readonly finding: ReportFinding; readonly document: ReportDocument; readonly isCurrent: boolean; readonly hasOrder: boolean }
 export interface ModelRecord extends Stored { readonly kind: 'model'; readonly model: ReportModel; readonly isActive: boolean }
 /** One version of a report: who made it from what. */
-export interface VersionRecord extends OfPatient { readonly kind: 'version'; readonly document: ReportDocument }
+export interface VersionRecord extends OfPatient { readonly kind: 'version'; readonly document: ReportDocument; readonly hasOrder: boolean }
 export interface AuditRecord extends Stored {
   readonly kind: 'audit';
   readonly eventCode: string; readonly eventName: string; readonly action: 'C' | 'R' | 'U' | 'D' | 'E';
@@ -98,6 +120,68 @@ export interface AuditRecord extends Stored {
   readonly actor: { readonly kind: 'user' | 'application' | 'system'; readonly id: string; readonly role?: string; readonly address?: string };
   readonly object?: { readonly type: string; readonly id: string };
   readonly patientId?: string;
+}
+
+/** A condition or an allergy that other systems told of. */
+export interface StatementRecord extends OfPatient {
+  readonly kind: 'condition' | 'allergy';
+  readonly display: string;
+  readonly code: string | undefined; readonly codeSystem: string | undefined;
+  /** ISO date or time, cut to its precision. */
+  readonly onset: string | undefined;
+  readonly status: string | undefined; readonly severity: string | undefined;
+  readonly createdAt: string;
+}
+/** The reading of a scan, as its place in the queue; `id` is the scan's. */
+export interface TaskRecord extends OfPatient {
+  readonly kind: 'task';
+  readonly accessionNumber: string | undefined;
+  readonly hasOrder: boolean; readonly hasImages: boolean;
+  readonly status: 'pending' | 'assigned' | 'in_progress' | 'completed' | 'paused' | 'cancelled';
+  readonly priority: OrderRecord['priority'];
+  readonly whyWaiting: string | undefined;
+  readonly enteredAt: string; readonly startedAt: string | undefined; readonly completedAt: string | undefined;
+}
+
+/**
+ * Writes of several messages in one commit: all of them, or none and nothing of any. What a message is for may depend on what is stored: its guards
+ * are judged inside the transaction, which holds what they saw until its end.
+ */
+export interface Writes {
+  together(writes: readonly Write[]): Promise<Written>;
+}
+export interface Write {
+  readonly message: InboundMessage<never> | InboundMessage;
+  readonly guards: readonly Guard[];
+  /** The kind of record that the message makes or changes: read back as the transaction leaves it. */
+  readonly kind: RecordKind;
+  /** What the sender calls the record, among its own of this kind: found again by each (criterion `names`). */
+  readonly names?: readonly string[];
+  /** Index of the write whose patient is this one's, too. */
+  readonly patientOf?: number;
+  /** Who is shown the record as it is afterwards, beyond its id and version: on record as a read. */
+  readonly reader?: Reader;
+}
+export interface Guard {
+  readonly kind: RecordKind;
+  readonly criteria: Criteria;
+  /**
+   * `records` are those that fit now, at most two. Throws NormalizeError to refuse everything. 'skip': the first of them is what the sender means, and
+   * stays as it is. A function changes what the message says.
+   */
+  judge(records: readonly RecordRow[]): 'write' | 'skip' | ((normalized: Normalized) => Normalized);
+}
+export type Written =
+  | { readonly kind: 'committed'; readonly results: readonly WriteResult[] }
+  /** Nothing was written. `index`: of the write that is the reason. Put on record by the caller (Receive with a Refusal). */
+  | { readonly kind: 'rejected'; readonly index: number; readonly reason: RejectReason; readonly text: string; readonly location?: string }
+  | { readonly kind: 'failed'; readonly text: string };
+export interface WriteResult {
+  readonly exchangeId: string;
+  readonly outcome: 'accepted' | 'duplicate' | 'skipped';
+  /** Undefined: the message has no record of this kind (a cancelled order that was never placed). */
+  readonly record: RecordRow | undefined;
+  answered(code: string, heard: boolean): void;
 }
 
 /** Access tokens for systems that proved who they are in their own standard's way (SMART Backend Services). */

@@ -7,43 +7,64 @@
  */
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { countRecords, findRecords, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow } from '../db/records.ts';
+import { countRecords, findRecords, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow, type StatementRecordRow, type TaskRecordRow } from '../db/records.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import type { Coded, ReportDocument, ReportPatient, ReportScan } from '#domain/report-document.ts';
-import type { Reader, RecordKind, RecordPage, RecordQuery, RecordRow, Records, StudyRecord } from '#gateway/records.ts';
+import type { Criteria, Reader, RecordKind, RecordPage, RecordQuery, RecordRow, Records, StudyRecord } from '#gateway/records.ts';
 import { present, reportFinding } from './report-document.ts';
 
 const STATEMENT_MILLISECONDS = 5_000;
 
-interface Resumed extends RecordQuery { readonly before: string | undefined }
+interface Resumed extends RecordQuery { readonly after: { readonly id: string; readonly key?: string | undefined } | undefined }
 
 export function createRecords({ database, keys }: { readonly database: Database; readonly keys: Keys }): Records {
   const page = (reader: Reader, query: Resumed): Promise<RecordPage> => inOrganization(database, reader.organizationId, async (tx) => {
     await limitStatement(tx, STATEMENT_MILLISECONDS);
-    const rows = query.count === 0 ? [] : await findRecords(tx, query.kind, query.criteria, { before: query.before, limit: query.count + 1 });
+    const rows = query.count === 0 ? [] : await findRecords(tx, query.kind, query.criteria, { after: query.after, limit: query.count + 1, sort: query.sort });
     const shown = rows.slice(0, query.count), records = shown.filter(isWhole).map((row) => recordOf(query.kind, row));
     const total = query.total ? await countRecords(tx, query.kind, query.criteria) : undefined;
     await onRecord(tx, reader, query.kind, records, { criteria: Object.keys(query.criteria).toSorted(), matches: records.length, ...(total === undefined ? {} : { total }) });
     const last = rows.length > query.count ? shown.at(-1) : undefined;
-    return { kind: query.kind, records, total, memo: query.memo, next: last && keys.seal(placeOf(reader), JSON.stringify({ ...query, total: false, before: last.id })) };
+    return { kind: query.kind, records, total, memo: query.memo, next: last && keys.seal(placeOf(reader), JSON.stringify({ ...query, total: false, after: { id: last.id, key: last.sort_key } })) };
   });
   return {
-    search: (reader, query) => page(reader, { ...query, before: undefined }),
+    search: (reader, query) => page(reader, { ...query, after: undefined }),
     async next(reader, kind, next) {
       const query = opened(keys, reader, next);
       return query?.kind === kind ? page(reader, query) : undefined;
     },
     read: (reader, kind, id) => inOrganization(database, reader.organizationId, async (tx) => {
       await limitStatement(tx, STATEMENT_MILLISECONDS);
-      const [row] = await findRecords(tx, kind, { ids: [id] }, { before: undefined, limit: 1 });
+      const [row] = await findRecords(tx, kind, { ids: [id] }, { after: undefined, limit: 1 });
       const record = row && isWhole(row) ? recordOf(kind, row) : undefined;
       await onRecord(tx, reader, kind, record ? [record] : [], { id: /^[A-Za-z0-9.-]{1,64}$/.test(id) ? id : '?' });
       return record;
     }),
+    history: (reader, kind, id) => inOrganization(database, reader.organizationId, async (tx) => {
+      await limitStatement(tx, STATEMENT_MILLISECONDS);
+      const versions = (await versionsOf(tx, kind, id)).slice(0, MOST_VERSIONS);
+      await onRecord(tx, reader, kind, versions, { id, versions: versions.length });
+      return versions;
+    }),
   };
 }
+
+const MOST_VERSIONS = 1000;
+
+async function versionsOf(tx: Transaction, kind: RecordKind, id: string): Promise<readonly RecordRow[]> {
+  if (kind !== 'report') return recordsWithin(tx, kind, { ids: [id] }, 1);
+  // The newest is told as a read tells it; ids of versions are made in time order.
+  const versions = await recordsWithin(tx, 'version', { reportIds: [id] }, MOST_VERSIONS);
+  return versions.flatMap((version) => (version.kind === 'version' ? [{ ...version, kind: 'report' as const, id, hasOrder: version.hasOrder }] : []));
+}
+
+/** Records as they are inside a transaction; who is told of them is put on record by who tells (recordRead). */
+export async function recordsWithin(tx: Transaction, kind: RecordKind, criteria: Criteria, limit: number): Promise<readonly RecordRow[]> {
+  return (await findRecords(tx, kind, criteria, { after: undefined, limit })).filter(isWhole).map((row) => recordOf(kind, row));
+}
+export const recordRead = (tx: Transaction, reader: Reader, record: RecordRow): Promise<void> => onRecord(tx, reader, record.kind, [record], { id: record.id });
 
 const placeOf = ({ organizationId }: Reader): string => `records/${organizationId}/next`;
 
@@ -81,6 +102,8 @@ function recordOf(kind: RecordKind, row: object): RecordRow {
     case 'finding': return findingRecord(row as FindingRecordRow);
     case 'model': return modelRecord(row as ModelRecordRow);
     case 'audit': return auditRecord(row as AuditRecordRow);
+    case 'condition': case 'allergy': return statementRecord(kind, row as StatementRecordRow);
+    case 'task': return taskRecord(row as TaskRecordRow);
   }
 }
 
@@ -127,7 +150,7 @@ function studyRecord(row: ScanRecordRow): StudyRecord {
     seriesInstanceUid: each.series_instance_uid, ...present({ seriesNumber: each.series_number, modality: each.modality, description: each.series_description }), instanceCount: each.instance_count,
     instances: each.instances.map((instance) => ({ sopInstanceUid: instance.sop_instance_uid, sopClassUid: instance.sop_class_uid, ...present({ instanceNumber: instance.instance_number }) })),
   }));
-  return { kind: 'study', ...stored(row), patientId: row.patient_id, scan: { ...scanOf(row), series }, hasOrder: row.order_status !== null };
+  return { kind: 'study', ...stored(row), patientId: row.patient_id, scan: { ...scanOf(row), series }, hasOrder: row.order_status !== null, isAnnounced: series.length === 0, isCancelled: row.status === 'cancelled' };
 }
 
 function reportRecord(row: ReportRecordRow): { id: string; updatedAt: string; patientId: string; hasOrder: boolean; document: ReportDocument } {
@@ -150,5 +173,19 @@ function auditRecord(row: AuditRecordRow): RecordRow {
     kind: 'audit', ...stored(row), eventCode: row.event_code, eventName: row.event_name, action: row.action, outcome: row.outcome,
     actor: { kind: row.actor_kind, id: row.actor_id, ...present({ role: row.actor_role, address: row.network_address }) },
     ...(row.object_type && row.object_id ? { object: { type: row.object_type, id: row.object_id } } : {}), ...present({ patientId: row.patient_id }),
+  };
+}
+
+function statementRecord(kind: 'condition' | 'allergy', row: StatementRecordRow): RecordRow {
+  return {
+    kind, ...stored(row), patientId: row.patient_id, display: row.display, code: row.code ?? undefined, codeSystem: row.code_system ?? undefined, onset: row.onset ?? undefined,
+    status: row.status ?? undefined, severity: row.severity ?? undefined, createdAt: row.created_at.toISOString(),
+  };
+}
+
+function taskRecord(row: TaskRecordRow): RecordRow {
+  return {
+    kind: 'task', ...stored(row), patientId: row.patient_id, accessionNumber: row.accession_number ?? undefined, hasOrder: row.has_order, hasImages: row.has_images, status: row.status, priority: row.priority,
+    whyWaiting: row.why_waiting ?? undefined, enteredAt: row.queue_entered_at.toISOString(), startedAt: row.started_at?.toISOString(), completedAt: row.completed_at?.toISOString(),
   };
 }

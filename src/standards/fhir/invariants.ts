@@ -57,6 +57,19 @@ export const invariants: Readonly<Record<string, readonly Invariant[]>> = {
   ],
   'Observation.referenceRange': [simple('low'), simple('high'), { key: 'obs-3', text: 'needs low, high or text', holds: (range) => ['low', 'high', 'text'].some((name) => has(range[name])) }],
   'ImagingStudy.series': [uid], 'ImagingStudy.series.instance': [uid],
+  Condition: [
+    ...required('clinicalStatus', 'condition-clinical', 'active|recurrence|relapse|inactive|remission|resolved'),
+    ...required('verificationStatus', 'condition-ver-status', 'unconfirmed|provisional|differential|confirmed|refuted|entered-in-error'),
+    { key: 'con-4', text: 'a condition that has abated is inactive, resolved or in remission', at: 'clinicalStatus', holds: (condition) => !hasChoice(condition, 'abatement') || codesOf(condition['clinicalStatus']).some((code) => ['resolved', 'remission', 'inactive'].includes(code)) },
+    { key: 'con-5', text: 'what was entered in error has no clinicalStatus', at: 'clinicalStatus', holds: (condition) => !has(condition['clinicalStatus']) || !isInError(condition) },
+  ],
+  'Condition.stage': [{ key: 'con-1', text: 'needs a summary or an assessment', holds: (stage) => has(stage['summary']) || has(stage['assessment']) }],
+  'Condition.evidence': [{ key: 'con-2', text: 'needs a code or a detail', holds: (evidence) => has(evidence['code']) || has(evidence['detail']) }],
+  AllergyIntolerance: [
+    ...required('clinicalStatus', 'allergyintolerance-clinical', 'active|inactive|resolved'), ...required('verificationStatus', 'allergyintolerance-verification', 'unconfirmed|confirmed|refuted|entered-in-error'),
+    { key: 'ait-1', text: 'needs a clinicalStatus, unless it was entered in error', at: 'clinicalStatus', holds: (allergy) => has(allergy['clinicalStatus']) || isInError(allergy) },
+    { key: 'ait-2', text: 'what was entered in error has no clinicalStatus', at: 'clinicalStatus', holds: (allergy) => !has(allergy['clinicalStatus']) || !isInError(allergy) },
+  ],
   Organization: [
     { key: 'org-1', text: 'needs a name or an identifier', holds: (organization) => has(organization['name']) || has(organization['identifier']) },
     { key: 'org-2', text: "an address of an organization is never of use 'home'", at: 'address', holds: (organization) => list(organization['address']).every((address) => address['use'] !== 'home') },
@@ -90,6 +103,26 @@ export const invariants: Readonly<Record<string, readonly Invariant[]>> = {
     { key: 'bdl-8', text: 'fullUrl must not name a version', at: 'fullUrl', holds: (entry) => !String(entry['fullUrl'] ?? '').includes('/_history/') },
   ],
 };
+
+/** A required binding of a CodeableConcept: one of its codings is of the value set, and none is another code of its system. */
+function required(name: string, codeSystem: string, codes: string): Invariant[] {
+  const known = codes.split('|'), system = `http://terminology.hl7.org/CodeSystem/${codeSystem}`;
+  return [{
+    key: `binding-${name}`, text: `needs a coding of ${system}: ${known.join(', ')}`, at: name,
+    holds(element) {
+      if (!isFields(element[name])) return true;
+      const own = list(element[name]['coding']).filter((coding) => coding['system'] === system);
+      return own.length > 0 && own.every((coding) => known.includes(String(coding['code'])));
+    },
+  }];
+}
+
+function codesOf(concept: unknown): string[] {
+  return isFields(concept) ? list(concept['coding']).map((coding) => String(coding['code'])) : [];
+}
+function isInError(statement: Fields): boolean {
+  return codesOf(statement['verificationStatus']).includes('entered-in-error');
+}
 
 /** '2012' and '2012-05' overlap, so nothing is wrong with them in either order. */
 function isOrdered(period: Fields): boolean {
