@@ -21,6 +21,7 @@ import { adapterContext } from './gateway/context.ts';
 import type { Adapter, Endpoint, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { messageCommands } from './gateway/message-commands.ts';
+import { listenerLimits } from './gateway/listener-limits.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
@@ -163,19 +164,9 @@ function socketEndpoints(adapters: ReadonlyMap<string, Adapter>, config: Config,
     const adapter = adapters.get(adapterName);
     if (adapter?.inbound?.transport !== 'socket') return [];
     const of = (name: keyof Ports, port: number | undefined, more: Partial<Endpoint>): SocketEndpoint[] =>
-      (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...limitsOf(adapterName, config), ...more } }]);
+      (port === undefined ? [] : [{ adapter: adapter as SocketAdapter, name, endpoint: { host: config.bind, port, ...listenerLimits(adapterName, config), ...more } }]);
     return [...of(names.plain, config[`${names.plain}Port`], {}), ...(tls ? of(names.tls, config[`${names.tls}Port`], { tls }) : [])];
   });
-}
-
-/** Only DICOM has limits that are set from outside. */
-function limitsOf(adapterName: string, config: Config): Pick<Endpoint, 'limits'> {
-  return adapterName !== 'dicom-dimse' ? {} : {
-    limits: {
-      associations: config.dicomAssociations, associationsPerAddress: config.dicomAssociationsPerAddress, associationsPerCaller: config.dicomAssociationsPerAe,
-      messagePartByteLength: config.dicomPduBytes, beginMilliseconds: config.dicomArtimSeconds * 1000, idleMilliseconds: config.dicomIdleSeconds * 1000,
-    },
-  };
 }
 
 /** Until the cut at the deadline has reached every connection. */

@@ -68,6 +68,13 @@ export async function updateOutcome(tx: CommonQueryMethods, syncId: string, star
     WHERE organization_id = ${ORGANIZATION} AND sync_id = ${syncId} AND started_at = ${startedAt.toISOString()}::timestamptz`);
 }
 
+/** A question whose asker died: nobody knows whether it was answered. */
+export async function closeAbandonedQuestions(tx: CommonQueryMethods, integrationId: string, controlId: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE sync_logs SET message_status = 'unconfirmed', error_class = 'ambiguous', error_text = 'the gateway stopped before the answer came; asked again', finished_at = now()
+    WHERE organization_id = ${ORGANIZATION} AND control_id = ${controlId} AND integration_id = ${integrationId} AND message_status = 'sending'`);
+}
+
 /** Which of these exchanges are on record. */
 export async function findExchangeIds(tx: CommonQueryMethods, syncIds: readonly string[]): Promise<ReadonlySet<string>> {
   const rows = await tx.any(sql.type(z.object({ sync_id: z.string() }))`SELECT sync_id FROM sync_logs WHERE organization_id = ${ORGANIZATION} AND sync_id = ANY(${sql.array([...syncIds], 'uuid')})`);

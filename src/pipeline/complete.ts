@@ -2,8 +2,8 @@
  * Is the scan complete? In: a complete-scan job, or a person's force-complete. Out: images_complete_at with the proof that fired, and one
  * queued analysis per model that a workflow rule chose.
  *
- * C-STORE never says "that was all". The proof here is quiet time: no instance for MEDSCAN_QUIET_SECONDS. The job was queued with the
- * first instance; when others came since, it queues itself again for the rest of the time. Late images open the scan again, and the
+ * C-STORE never says "that was all". The proof here is quiet time: no instance for MEDSCAN_QUIET_SECONDS; where the settings of the source say
+ * so, it is asked for its own count first (completeness-at-source.ts). The job was queued with the first instance; when others came since, it queues itself again for the rest of the time. Late images open the scan again, and the
  * next completion makes exactly one superseding run: the analysis is keyed by the content of the study.
  */
 import { createHash } from 'node:crypto';
@@ -16,12 +16,16 @@ import { activeRules, filesInUse, findActiveModel, insertAnalysis, type Analyzab
 import { bossDb, type Database } from '../db/pool.ts';
 import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
 import { assignScan, isPaused, moveInQueue, setPriority } from '../db/scan-queue.ts';
+import { isPriorOnly } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type AnalyzeJob, type CompleteScanJob } from '../queue/queues.ts';
 import { priorityScore } from '#domain/priority.ts';
+import { isLeftToSource } from './completeness-at-source.ts';
+import { queuePriorSearches } from './priors.ts';
+import type { Sources } from './sources.ts';
 import { actionSchema, holds, type Action, type RuleFacts } from './rules.ts';
 
-export interface CompleteDependencies { readonly database: Database; readonly boss: PgBoss; readonly quietSeconds: number; now(): Date }
+export interface CompleteDependencies { readonly database: Database; readonly boss: PgBoss; readonly quietSeconds: number; /** Who may be asked; absent: nobody. */ readonly sources?: Sources; now(): Date }
 
 /** Handles one complete-scan job. */
 export async function completeWhenQuiet(dependencies: CompleteDependencies, job: CompleteScanJob): Promise<'completed' | 'waiting' | 'nothing to do'> {
@@ -33,6 +37,7 @@ export async function completeWhenQuiet(dependencies: CompleteDependencies, job:
       await dependencies.boss.send(QUEUES.completeScan.name, job, { singletonKey: job.scanId, startAfter: new Date(quietAt), db: bossDb(tx) as never });
       return 'waiting';
     }
+    if (await isLeftToSource(dependencies, tx, job.organizationId, scan)) return 'waiting';
     await complete(dependencies, tx, job.organizationId, scan, 'quiet_time', { kind: 'system', id: 'complete-scan' });
     return 'completed';
   });
@@ -51,7 +56,7 @@ export async function forceComplete(dependencies: CompleteDependencies, organiza
 }
 
 /** Writes the proof that fired and queues what the rules want. `scan` is locked, has images and is not complete. */
-export async function complete(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, proof: 'quiet_time' | 'forced' | 'mpps', actor: AuditActor): Promise<void> {
+export async function complete(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, proof: 'quiet_time' | 'forced' | 'mpps' | 'instance_count', actor: AuditActor): Promise<void> {
   const now = dependencies.now();
   const run = scan.completion_run + 1;
   await markComplete(tx, scan.scan_id, proof, run, now);
@@ -60,6 +65,11 @@ export async function complete(dependencies: CompleteDependencies, tx: Transacti
     await moveInQueue(tx, scan.scan_id, { status: 'cancelled', whyWaiting: 'The order was cancelled; images are kept, nothing is analysed.' }, now);
     return;
   }
+  if (proof !== 'forced' && await isPriorOnly(tx, scan.scan_id)) {
+    await moveInQueue(tx, scan.scan_id, { status: 'completed', whyWaiting: null }, now);
+    return;
+  }
+  await queuePriorSearches(dependencies, tx, organizationId, scan);
   const actions = await chosenActions(tx, scan);
   const priority = await applyRouting(tx, scan, actions);
   const { queued, missing } = await queueAnalyses(dependencies, tx, organizationId, scan, actions, run, priorityScore(priority));

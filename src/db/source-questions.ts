@@ -1,0 +1,168 @@
+/** source_counts, prior_searches, study_retrievals and worklist_polls: what other systems are asked, and what they said. */
+import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
+import { ORGANIZATION } from './current-organization.ts';
+import { sql } from './pool.ts';
+
+const Nothing = z.object({});
+const Id = z.object({ id: z.string() });
+
+const AskedScan = z.object({
+  scan_id: z.string(), patient_id: z.string(), status: z.string(), order_status: z.string().nullable(), study_instance_uid: z.string().nullable(), scan_type: z.string(), body_part: z.string().nullable(), modalities: z.array(z.string()),
+  study_at: z.date().nullable(), instance_count: z.number(), images_complete_at: z.date().nullable(), last_instance_at: z.date().nullable(), birth_date: z.string().nullable(), patient_number: z.string().nullable(),
+});
+export type AskedScan = z.infer<typeof AskedScan>;
+
+/** A scan as other systems are asked about it; `patient_number` as the assigning authority calls its patient. */
+export async function scanToAskAbout(tx: CommonQueryMethods, scanId: string, assigningAuthority: string): Promise<AskedScan | undefined> {
+  return await tx.maybeOne(sql.type(AskedScan)`
+    SELECT s.scan_id, s.patient_id, s.status, s.order_status, s.study_instance_uid, s.scan_type, s.body_part, s.modalities, s.study_at, s.instance_count, s.images_complete_at, s.last_instance_at,
+      p.birth_date::text AS birth_date,
+      (SELECT i.value FROM patient_identifiers i WHERE i.organization_id = s.organization_id AND i.patient_id = s.patient_id AND i.assigning_authority = ${assigningAuthority}
+        ORDER BY i.is_current DESC, i.created_at LIMIT 1) AS patient_number
+    FROM scans s JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`) ?? undefined;
+}
+
+/** The integrations that a scan's images came from. */
+export async function sourcesOfScan(tx: CommonQueryMethods, scanId: string): Promise<readonly string[]> {
+  return tx.anyFirst(sql.type(z.object({ id: z.string() }))`
+    SELECT DISTINCT source_integration_id AS id FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND source_integration_id IS NOT NULL`);
+}
+
+/** Which of these are here, in whatever state. */
+export async function instancesHere(tx: CommonQueryMethods, studyInstanceUid: string): Promise<ReadonlySet<string>> {
+  return new Set(await tx.anyFirst(sql.type(z.object({ uid: z.string() }))`
+    SELECT f.sop_instance_uid AS uid FROM scan_files f JOIN scans s ON s.organization_id = f.organization_id AND s.scan_id = f.scan_id
+    WHERE f.organization_id = ${ORGANIZATION} AND s.study_instance_uid = ${studyInstanceUid} AND f.conflict_of IS NULL`));
+}
+
+const Count = z.object({ status: z.enum(['asking', 'proven', 'missing', 'unknown_study', 'no_answer', 'given_up']), attempts: z.number(), first_asked_at: z.date(), next_at: z.date() });
+export type CountRow = z.infer<typeof Count>;
+
+/** The question about a scan: opened when there is none, and anew when images came since it was last asked. */
+export async function openCount(tx: CommonQueryMethods, scanId: string, integrationId: string, now: Date): Promise<CountRow> {
+  const at = now.toISOString();
+  return tx.one(sql.type(Count)`
+    INSERT INTO source_counts AS c (organization_id, scan_id, integration_id, status, first_asked_at, next_at) VALUES (${ORGANIZATION}, ${scanId}, ${integrationId}, 'asking', ${at}::timestamptz, ${at}::timestamptz)
+    ON CONFLICT (organization_id, scan_id) DO UPDATE SET (status, attempts, first_asked_at, next_at) = (
+      SELECT CASE WHEN is_new THEN 'asking' ELSE c.status END, CASE WHEN is_new THEN 0 ELSE c.attempts END, CASE WHEN is_new THEN ${at}::timestamptz ELSE c.first_asked_at END, CASE WHEN is_new THEN ${at}::timestamptz ELSE c.next_at END
+      FROM (SELECT coalesce(s.last_instance_at > c.asked_at, false) AS is_new FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}) n)
+    RETURNING status, attempts, first_asked_at, next_at`);
+}
+
+export interface CountedAtSource { readonly status: CountRow['status']; readonly there: number | undefined; readonly here: number | undefined; readonly text: string | null; readonly nextAt: Date; readonly askedAt: Date; readonly syncId: string | undefined }
+
+/** What the source said; the scan keeps how many images it should have. */
+export async function saveCount(tx: CommonQueryMethods, scanId: string, count: CountedAtSource): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE source_counts SET status = ${count.status}, instances_there = coalesce(${count.there ?? null}::int, instances_there), instances_here = coalesce(${count.here ?? null}::int, instances_here), attempts = attempts + 1,
+      asked_at = ${count.askedAt.toISOString()}::timestamptz, next_at = ${count.nextAt.toISOString()}::timestamptz, last_text = ${count.text}, source_sync_id = coalesce(${count.syncId ?? null}::uuid, source_sync_id)
+    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
+  if (count.there === undefined) return;
+  await tx.query(sql.type(Nothing)`UPDATE scans SET expected_instances = ${count.there} WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND expected_instances IS DISTINCT FROM ${count.there}`);
+}
+
+/** False: this scan was searched for at this source before. */
+export async function insertPriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string): Promise<boolean> {
+  const { rowCount } = await tx.query(sql.type(Nothing)`
+    INSERT INTO prior_searches (organization_id, scan_id, integration_id) VALUES (${ORGANIZATION}, ${scanId}, ${integrationId}) ON CONFLICT DO NOTHING`);
+  return rowCount === 1;
+}
+
+/** Scans of the last two days that a rule is about and that nobody has searched for: orders, or complete ones that a hook missed. */
+export async function scansWithoutSearch(tx: CommonQueryMethods, integrationId: string, when: 'complete' | 'ordered', scanTypes: readonly string[]): Promise<readonly string[]> {
+  const stage = when === 'ordered' ? sql.fragment`s.status = 'scheduled' AND s.order_status = 'ordered'` : sql.fragment`s.images_complete_at IS NOT NULL`;
+  return tx.anyFirst(sql.type(z.object({ id: z.string() }))`
+    SELECT s.scan_id AS id FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND s.created_at > now() - interval '2 days' AND ${stage}
+      AND (${scanTypes.length === 0} OR s.scan_type = ANY(${sql.array([...scanTypes], 'text')}))
+      AND NOT EXISTS (SELECT 1 FROM prior_searches p WHERE p.organization_id = s.organization_id AND p.scan_id = s.scan_id AND p.integration_id = ${integrationId})
+      AND NOT EXISTS (SELECT 1 FROM study_retrievals r WHERE r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior')
+    ORDER BY s.created_at DESC LIMIT 200`);
+}
+
+const Search = z.object({ status: z.enum(['queued', 'done', 'skipped', 'failed']), attempts: z.number(), next_at: z.date() });
+
+export async function findPriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string): Promise<z.infer<typeof Search> | undefined> {
+  return await tx.maybeOne(sql.type(Search)`SELECT status, attempts, next_at FROM prior_searches WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND integration_id = ${integrationId}`) ?? undefined;
+}
+
+export async function savePriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string, change: { status: 'queued' | 'done' | 'skipped' | 'failed'; found?: number; chosen?: number; text: string | null; nextAt?: Date }): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE prior_searches SET status = ${change.status}, studies_found = coalesce(${change.found ?? null}::int, studies_found), studies_chosen = coalesce(${change.chosen ?? null}::int, studies_chosen), attempts = attempts + 1,
+      last_text = ${change.text}, next_at = coalesce(${change.nextAt?.toISOString() ?? null}::timestamptz, next_at)
+    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND integration_id = ${integrationId} AND status = 'queued'`);
+}
+
+export interface NewRetrieval { readonly integrationId: string; readonly studyInstanceUid: string; readonly purpose: 'prior' | 'missing'; readonly forScanId: string; readonly analyze: boolean; readonly expected: number | undefined }
+
+/** Wants a study sent. Undefined: it is wanted already, or was sent as a prior; missing images may be wanted again, and so may what failed. */
+export async function wantStudy(tx: CommonQueryMethods, wanted: NewRetrieval): Promise<string | undefined> {
+  const row = await tx.maybeOne(sql.type(Id)`
+    INSERT INTO study_retrievals AS r (organization_id, integration_id, study_instance_uid, purpose, for_scan_id, is_analyzed, expected_instances)
+    VALUES (${ORGANIZATION}, ${wanted.integrationId}, ${wanted.studyInstanceUid}, ${wanted.purpose}, ${wanted.forScanId}, ${wanted.analyze}, ${wanted.expected ?? null})
+    ON CONFLICT (organization_id, integration_id, study_instance_uid, purpose) DO UPDATE SET status = 'queued', attempts = 0, next_at = now(), last_text = NULL, expected_instances = coalesce(excluded.expected_instances, r.expected_instances)
+      WHERE r.status = 'failed' OR (r.status = 'retrieved' AND r.purpose = 'missing')
+    RETURNING retrieval_id AS id`);
+  return row?.id;
+}
+
+const Retrieval = z.object({
+  retrieval_id: z.string(), integration_id: z.string(), study_instance_uid: z.string(), purpose: z.enum(['prior', 'missing']), for_scan_id: z.string(), is_analyzed: z.boolean(),
+  status: z.enum(['queued', 'retrieved', 'failed']), expected_instances: z.number().nullable(), attempts: z.number(), next_at: z.date(),
+});
+export type RetrievalRow = z.infer<typeof Retrieval>;
+
+export async function findRetrieval(tx: CommonQueryMethods, retrievalId: string): Promise<RetrievalRow | undefined> {
+  return await tx.maybeOne(sql.type(Retrieval)`
+    SELECT retrieval_id, integration_id, study_instance_uid, purpose, for_scan_id, is_analyzed, status, expected_instances, attempts, next_at FROM study_retrievals
+    WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId}`) ?? undefined;
+}
+
+export async function saveRetrieval(tx: CommonQueryMethods, retrievalId: string, change: { status: 'queued' | 'retrieved' | 'failed'; retrieved: number | undefined; text: string | null; nextAt?: Date }): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE study_retrievals SET status = ${change.status}, retrieved_instances = coalesce(${change.retrieved ?? null}::int, retrieved_instances), attempts = attempts + 1, last_text = ${change.text},
+      next_at = coalesce(${change.nextAt?.toISOString() ?? null}::timestamptz, next_at)
+    WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId}`);
+}
+
+/** The scan was fetched as an earlier study of another, by a rule that does not want it analysed. */
+export async function isPriorOnly(tx: CommonQueryMethods, scanId: string): Promise<boolean> {
+  return tx.exists(sql.type(Nothing)`
+    SELECT FROM scans s JOIN study_retrievals r ON r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior'
+    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} HAVING bool_and(NOT r.is_analyzed)`);
+}
+
+/** What is due and may have lost its job. */
+export async function dueQuestions(tx: CommonQueryMethods, before: Date): Promise<{ searches: readonly { scan_id: string; integration_id: string }[]; retrievals: readonly string[] }> {
+  const at = before.toISOString();
+  return {
+    searches: await tx.any(sql.type(z.object({ scan_id: z.string(), integration_id: z.string() }))`SELECT scan_id, integration_id FROM prior_searches WHERE organization_id = ${ORGANIZATION} AND status = 'queued' AND next_at < ${at}::timestamptz ORDER BY next_at LIMIT 100`),
+    retrievals: await tx.anyFirst(sql.type(Id)`SELECT retrieval_id AS id FROM study_retrievals WHERE organization_id = ${ORGANIZATION} AND status = 'queued' AND next_at < ${at}::timestamptz ORDER BY next_at LIMIT 100`),
+  };
+}
+
+/** True: it is time to ask this RIS, and no other node does. */
+export async function claimPoll(tx: CommonQueryMethods, integrationId: string, everySeconds: number): Promise<boolean> {
+  const { rowCount } = await tx.query(sql.type(Nothing)`
+    INSERT INTO worklist_polls AS w (organization_id, integration_id, next_poll_at) VALUES (${ORGANIZATION}, ${integrationId}, now() + make_interval(secs => ${everySeconds}))
+    ON CONFLICT (organization_id, integration_id) DO UPDATE SET next_poll_at = excluded.next_poll_at WHERE w.next_poll_at <= now() OR w.next_poll_at > excluded.next_poll_at`);
+  return rowCount === 1;
+}
+
+export async function savePoll(tx: CommonQueryMethods, integrationId: string, poll: { seen?: number; changed?: number; text: string | null; isOk: boolean; at: Date }): Promise<void> {
+  const at = poll.at.toISOString();
+  await tx.query(sql.type(Nothing)`
+    UPDATE worklist_polls SET polled_at = ${at}::timestamptz, last_ok_at = CASE WHEN ${poll.isOk} THEN ${at}::timestamptz ELSE last_ok_at END, last_text = ${poll.text},
+      items_seen = coalesce(${poll.seen ?? null}::int, items_seen), items_changed = coalesce(${poll.changed ?? null}::int, items_changed)
+    WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
+}
+
+/** Of these messages, which were taken in before with the same bytes: by control id and digest. */
+export async function knownMessages(tx: CommonQueryMethods, integrationId: string, messages: readonly { controlId: string; sha256: string }[]): Promise<ReadonlySet<string>> {
+  if (messages.length === 0) return new Set();
+  const rows = await tx.any(sql.type(z.object({ control_id: z.string(), sha256: z.string() }))`
+    SELECT DISTINCT m.control_id, m.sha256 FROM message_identities m
+      JOIN ${sql.unnest(messages.map(({ controlId, sha256 }) => [controlId, sha256]), ['text', 'text'])} AS q(control_id, sha256) ON q.control_id = m.control_id AND q.sha256 = m.sha256
+    WHERE m.organization_id = ${ORGANIZATION} AND m.integration_id = ${integrationId}`);
+  return new Set(rows.map((row) => `${row.control_id} ${row.sha256}`));
+}

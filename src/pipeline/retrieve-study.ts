@@ -1,0 +1,70 @@
+/**
+ * Has a source send a study, or the images of it that are missing. In: a retrieve-study job. Out: images, received as from any sender; the row says how
+ * many are here. Done only when all that the source has are here: what its answer counts is not proof. Sending again is harmless, for a repeat changes nothing.
+ */
+import { raiseAlert } from '../db/alerts.ts';
+import { bossDb } from '../db/pool.ts';
+import { findRetrieval, instancesHere, saveRetrieval, scanToAskAbout, type RetrievalRow } from '../db/source-questions.ts';
+import { inOrganization } from '../db/transaction.ts';
+import { QUEUES, type RetrieveStudyJob } from '../queue/queues.ts';
+import type { FoundInstance, QueryOutcome, Retrieved } from '#gateway/queries.ts';
+import type { PriorsDependencies } from './priors.ts';
+import { askOnRecord, backoffMilliseconds, textOf, type Source } from './sources.ts';
+
+const MOST_ATTEMPTS = 8;
+
+/** Handles one retrieve-study job. */
+export async function retrieveStudy(dependencies: PriorsDependencies, job: RetrieveStudyJob): Promise<'retrieved' | 'again' | 'failed' | 'nothing to do'> {
+  const { organizationId, retrievalId } = job;
+  const begun = await inOrganization(dependencies.database, organizationId, async (tx) => {
+    const row = await findRetrieval(tx, retrievalId);
+    if (row?.status !== 'queued') return undefined;
+    const source = dependencies.sources.find(organizationId, row.integration_id);
+    const scan = await scanToAskAbout(tx, row.for_scan_id, source?.wanted.assigningAuthority ?? '');
+    if (!source || !scan) await saveRetrieval(tx, retrievalId, { status: 'failed', retrieved: undefined, text: 'the source is switched off' });
+    return source && scan ? { row, source, scan } : undefined;
+  });
+  if (!begun) return 'nothing to do';
+  const { row, source, scan } = begun;
+  const study = { studyInstanceUid: row.study_instance_uid, ...(scan.patient_number ? { patientId: scan.patient_number } : {}) };
+  const about = { attempt: row.attempts + 1, scanId: row.for_scan_id, patientId: scan.patient_id };
+  const missing = row.purpose === 'missing' ? await missingImages(dependencies, source, study, { ...about, controlId: `list ${retrievalId}` }) : undefined;
+  const outcome = missing && 'kind' in missing ? missing : missing?.instances.length === 0 ? undefined
+    : (await askOnRecord(dependencies, source, { ...about, controlId: `retrieve ${retrievalId}`, interaction: 'C-MOVE', facts: { purpose: row.purpose } },
+      () => source.queries.retrieve({ ...study, ...(missing ? { instances: missing.instances } : {}) }, source.integration, source.receive, source.context))).outcome;
+  return judge(dependencies, job, row, source, outcome, missing && !('kind' in missing) ? missing.there : undefined);
+}
+
+/** What the source has and we do not, by name. A source that cannot list its images is asked for the whole study. */
+async function missingImages(dependencies: PriorsDependencies, source: Source, study: { studyInstanceUid: string; patientId?: string }, about: { attempt: number; scanId: string; patientId: string; controlId: string }): Promise<{ instances: readonly FoundInstance[]; there: number } | QueryOutcome<Retrieved> | undefined> {
+  const { outcome } = await askOnRecord(dependencies, source, { ...about, interaction: 'C-FIND IMAGE' }, () => source.queries.countInstances({ ...study, byName: true }, source.integration, source.context));
+  if (outcome.kind === 'refused') return undefined;
+  if (outcome.kind !== 'answered') return outcome;
+  const here = await inOrganization(dependencies.database, source.integration.organizationId, (tx) => instancesHere(tx, study.studyInstanceUid));
+  const instances = outcome.value?.instances ?? [];
+  return { instances: instances.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)), there: instances.length };
+}
+
+async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, row: RetrievalRow, source: Source, outcome: QueryOutcome<Retrieved> | undefined, listed: number | undefined): Promise<'retrieved' | 'again' | 'failed'> {
+  return inOrganization(dependencies.database, job.organizationId, async (tx) => {
+    const here = (await instancesHere(tx, row.study_instance_uid)).size;
+    const said = outcome?.kind === 'answered' ? outcome.value : undefined;
+    const expected = Math.max(listed ?? row.expected_instances ?? 0, said ? said.completed + said.failed + said.warning : 0);
+    const isDone = (outcome === undefined || said?.failed === 0) && here >= expected && here > 0;
+    if (isDone) {
+      await saveRetrieval(tx, row.retrieval_id, { status: 'retrieved', retrieved: here, text: null });
+      return 'retrieved' as const;
+    }
+    const text = outcome === undefined ? `${here} of ${expected} images are here` : outcome.kind === 'answered' ? `${here} of ${expected} images are here; the source counted ${said?.completed ?? 0} sent and ${said?.failed ?? 0} failed` : textOf(outcome);
+    const attempts = row.attempts + 1;
+    if (attempts >= MOST_ATTEMPTS) {
+      await saveRetrieval(tx, row.retrieval_id, { status: 'failed', retrieved: here, text });
+      if (row.purpose === 'prior') await raiseAlert(tx, { kind: 'priors_not_fetched', severity: 'warning', subject: `scan ${row.for_scan_id}`, message: `An earlier study could not be fetched from ${source.integration.name} in ${attempts} attempts: ${text}` });
+      return 'failed' as const;
+    }
+    const nextAt = new Date(dependencies.now().getTime() + backoffMilliseconds(dependencies.retrySeconds, attempts));
+    await saveRetrieval(tx, row.retrieval_id, { status: 'queued', retrieved: here, text, nextAt });
+    await dependencies.boss.send(QUEUES.retrieveStudy.name, job, { singletonKey: row.retrieval_id, startAfter: nextAt, db: bossDb(tx) as never });
+    return 'again' as const;
+  });
+}
