@@ -1,10 +1,18 @@
 /** The documents with generated parts: README.md, docs/operate.md and adapters/<name>/README.md. Returns path -> what it should hold. */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import product from '../package.json' with { type: 'json' };
 import { ADAPTERS_DIRECTORY, loadAdapters } from '../src/gateway/registry.ts';
 import { adapterSettingsTable, environmentTable, inject, metricsTable } from './settings-tables.ts';
 
 export const root = path.join(import.meta.dirname, '..');
+
+/** Of one integration with the settings as they come and a destination, which is what a reader compares with. */
+async function dicomConformance(): Promise<string> {
+  const adapter = (await loadAdapters()).get('dicom-dimse')!;
+  const config = adapter.configSchema.parse({ destination: { host: 'pacs.example', called_ae_title: 'PACS' } });
+  return adapter.conformance!({ product: 'MedScan Gateway', version: product.version, integrations: [{ integrationId: 'default', organizationId: 'default', name: 'the default configuration', config }] });
+}
 
 export async function generatedDocs(): Promise<ReadonlyMap<string, string>> {
   const documents = new Map<string, string>();
@@ -16,5 +24,6 @@ export async function generatedDocs(): Promise<ReadonlyMap<string, string>> {
     const file = path.join(root, name);
     documents.set(file, inject(await readFile(file, 'utf8'), marker, table));
   }
+  documents.set(path.join(root, 'docs/dicom-conformance.md'), await dicomConformance());
   return documents;
 }

@@ -1,6 +1,7 @@
 import type { Adapter } from '#gateway/adapter.ts';
 import type { Config } from './config.ts';
 import { configSchema } from './config.ts';
+import { conformanceStatement } from './conformance.ts';
 import { deliver } from './deliver-c-store.ts';
 import { listen } from './listen.ts';
 import { normalize } from './normalize.ts';
@@ -18,6 +19,7 @@ const adapter: Adapter<Config> = {
   commitments: { report },
   queries,
   commitmentAsker,
+  conformance: conformanceStatement,
   testConnection,
 };
 export default adapter;

@@ -84,7 +84,7 @@ function isListed(address: string, listed: readonly string[]): boolean {
 }
 
 /** Any transfer syntax is fine, because the bytes are kept as they come: the sender's first choice is taken. */
-function negotiate(context: ProposedContext, config: Config): NegotiatedContext {
+export function negotiate(context: ProposedContext, config: Config): NegotiatedContext {
   const service = serviceOf(context.abstractSyntax);
   if (service) return negotiateService(context, isAllowed(service, config));
   const transferSyntax = context.transferSyntaxes.find((uid) => /^[0-9.]{1,64}$/.test(uid));
@@ -111,12 +111,16 @@ function negotiateService({ id, abstractSyntax, transferSyntaxes }: ProposedCont
 }
 
 /** Storage beside 5.1.4.1.1: hanging protocol, colour palette, implant templates, RT beams delivery instruction (PS3.4 annex GG, B.5, PS3.6 annex A). */
-const otherStorage = new Set(['5.1.4.38.1', '5.1.4.39.1', '5.1.4.43.1', '5.1.4.44.1', '5.1.4.45.1', '5.1.4.34.7', '5.1.1.27', '5.1.1.29', '5.1.1.30'].map((end) => standardRoot + end));
+export const otherStorageClasses: ReadonlyMap<string, string> = new Map([
+  ['5.1.4.38.1', 'Hanging Protocol Storage'], ['5.1.4.39.1', 'Color Palette Storage'], ['5.1.4.43.1', 'Generic Implant Template Storage'], ['5.1.4.44.1', 'Implant Assembly Template Storage'],
+  ['5.1.4.45.1', 'Implant Template Group Storage'], ['5.1.4.34.7', 'RT Beams Delivery Instruction Storage'], ['5.1.1.27', 'Stored Print Storage (retired)'],
+  ['5.1.1.29', 'Hardcopy Grayscale Image Storage (retired)'], ['5.1.1.30', 'Hardcopy Color Image Storage (retired)'],
+].map(([end, name]) => [`${standardRoot}${end}`, name!]));
 /** Within 5.1.4.1.1 but not storage: query and retrieve of protocols and inventories, repository query. */
 const notStorage = new Set(['200.4', '200.5', '200.6', '201.2', '201.3', '201.4', '201.5', '201.6'].map((end) => `${standardRoot}5.1.4.1.1.${end}`));
 
 export function isStorage(sopClassUid: string, acceptUnknown: boolean): boolean {
   if (!/^[0-9.]{1,64}$/.test(sopClassUid)) return false;
   if (!sopClassUid.startsWith(standardRoot)) return acceptUnknown;
-  return (sopClassUid.startsWith(`${standardRoot}5.1.4.1.1.`) && !notStorage.has(sopClassUid)) || otherStorage.has(sopClassUid);
+  return (sopClassUid.startsWith(`${standardRoot}5.1.4.1.1.`) && !notStorage.has(sopClassUid)) || otherStorageClasses.has(sopClassUid);
 }

@@ -15,7 +15,7 @@ export type Service =
   | { readonly kind: 'storage commitment'; readonly setting?: undefined };
 type Setting = 'allow_query' | 'allow_retrieve' | 'allow_worklist';
 
-const services: ReadonlyMap<string, Service> = new Map<string, Service>([
+export const serviceSopClasses: ReadonlyMap<string, Service> = new Map<string, Service>([
   ...(['patient', 'study'] as const).flatMap((of, index): [string, Service][] => [
     [`${root}5.1.4.1.2.${index + 1}.1`, { kind: 'find', root: of, setting: 'allow_query' }],
     [`${root}5.1.4.1.2.${index + 1}.2`, { kind: 'move', root: of, setting: 'allow_retrieve' }],
@@ -26,5 +26,5 @@ const services: ReadonlyMap<string, Service> = new Map<string, Service>([
   [storageCommitmentPush, { kind: 'storage commitment' }],
 ]);
 
-export const serviceOf = (sopClassUid: string): Service | undefined => services.get(sopClassUid);
+export const serviceOf = (sopClassUid: string): Service | undefined => serviceSopClasses.get(sopClassUid);
 export const isAllowed = ({ setting }: Service, config: Config): boolean => setting === undefined || config[setting];

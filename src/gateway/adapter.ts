@@ -101,7 +101,7 @@ export interface HttpInbound<Config = unknown> {
   readonly alsoAt?: readonly string[];
   handle(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response>;
   /** A websocket below the mount: takes the socket over and returns true, or leaves it alone. */
-  upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer, context: AdapterContext): boolean;
+  upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer, integrations: IntegrationDirectory<Config>, context: AdapterContext): boolean;
 }
 
 export interface Endpoint { readonly host: string; readonly port: number; readonly tls?: ListenerTls; readonly limits?: ListenerLimits }
@@ -209,6 +209,8 @@ export type DeliveryOutcome = (
   | { readonly kind: 'unconfirmed'; readonly text: string }                                // sent, no answer: retried, because the receiver dedupes
 ) & {
   readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly answer?: Buffer; readonly answerType?: string;
+  /** Small facts about what was sent, without PHI, kept with the exchange: which objects, in which transfer syntax. */
+  readonly facts?: Readonly<Record<string, unknown>>;
   /** What was stored there and is to be committed to (commitmentAsker): until then the delivery counts as uncommitted. */
   readonly uncommitted?: readonly CommitmentItem[];
 };

@@ -7,6 +7,8 @@ import type { Log } from '../log.ts';
 import type { Adapter, ConnectionTest } from './adapter.ts';
 import { adapterContext } from './context.ts';
 import { openIntegrations } from './integrations.ts';
+import product from '../../package.json' with { type: 'json' };
+import { listenerLimits } from './listener-limits.ts';
 import { loadAdapters } from './registry.ts';
 import { saveIntegration, type IntegrationChange, type SavedIntegration } from './save-integration.ts';
 import { secretFields, settingsSchema } from './settings-form.ts';
@@ -24,12 +26,20 @@ export interface AdapterDescription {
 }
 
 export interface IntegrationCommands {
+  /** Every installed adapter, with the form of its settings. */
   adapterCatalog(): readonly AdapterDescription[];
+  /**
+   * Validates settings and credentials by the adapter's schema, seals secrets, writes the row with its version history and an audit
+   * row, in one transaction. Secrets that are absent keep their stored value. `integrationId` undefined creates.
+   */
   saveIntegration(organizationId: string, integrationId: string | undefined, change: IntegrationChange, actor: AuditActor): Promise<SavedIntegration>;
+  /** Runs the adapter's testConnection. undefined: no such integration in this organization. */
   testIntegration(organizationId: string, integrationId: string): Promise<ConnectionTest | undefined>;
+  /** The adapter's conformance statement with the organization's integrations, as Markdown. undefined: no such adapter, or it states none. */
+  conformanceStatement(organizationId: string, adapter: string): Promise<string | undefined>;
 }
 
-export async function integrationCommands(dependencies: { database: Database; keys: Keys; log: Log; adapters?: ReadonlyMap<string, Adapter>; config?: Pick<Config, 'folders'> }): Promise<IntegrationCommands> {
+export async function integrationCommands(dependencies: { database: Database; keys: Keys; log: Log; adapters?: ReadonlyMap<string, Adapter>; config?: Config }): Promise<IntegrationCommands> {
   const adapters = dependencies.adapters ?? await loadAdapters();
   const { database, keys, log } = dependencies;
   return {
@@ -39,6 +49,15 @@ export async function integrationCommands(dependencies: { database: Database; ke
     })),
     saveIntegration: (organizationId, integrationId, change, actor) =>
       saveIntegration({ database, keys, adapters }, organizationId, integrationId === undefined ? undefined : { integrationId }, change, actor),
+    async conformanceStatement(organizationId, name) {
+      const adapter = adapters.get(name);
+      if (!adapter?.conformance) return undefined;
+      const open = await openIntegrations(database, keys, new Map([[name, adapter]]), log);
+      open.stop();
+      const all = [...open.directory(name).all(), ...open.directory(name).sending!()].filter((integration) => integration.organizationId === organizationId);
+      const integrations = [...new Map(all.map((integration) => [integration.integrationId, integration])).values()];
+      return adapter.conformance({ product: 'MedScan Gateway', version: product.version, integrations, ...(dependencies.config ? listenerLimits(name, dependencies.config) : {}) });
+    },
     async testIntegration(organizationId, integrationId) {
       const integrations = await openIntegrations(database, keys, adapters, log);
       integrations.stop();

@@ -90,7 +90,7 @@ async function tenant(db: TestDatabase, name: string, passwordHash: string): Pro
   }
   const ids = await rows(db, organizationId, slug, userIds['radiologist']!);
   return {
-    organizationId, name, ids: { ...ids, organization_id: organizationId, user_id: userIds['nurse']!, setting_key: 'session_idle_minutes', preference_key: 'scans.table' },
+    organizationId, name, ids: { ...ids, organization_id: organizationId, user_id: userIds['nurse']!, setting_key: 'session_idle_minutes', adapter: 'fake', preference_key: 'scans.table' },
     tokens: tokens as Record<Role, string>, emails: emails as Record<Role, string>, userIds: userIds as Record<Role, string>,
   };
 }
@@ -123,6 +123,9 @@ async function rows(db: TestDatabase, organizationId: string, slug: string, radi
   await insert('sync_logs', 'sync_id', { integration_id: ids['integration_id'], adapter: 'hl7v2-mllp', direction: 'inbound', interaction: 'ADT^A04', control_id: 'MSG1', message_status: 'accepted', answer_status: 'answered', answer_code: 'AA', patient_id, scan_id, payload_location: 'database', duration_ms: 12.5 });
   await db.asOwner('INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content) VALUES ($1, $2, \'message\', \'x-application/hl7-v2+er7\', $3)', [organizationId, ids['sync_id'], Buffer.from(`MSH|^~\\&|${slug}`)]);
   await insert('association_logs', 'association_id', { association_id: uuidV7(), integration_id: ids['integration_id'], started_at: new Date(), finished_at: new Date(), duration_ms: 12, calling_ae_title: 'CT1', called_ae_title: slug.toUpperCase(), peer_address: '10.0.0.9', peer_port: 4711, contexts: JSON.stringify([{ id: 1, abstract_syntax: '1.2.840.10008.1.1', transfer_syntaxes: ['1.2.840.10008.1.2'], result: 1 }]), outcome: 'rejected', rejection: '1/1/3', reason: 'not listed', advice: 'List it.' });
+  await insert('message_replays', 'replay_id', { requested_kind: 'user', requested_by: radiologistId, message_count: 1 });
+  await db.asOwner('INSERT INTO message_replay_items (organization_id, replay_id, sync_id) VALUES ($1, $2, $3)', [organizationId, ids['replay_id'], ids['sync_id']]);
+  await insert('dead_jobs', 'dead_job_id', { queue_name: 'report', job_data: JSON.stringify({ organizationId, scanId: scan_id }), scan_id });
   await insert('system_alerts', 'alert_id', { kind: 'integration-down', severity: 'warning', subject: 'PACS', message: 'PACS does not answer' });
   const first = async (table: string, idColumn: string): Promise<void> => {
     const [row] = await db.asOwner<{ id: string }>(`SELECT ${idColumn} AS id FROM ${table} WHERE organization_id = $1 ORDER BY 1 LIMIT 1`, [organizationId]);
@@ -139,6 +142,7 @@ function fakeCommands(db: TestDatabase): FakeCommands {
   const files = new Map<string, Buffer>();
   const owns = async (table: string, column: string, organizationId: string, id: string): Promise<boolean> =>
     (await db.asOwner(`SELECT 1 FROM ${table} WHERE organization_id = $1 AND ${column} = $2`, [organizationId, id])).length > 0;
+  const decide = async (table: string, column: string, organizationId: string, id: string): Promise<{ kind: 'done' } | { kind: 'not-found' }> => ({ kind: await owns(table, column, organizationId, id) ? 'done' : 'not-found' });
   const fake: FakeCommands = {
     reloads, saved, files, notReadyReasons: [],
     forceComplete: async (organizationId, scanId) => (await owns('scans', 'scan_id', organizationId, scanId) ? { kind: 'completed', completionRun: 1 } : { kind: 'not-found' }),
@@ -148,11 +152,22 @@ function fakeCommands(db: TestDatabase): FakeCommands {
       ? { kind: 'read', messages: [{ interaction: 'ADT^A08', controlId: '1', refusal: null, rows: {}, mapping: 'm@1.0.0', warnings: [], trace: [] }] } : { kind: 'not-found' }),
     replay: async (organizationId, syncId) => (await owns('sync_logs', 'sync_id', organizationId, syncId)
       ? { kind: 'replayed', messages: [{ syncId: null, outcome: 'duplicate', text: null, location: null }] } : { kind: 'not-found' }),
+    view: async (organizationId, syncId) => (await owns('sync_logs', 'sync_id', organizationId, syncId)
+      ? { format: 'hl7v2', mediaType: 'x-application/hl7-v2+er7', byteSize: 12, text: 'MSH|^~\\&|', lines: [{ depth: 0, location: 'MSH', name: 'Message header', value: null }], isCut: false, mapping: null } : undefined),
+    pauseIntegration: (organizationId, integrationId) => decide('external_integrations', 'integration_id', organizationId, integrationId),
+    resendDelivery: (organizationId, deliveryId) => decide('deliveries', 'delivery_id', organizationId, deliveryId),
+    resendParked: async () => ({ resent: [], leftOut: [] }),
+    discardDelivery: (organizationId, deliveryId) => decide('deliveries', 'delivery_id', organizationId, deliveryId),
+    retryDeadJob: (organizationId, deadJobId) => decide('dead_jobs', 'dead_job_id', organizationId, deadJobId),
+    discardDeadJob: (organizationId, deadJobId) => decide('dead_jobs', 'dead_job_id', organizationId, deadJobId),
+    beginReplay: async (organizationId) => ({ kind: 'begun', messages: 1, replayId: (await db.asOwner<{ replay_id: string }>('SELECT replay_id FROM message_replays WHERE organization_id = $1', [organizationId]))[0]!.replay_id }),
+    cancelReplay: (organizationId, replayId) => decide('message_replays', 'replay_id', organizationId, replayId),
     openStoredObject: async (location) => {
       const file = files.get(location);
       if (!file) throw new Error('no such object');
       return { byteSize: file.byteLength, stream: new Blob([new Uint8Array(file)]).stream() };
     },
+    conformanceStatement: async (_organizationId, adapter) => (adapter === 'fake' ? '# Statement\n' : undefined),
     adapterCatalog: () => [{ name: 'fake', title: 'Fake', summary: 'For tests', settingsSchema: { type: 'object' }, secretFields: ['password'], inbound: ['ADT^A04'], outbound: [] }],
     saveIntegration: async (organizationId, integrationId, change) => {
       if (change.settings['port'] === 'wrong') return { kind: 'invalid', errors: [{ pointer: '/settings/port', message: 'must be a number' }] };

@@ -1,11 +1,11 @@
-import type { z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { auditEvents, eventTypes, type AuditActor } from '../../audit/event.ts';
-import type { SavedIntegration } from '../commands.ts';
+import type { SavedIntegration } from '../../gateway/save-integration.ts';
 import type { ApiDependencies } from '../context.ts';
 import { pathId } from '../fields.ts';
 import { listOf, pageQuery, toPage } from '../pagination.ts';
-import { notFound, Problem } from '../problem.ts';
-import { Adapter, ConnectionTest, Integration, IntegrationInput, IntegrationSwitch, listIntegrations, readIntegration, switchIntegration } from '../queries/integrations.ts';
+import { decided, notFound, Problem } from '../problem.ts';
+import { Adapter, ConnectionTest, Integration, IntegrationInput, IntegrationPause, IntegrationSwitch, listIntegrations, readIntegration, switchIntegration } from '../queries/integrations.ts';
 import type { ApiRequest, ApiRouter } from '../router.ts';
 
 const one = { tag: 'integrations', params: pathId('integration_id') } as const;
@@ -18,6 +18,15 @@ export function integrationRoutes(router: ApiRouter, { commands }: ApiDependenci
     })),
     next_cursor: null,
   }));
+
+  router.route('GET /adapters/{adapter}/conformance', {
+    summary: 'Conformance statement with the integrations that are configured', tag: 'integrations', params: z.object({ adapter: z.string().max(64) }), produces: 'text/markdown',
+    unaudited: 'what the product speaks, and to whom it is configured to; no patient is in it',
+  }, async ({ params, caller, c }) => {
+    const statement = await commands.conformanceStatement(caller.organizationId, params.adapter);
+    if (statement === undefined) throw notFound('conformance statement');
+    return c.body(statement, 200, { 'content-type': 'text/markdown; charset=utf-8' });
+  });
 
   router.route('GET /integrations', { summary: 'Connected systems', tag: 'integrations', query: pageQuery, returns: listOf(Integration) }, ({ transact, query }) => transact(async (tx, audit) => {
     const page = toPage(await listIntegrations(tx, query), query, (integration) => integration.integration_id);
@@ -49,6 +58,18 @@ export function integrationRoutes(router: ApiRouter, { commands }: ApiDependenci
       return changed;
     });
     await commands.reloadIntegrations();
+    return withoutSecrets(integration);
+  });
+
+  router.route('PUT /integrations/{integration_id}/pause', {
+    ...one, summary: 'Pause or resume', body: IntegrationPause, returns: Integration,
+    description: 'Receiving and delivering are paused apart; a part that is left out stays as it is. Nothing is lost: senders keep what is answered "not now", and reports wait in order. Resuming looks at the waiting ones at once. Queries of the system are answered all the same.',
+  }, async ({ params, body, caller, actor, transact, auditedElsewhere }) => {
+    decided(await commands.pauseIntegration(caller.organizationId, params.integration_id, body, actor), 'integration');
+    auditedElsewhere();
+    await commands.reloadIntegrations();
+    const integration = await transact((tx) => readIntegration(tx, params.integration_id));
+    if (!integration) throw notFound('integration');
     return withoutSecrets(integration);
   });
 
