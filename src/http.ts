@@ -61,10 +61,10 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
 }
 
 /** Websockets go to the adapter whose mount they are below; one that nobody takes is ended. */
-function upgradeByAdapter({ adapters, contextOf }: HttpDependencies, request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+function upgradeByAdapter({ adapters, integrations, contextOf }: HttpDependencies, request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
   const { pathname } = new URL(request.url ?? '/', 'http://gateway.invalid');
   for (const adapter of adapters.values()) {
-    if (adapter.inbound?.transport === 'http' && pathname.startsWith(`${adapter.inbound.mount}/`) && adapter.inbound.upgrade?.(request, socket, head, contextOf(adapter)) === true) return true;
+    if (adapter.inbound?.transport === 'http' && pathname.startsWith(`${adapter.inbound.mount}/`) && adapter.inbound.upgrade?.(request, socket, head, integrations.directory(adapter.name), contextOf(adapter)) === true) return true;
   }
   return false;
 }

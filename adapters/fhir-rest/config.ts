@@ -25,6 +25,9 @@ const fields = z.strictObject({
   read_roles: z.array(z.string().min(1)).min(1).default(['service', 'physician', 'radiologist', 'administrator']).describe('Roles whose access tokens may read.'),
 
   service_url: webAddress.optional().describe('URL under which this system reaches our FHIR service, e.g. https://gateway.example.org/fhir/r4. Its assertions must be made for this address with /auth/token added.'),
+  subscription_origins: z.array(z.url({ protocol: /^https?$/ }).refine((text) => new URL(text).origin === text.replace(/\/$/, ''), 'must be scheme, host and port alone, e.g. https://emr.example.org')).max(20).default([])
+    .describe('Where this system may be called when a result is ready (Subscription, rest-hook): scheme, host and port. Empty: nowhere; websockets work all the same.'),
+  subscription_signing_key: z.string().min(16).optional().meta({ secret: true }).describe('Signs each notification: header X-Medscan-Signature holds t=<seconds since 1970>,v1=<HMAC-SHA-256 of "t.body" in hex>.'),
   registered_client_id: z.string().min(1).max(255).optional().describe('Client id under which this system asks us for tokens (SMART Backend Services).'),
   registered_jwks: z.object({ keys: z.array(publicKey).min(1).max(20).describe('Its public keys as JSON Web Keys (RFC 7517), each with kty and kid.') }).optional()
     .describe('Public keys by which we know this system: a JSON Web Key Set. Never a private key.'),
