@@ -8,8 +8,11 @@ import type { Mapper, Normalized } from '#gateway/normalized.ts';
 import { checkIdentifiers, instanceRowOf, patientRowOf } from '#standards/dicom/instance.ts';
 import { dicomReader } from '#standards/dicom/reader.ts';
 import type { Config } from './config.ts';
+import { normalizeWorklistItem } from './scu/normalize-worklist-item.ts';
+import { worklistItem } from './scu/worklist-scu.ts';
 
 export async function normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized> {
+  if (message.interaction === worklistItem) return normalizeWorklistItem(message, map);
   const { config } = message.integration;
   const reader = dicomReader(message.head, message.facts);
   const { warnings, fault } = checkIdentifiers(reader, message.facts, 'the C-STORE command');
@@ -20,6 +23,6 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
   const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone });
   return {
     authority: 'image', patient: patientRowOf(mapped), instance: instanceRowOf(mapped, message.facts),
-    warnings: [...warnings, ...mapped.warnings], trace: mapped.trace, mapping: mapped.mapping,
+    warnings: [...warnings, ...mapped.warnings], get trace() { return mapped.trace; }, mapping: mapped.mapping,
   };
 }
