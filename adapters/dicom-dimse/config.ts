@@ -1,6 +1,7 @@
 /** Settings of one remote DICOM system: how its associations are recognised, how its images are read, and where reports are sent. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { resultKinds } from '#standards/dicom/result-modules.ts';
 import { scuSettings } from './scu/settings.ts';
 
 const aeTitle = z.string().trim().min(1).max(16).regex(/^[\x20-\x5b\x5d-\x7e]+$/, 'an AE title has 1 to 16 characters of the default repertoire, without backslash (PS3.5 6.2, AE)');
@@ -42,6 +43,8 @@ export const configSchema = z.strictObject({
   assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
   time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), e.g. Europe/Berlin.'),
   destination: destination.optional().describe('Where reports are sent. Empty: this system gets no reports.'),
+  results: z.array(z.enum(resultKinds)).min(1).default(['structured-report']).refine((kinds) => kinds.some((kind) => kind !== 'secondary-capture'), 'must hold structured-report or encapsulated-pdf: pictures alone do not say that nothing was found')
+    .describe('As what a report is sent: structured-report (DICOM SR TID 1500), encapsulated-pdf (the report to read), secondary-capture (pictures with the findings drawn in).'),
   ...scuSettings,
   tls_private_key: z.string().optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
 });

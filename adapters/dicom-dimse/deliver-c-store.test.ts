@@ -51,6 +51,41 @@ test('sends Implicit VR to a receiver that accepts nothing else, with the same e
   expect(sent.dataset.get(0x0020000d)?.bytes.equals(built.dataset.get(0x0020000d)!.bytes)).toBe(true);
 });
 
+const picture = { bytes: Buffer.alloc(12), rows: 2, columns: 2, samplesPerPixel: 3, numberOfFrames: 1 } as const;
+const drawn: Delivery = { ...delivery, image: (sopInstanceUid) => Promise.resolve({ sopInstanceUid, transferSyntaxUid: explicitLittleEndian } as never) };
+const allForms = (config: Config): Config => ({ ...config, results: ['structured-report', 'encapsulated-pdf', 'secondary-capture'] });
+const drawing = { ...context, images: { render: () => Promise.resolve(picture), decompress: () => Promise.reject(new Error('not wanted')) } };
+
+test('delivers the report as PDF and pictures too where the integration wants them, and says so on record', async () => {
+  const config = allForms(await start());
+  const outcome = await adapter.outbound!.deliver(drawn, config, drawing);
+  expect(outcome).toMatchObject({ kind: 'delivered', answerCode: '0000', facts: { objects: [
+    { kind: 'structured-report', outcome: 'delivered', status: '0000', transfer_syntax_uid: explicitLittleEndian }, { kind: 'encapsulated-pdf', outcome: 'delivered' }, { kind: 'secondary-capture', outcome: 'delivered' }, { kind: 'secondary-capture', outcome: 'delivered' },
+  ] } });
+  expect(new Set(acceptor!.sopInstanceUids).size).toBe(4);
+  await adapter.outbound!.deliver({ ...drawn, attempt: 2 }, config, drawing);
+  expect(acceptor!.sopInstanceUids.slice(4)).toEqual(acceptor!.sopInstanceUids.slice(0, 4));
+});
+
+test('a form that the receiver refuses does not keep the others from it, and the outcome names it', async () => {
+  let count = 0;
+  const config = allForms(await start({ onMessage: () => ({ status: (count += 1) === 2 ? 0x0122 : 0 }) }));
+  expect(await adapter.outbound!.deliver(drawn, config, drawing)).toMatchObject({ kind: 'refused', answerCode: '0122', text: expect.stringMatching(/^encapsulated-pdf: 0122/) });
+  expect(acceptor!.datasets).toHaveLength(4);
+});
+
+test('a receiver that says "later" gets none of what would follow until it is asked again', async () => {
+  let count = 0;
+  const config = allForms(await start({ onMessage: () => ({ status: (count += 1) === 2 ? 0xa700 : 0 }) }));
+  expect(await adapter.outbound!.deliver(drawn, config, drawing)).toMatchObject({ kind: 'unreachable' });
+  expect(acceptor!.datasets).toHaveLength(2);
+});
+
+test('pictures alone are no setting: they would not say that nothing was found', () => {
+  expect(configSchema.safeParse({ results: ['secondary-capture'] }).success).toBe(false);
+  expect(configSchema.parse({}).results).toEqual(['structured-report']);
+});
+
 test('splits the object into PDUs that the receiver takes', async () => {
   const outcome = await deliver(await start({ maximumLength: 1024 }));
   expect(outcome.kind).toBe('delivered');

@@ -1,6 +1,7 @@
 /** Settings of one DICOMweb system: what it may do here, how its images are read, and where reports are sent. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { resultKinds } from '#standards/dicom/result-modules.ts';
 
 const address = z.string().refine((text) => {
   const [ip = '', bits, rest] = text.split('/');
@@ -30,6 +31,8 @@ const fields = z.strictObject({
   public_url: webAddress.optional().describe('Address of /dicom-web as clients reach it, e.g. https://gateway.example.org/dicom-web, for Retrieve URLs behind a proxy. Empty: as the request says.'),
 
   base_url: webAddress.optional().describe('DICOMweb service reports are sent to, e.g. https://pacs.example.org/dicom-web: the address to which /studies is added. Empty: this system gets no reports.'),
+  results: z.array(z.enum(resultKinds)).min(1).default(['structured-report']).refine((kinds) => kinds.some((kind) => kind !== 'secondary-capture'), 'must hold structured-report or encapsulated-pdf: pictures alone do not say that nothing was found')
+    .describe('As what a report is sent: structured-report (DICOM SR TID 1500), encapsulated-pdf (the report to read), secondary-capture (pictures with the findings drawn in).'),
   authentication: z.enum(['none', 'basic', 'bearer']).default('none').describe('How we log in there: none; basic; bearer (a fixed token).'),
   username: z.string().min(1).optional().describe('User name for basic.'),
   password: z.string().min(1).optional().meta({ secret: true }).describe('Password for basic.'),

@@ -1,10 +1,13 @@
 /**
- * A report leaves here as a DICOM Structured Report (TID 1500) by STOW-RS (PS3.18 10.5). Its SOP Instance UID comes from the delivery's
- * control id, so every attempt sends the same object: a server that has it already keeps one, and one that says so has it.
+ * A report leaves here by STOW-RS (PS3.18 10.5): as a structured report (TID 1500) and, where the integration wants them, as PDF and as pictures of the findings, one
+ * request each. SOP Instance UIDs come from the delivery's control id, so every attempt sends the same objects: a server that has one already keeps one, and one
+ * that says so has it.
+ *
+ *     objects one by one -> [unreachable, unconfirmed: stop, all of them again] [refused: the others still go] -> the worst of the outcomes
  */
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
 import { buildPart10Header } from '#standards/dicom/part10.ts';
-import { buildMeasurementReport } from '#standards/dicom/sr-tid1500.ts';
+import { resultObjects, type MadeResult } from '#standards/dicom/result-objects.ts';
 import type { Config } from './config.ts';
 import { failureByStatus, type Failure } from './failure.ts';
 import { multipartWriter } from './multipart-writer.ts';
@@ -12,22 +15,48 @@ import { baseUrl, clientFor, type HttpAnswer } from './stow-client.ts';
 import { statusOfStore } from './store-response.ts';
 
 export const interaction = 'STOW-RS';
+/** The first object is kept with the exchange, unless it is that large: it can be made again from the report. */
+const mostBytesKept = 4 * 1024 * 1024;
 
 export async function deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome> {
   if (config.base_url === undefined) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no base_url; add one or stop sending reports to it' };
   const peer = `${baseUrl(config)}/studies`;
-  const report = buildMeasurementReport(delivery.document, { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}) });
-  const sent = Buffer.concat([buildPart10Header(report), report.dataset]);
-  const common = { interaction, peer, sent, sentType: 'application/dicom' };
-  const writer = multipartWriter('application/dicom');
-  const body = Buffer.concat([writer.head({ 'Content-Type': `application/dicom; transfer-syntax=${report.transferSyntaxUid}` }), sent, writer.end()]);
+  const options = { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}) };
+  const steps: Step[] = [];
+  let kept: Pick<DeliveryOutcome, 'sent' | 'sentType'> = {};
   try {
-    const exchanged = await clientFor(config).send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
-    if ('failure' in exchanged) return { ...outcomeOf(exchanged.failure), ...common };
-    return { ...judge(exchanged.answer, report.sopInstanceUid, context.now()), ...common, answer: exchanged.answer.body };
+    for await (const made of resultObjects(delivery.document, config.results, options, { image: delivery.image?.bind(delivery), images: context.images, signal: context.signal })) {
+      const file = Buffer.concat([buildPart10Header(made), made.dataset]);
+      if (steps.length === 0 && file.length <= mostBytesKept) kept = { sent: file, sentType: 'application/dicom' };
+      const step = await store(made, file, config, context);
+      steps.push(step);
+      if (!isSettled(step)) break;
+    }
   } catch (error) {
-    return { kind: 'refused', ...common, answerCode: 'settings', text: `the settings cannot be used (${error instanceof Error ? error.message : 'unknown'}); check certificates and keys` };
+    if ((error as { kind?: unknown }).kind === 'unavailable') return { kind: 'unreachable', text: 'a picture of the findings could not be made now', interaction, peer, ...kept };
+    return { kind: 'refused', interaction, peer, ...kept, answerCode: 'settings', text: `the settings cannot be used (${error instanceof Error ? error.message : 'unknown'}); check certificates and keys` };
   }
+  return { ...outcomeOf(steps), interaction, peer, ...kept, facts: { objects: steps.map(({ kind, sopInstanceUid, judged }) => ({ kind, sop_instance_uid: sopInstanceUid, outcome: judged.kind })) } };
+}
+
+interface Step { readonly kind: MadeResult['kind']; readonly sopInstanceUid: string; readonly judged: Judgement; readonly answer?: Buffer }
+
+async function store({ kind, sopInstanceUid, transferSyntaxUid }: MadeResult, file: Buffer, config: Config, context: AdapterContext): Promise<Step> {
+  const writer = multipartWriter('application/dicom');
+  const body = Buffer.concat([writer.head({ 'Content-Type': `application/dicom; transfer-syntax=${transferSyntaxUid}` }), file, writer.end()]);
+  const exchanged = await clientFor(config).send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
+  if ('failure' in exchanged) return { kind, sopInstanceUid, judged: outcomeOfFailure(exchanged.failure) };
+  return { kind, sopInstanceUid, judged: judge(exchanged.answer, sopInstanceUid, context.now()), answer: exchanged.answer.body };
+}
+
+const isSettled = ({ judged }: Step): boolean => judged.kind === 'delivered' || judged.kind === 'refused';
+
+/** Of several objects the worst counts: one that may still arrive before one that never will. */
+function outcomeOf(steps: readonly Step[]): Judgement & Pick<DeliveryOutcome, 'answer'> {
+  const worst = steps.find((step) => !isSettled(step)) ?? steps.find(({ judged }) => judged.kind === 'refused') ?? steps[0];
+  if (worst === undefined) return { kind: 'refused', answerCode: '', text: 'the report has nothing to show in the forms that the integration wants (results)' };
+  const { judged, kind, answer } = worst;
+  return { ...(steps.length > 1 && 'text' in judged ? { ...judged, text: `${kind}: ${judged.text}` } : judged), ...(answer === undefined ? {} : { answer }) };
 }
 
 type Judgement =
@@ -45,10 +74,10 @@ export function judge({ status, retryAfter, contentType, body }: HttpAnswer, sop
   if (told?.kind === 'failed') return { kind: 'refused', answerCode, text: `HTTP ${status}: ${told.text}` };
   if (status === 200 || status === 201 || (status === 202 && told?.kind === 'stored')) return { kind: 'delivered', answerCode };
   if (status >= 200 && status < 300) return { kind: 'refused', answerCode, text: `HTTP ${status} without saying what became of the object; look whether it is there` };
-  return outcomeOf(failureByStatus(status, retryAfter, now));
+  return outcomeOfFailure(failureByStatus(status, retryAfter, now));
 }
 
-function outcomeOf({ kind, answerCode, text, retryAfterMilliseconds }: Failure): Judgement {
+function outcomeOfFailure({ kind, answerCode, text, retryAfterMilliseconds }: Failure): Judgement {
   if (kind === 'refused') return { kind, answerCode, text };
   return kind === 'unconfirmed' ? { kind, text } : { kind, text, ...(retryAfterMilliseconds === undefined ? {} : { retryAfterMilliseconds }) };
 }

@@ -54,7 +54,7 @@ export async function recordAnswers(database: Database, organizationId: string, 
 export interface OutcomeRow {
   message_status: ExchangeRow['message_status']; answer_status: 'answered' | 'unanswered'; answer_code?: string | undefined; answer_text?: string | undefined;
   interaction: string; peer_address: string; finished_at: Date; duration_ms: number; byte_size?: number | undefined; sha256?: string | undefined;
-  error_class?: ExchangeRow['error_class']; error_text?: string | undefined; payload_location?: string | undefined;
+  error_class?: ExchangeRow['error_class']; error_text?: string | undefined; payload_location?: string | undefined; facts?: unknown;
 }
 
 /** Writes what became of one attempt of an outbound delivery. */
@@ -64,7 +64,7 @@ export async function updateOutcome(tx: CommonQueryMethods, syncId: string, star
       answer_text = ${outcome.answer_text ?? null}, interaction = ${outcome.interaction}, peer_address = ${outcome.peer_address},
       finished_at = ${outcome.finished_at.toISOString()}::timestamptz, duration_ms = ${outcome.duration_ms}, byte_size = ${outcome.byte_size ?? null},
       sha256 = ${outcome.sha256 ?? null}, error_class = ${outcome.error_class ?? null}, error_text = ${outcome.error_text ?? null},
-      payload_location = ${outcome.payload_location ?? null}
+      payload_location = ${outcome.payload_location ?? null}, facts = CASE WHEN ${outcome.facts === undefined} THEN facts ELSE coalesce(facts, '{}'::jsonb) || ${jsonText(outcome.facts ?? {})}::jsonb END
     WHERE organization_id = ${ORGANIZATION} AND sync_id = ${syncId} AND started_at = ${startedAt.toISOString()}::timestamptz`);
 }
 
