@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { folderName } from './folder/places.ts';
 import { characterSetNames } from '#standards/hl7v2/character-set.ts';
+import { deliverableCharacterSets } from '#standards/hl7v2/encode.ts';
 
 const pattern = z.array(z.string().min(1).max(227));
 const address = z.string().refine((text) => {
@@ -32,6 +33,12 @@ export const hl7v2Config = z.strictObject({
   repeated_merge: z.enum(['accept', 'reject']).default('accept').describe('A merge that was said before: accept (AA, no second effect) or reject (AE 205).'),
   inverse_merge: z.enum(['accept', 'ignore', 'reject']).default('accept').describe('B into A after A into B: accept (A is the number in use again), ignore (AA, no effect) or reject (AE 205).'),
   circular_merge: z.enum(['accept', 'ignore', 'reject']).default('accept').describe('The same by way of others, such as C into A after A into B and B into C.'),
+  missing_accession_number: z.enum(['accept', 'reject', 'from-filler-number', 'from-placer-number']).default('accept')
+    .describe('An order without accession number: accept (linked by its other numbers), reject (AE 101), or take its filler or placer number as accession number.'),
+  missing_study_instance_uid: z.enum(['accept', 'reject', 'generate']).default('accept')
+    .describe('An order without Study Instance UID: accept (images are linked by accession number), reject (AE 101), or generate one that is the same whenever the order is sent, for the modality to take from the worklist.'),
+  identifier_authorities: z.array(z.string().min(1).max(227)).max(50).default([]).describe('Assigning authorities, the preferred first: of the numbers in PID-3 the one of the first authority here is matched first and shown. Empty: the first repetition.'),
+  ignored_identifier_types: z.array(z.string().min(1).max(20)).max(50).default([]).describe('Types of numbers in PID-3 that are left out (PID-3.5, table 0203), such as SS or DL.'),
   adt_mapping: z.string().default('hl7v2-adt-to-rows').describe('Mapping file for ADT messages.'),
   order_mapping: z.string().default('hl7v2-orm-to-rows').describe('Mapping file for ORM, OMG and OMI messages.'),
   report_mapping: z.string().default('hl7v2-report-to-rows').describe('Mapping file for reports that come back: ORU^R01 and MDM^T02.'),
@@ -49,8 +56,14 @@ export const hl7v2Config = z.strictObject({
   receiving_application: z.string().max(180).default('').describe('MSH-5 of what we send.'),
   receiving_facility: z.string().max(180).default('').describe('MSH-6 of what we send.'),
   processing_id: z.enum(['P', 'D', 'T']).default('P').describe('MSH-11 of what we send.'),
-  deliver_character_set: z.enum(['UNICODE UTF-8', '8859/1', 'ASCII']).default('UNICODE UTF-8').describe('MSH-18 and bytes of what we send. A report that does not fit 8859/1 or ASCII is refused, not mutilated.'),
+  deliver_character_set: z.enum(deliverableCharacterSets).default('UNICODE UTF-8').describe('MSH-18 and bytes of what we send. A report with a character that the set has not is refused, not mutilated.'),
+  deliver_content: z.array(z.enum(['text', 'findings', 'measurements', 'pdf', 'link'])).min(1).default(['text', 'findings', 'measurements'])
+    .describe('What a result carries: text (findings and impression, TX or FT), findings (coded, CWE), measurements (certainty and sizes, NM), pdf (the report as a document, ED in Base64), link (RP to link_address).'),
+  link_address: z.string().regex(/^https?:\/\/[^\s]+$/, 'must be an http or https address').max(1000).optional()
+    .describe('Address of the report in a viewer, for the content link; {report_id}, {study_instance_uid} and {accession_number} stand for the values of the report.'),
   request_acknowledgment: z.enum(['original', 'enhanced']).default('original').describe('original: MSH-15/16 empty, the receiver answers AA. enhanced: MSH-15 AL, MSH-16 NE, the receiver answers CA when the message is safe.'),
+  resend_on: z.array(z.enum(['AE', 'AR', 'CE', 'CR'])).default([]).describe('Answers after which the same message is sent again later instead of being parked for a person. AE and CE with ERR 206 or 207 always are.'),
+  resend_attempts: z.int().min(2).max(1000).default(10).describe('How often a message is sent in all because of resend_on; then it is parked.'),
   connect_timeout_milliseconds: z.int().min(100).max(120_000).default(10_000).describe('How long to wait for the connection, in milliseconds.'),
   acknowledgment_timeout_milliseconds: z.int().min(100).max(600_000).default(30_000).describe('How long to wait for the acknowledgment, in milliseconds. Afterwards the same message is sent again.'),
 });

@@ -75,8 +75,8 @@ test('every version names the same order, or the report itself where there was n
   const versions = ([['preliminary', 1], ['preliminary', 2], ['corrected', 3], ['entered-in-error', 4]] as const)
     .map(([status, version]) => hl7Reader(parseText(reportToOru({ ...report, scan: unordered, status, version }, `V${version}`, configFor(1), new Date(0)))));
   expect(versions.map((reader) => [reader.first('ORC-3.1'), reader.first('OBR-3.1'), reader.first('OBR-3.2'), reader.first('OBR-25'), reader.first('NTE-3')])).toEqual([
-    ['r1', 'r1', 'MEDSCAN', 'P', undefined], ['r1', 'r1', 'MEDSCAN', 'P', 'Version 2 of this report; it replaces the earlier ones'],
-    ['r1', 'r1', 'MEDSCAN', 'C', 'Version 3 of this report; it replaces the earlier ones'], ['r1', 'r1', 'MEDSCAN', 'X', 'Version 4 of this report; it replaces the earlier ones'],
+    ['r1', 'r1', 'MEDSCAN', 'P', undefined], ['r1', 'r1', 'MEDSCAN', 'P', 'Version 2 of report r1; it replaces the earlier ones'],
+    ['r1', 'r1', 'MEDSCAN', 'C', 'Version 3 of report r1; it replaces the earlier ones'], ['r1', 'r1', 'MEDSCAN', 'X', 'Report r1 is withdrawn in all its versions; do not use it'],
   ]);
 });
 
@@ -111,6 +111,54 @@ test.each([
   expect(outcome.kind).toBe(kind);
   expect(outcome.interaction).toBe('ORU^R01');
   expect(outcome.sent?.toString()).toBe(messages[0]);
+});
+
+test.each([
+  [['text'], 'ST FT TX'], [['findings'], 'ST CWE ST'], [['measurements'], 'ST NM NM'], [['findings', 'measurements'], 'ST CWE ST NM NM'], [['text', 'pdf'], 'ST FT TX ED'],
+  [['link'], 'ST RP'], [['text', 'findings', 'measurements', 'pdf', 'link'], 'ST FT TX CWE ST NM NM ED RP'],
+] as const)('a result that carries %j has OBX of types %s', async (deliver_content, types) => {
+  const { port, messages } = await receiver(answerWith('AA'));
+  await deliverOru(delivery, configFor(port, { deliver_content, link_address: 'https://viewer.example/r/{report_id}?study={study_instance_uid}&a={accession_number}' }), context());
+  const reader = hl7Reader(parseText(messages[0] ?? ''));
+  expect(reader.all('OBX-2').join(' ')).toBe(types);
+  expect(reader.all('OBX-1')).toEqual(types.split(' ').map((_, index) => String(index + 1)));
+});
+
+test('the PDF is Base64 of the report as a document, the same at each attempt; the link holds the values of the report', async () => {
+  const { port, messages } = await receiver(answerWith('AA'));
+  const scan = { ...report.scan, accessionNumber: 'A/1 &' };
+  const config = configFor(port, { deliver_content: ['pdf', 'link'], link_address: 'https://viewer.example/r/{report_id}?a={accession_number}' });
+  for (const attempt of [1, 2]) await deliverOru({ ...delivery, attempt, document: { ...report, scan } }, config, context());
+  const [first, second] = messages.map((message) => hl7Reader(parseText(message)));
+  expect([1, 2, 3, 4].map((component) => first?.first(`OBX[2]-5.${component}`))).toEqual(['MEDSCAN', 'Application', 'PDF', 'Base64']);
+  const pdf = Buffer.from(first?.first('OBX[2]-5.5') ?? '', 'base64');
+  expect(pdf.subarray(0, 5).toString()).toBe('%PDF-');
+  expect(pdf.toString('latin1').trimEnd().endsWith('%%EOF')).toBe(true);
+  expect(second?.first('OBX[2]-5.5')).toBe(first?.first('OBX[2]-5.5'));
+  expect([1, 2, 3, 4].map((component) => first?.first(`OBX[3]-5.${component}`))).toEqual(['https://viewer.example/r/r1?a=A%2F1%20%26', 'MEDSCAN', 'TEXT', 'HTML']);
+});
+
+test.each(['8859/2', 'ISO IR87', 'GB 18030-2000', 'KS X 1001', 'WINDOWS-1252'] as const)('a result in %s is what its receiver reads', async (deliver_character_set) => {
+  const family = { '8859/2': 'Dvořák', 'ISO IR87': '山田', 'GB 18030-2000': '王小东', 'KS X 1001': '김희중', 'WINDOWS-1252': 'Müller €' }[deliver_character_set];
+  const frames: Buffer[] = [];
+  const server = net.createServer((socket) => { const decoder = new MllpDecoder(); socket.on('data', (chunk: Buffer) => { for (const message of decoder.push(chunk)) { frames.push(message); answerWith('AA')(message.toString('latin1'), socket); } }); cleanUp.push(() => { socket.destroy(); }); }).listen(0, '127.0.0.1');
+  cleanUp.push(() => { server.close(); });
+  await once(server, 'listening');
+  const outcome = await deliverOru({ ...delivery, document: { ...report, patient: { ...report.patient, familyName: family } } }, configFor((server.address() as net.AddressInfo).port, { deliver_character_set }), context());
+  expect(outcome.kind).toBe('delivered');
+  const message = parseMessage(frames[0] ?? Buffer.alloc(0), deliver_character_set === 'WINDOWS-1252' ? { characterSet: 'WINDOWS-1252' } : {});
+  expect(hl7Reader(message).first('PID-5.1')).toBe(family);
+});
+
+test.each([['AE', 'AE'], ['AR', 'AR'], ['CE', 'CE'], ['CR', 'CR']] as const)('%s is parked, or sent again where the rule says so, as often as it says', async (code, rule) => {
+  const { port, messages } = await receiver(answerWith(code));
+  const shared = context();
+  expect(await deliverOru(delivery, configFor(port), shared)).toMatchObject({ kind: 'refused', answerCode: code });
+  const rules = configFor(port, { resend_on: [rule], resend_attempts: 3 });
+  const kinds = [];
+  for (const attempt of [1, 2, 3]) kinds.push(await deliverOru({ ...delivery, attempt }, rules, shared));
+  expect(kinds).toMatchObject([{ kind: 'unreachable', retryAfterMilliseconds: 60_000, text: expect.stringContaining('1 of 3') as string }, { kind: 'unreachable' }, { kind: 'refused', answerCode: code, text: expect.stringContaining('3 times') as string }]);
+  expect(new Set(messages.map((message) => message.split('|')[9])), 'one MSH-10').toEqual(new Set(['REPORT-77']));
 });
 
 test('a resend has the same MSH-10, and a long control id is cut to 20 characters the same way each time', async () => {

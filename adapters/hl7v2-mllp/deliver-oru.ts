@@ -3,6 +3,7 @@
  *
  *   AA, CA                        delivered
  *   AE, CE with ERR 206 or 207    unreachable: the receiver is in trouble, not the message
+ *   one of resend_on              unreachable, until it was sent resend_attempts times
  *   any other AE, AR, CE, CR      refused: a person must look
  *   no answer, another MSA-2      unconfirmed: sent again with the same MSH-10
  *   no connection                 unreachable
@@ -10,8 +11,9 @@
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
 import { readAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
 import type { ReadAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
-import { encodeMessage } from '#standards/hl7v2/character-set.ts';
+import { encodeMessage } from '#standards/hl7v2/encode.ts';
 import { Hl7ParseError } from '#standards/hl7v2/parse.ts';
+import { renderReportPdf } from '#standards/pdf/report-pdf.ts';
 import type { Hl7v2Config } from './config.ts';
 import { deliveryControlId } from './control-id.ts';
 import { deliverToFolder } from './folder/deliver.ts';
@@ -29,7 +31,8 @@ export async function deliverOru(delivery: Delivery, config: Hl7v2Config, contex
   const controlId = deliveryControlId(delivery.controlId);
   let message: Buffer;
   try {
-    message = encodeMessage(reportToOru(delivery.document, controlId, config, context.now()), config.deliver_character_set);
+    const pdf = config.deliver_content.includes('pdf') ? await renderReportPdf(delivery.document, { timeZone: config.time_zone }) : undefined;
+    message = encodeMessage(reportToOru(delivery.document, controlId, config, context.now(), pdf), config.deliver_character_set);
   } catch (error) {
     if (error instanceof RangeError) return { ...common, kind: 'refused', answerCode: '', text: error.message };
     throw error;
@@ -41,21 +44,30 @@ export async function deliverOru(delivery: Delivery, config: Hl7v2Config, contex
   const result = await client.send(message, config.acknowledgment_timeout_milliseconds);
   if (result.kind === 'not-connected') return { ...sent, kind: 'unreachable', text: result.text };
   if (result.kind === 'no-answer') return { ...sent, kind: 'unconfirmed', text: result.text };
-  const outcome = outcomeOf(result.answer, controlId);
+  const outcome = outcomeOf(result.answer, controlId, { ...config, attempt: delivery.attempt });
   if (outcome.kind === 'unconfirmed') client.reset();
   return { ...sent, ...outcome, answer: result.answer };
 }
 
-type Outcome = { kind: 'delivered'; answerCode: string } | { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string } | { kind: 'unconfirmed'; text: string };
+type Outcome = { kind: 'delivered'; answerCode: string } | { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string; retryAfterMilliseconds: number } | { kind: 'unconfirmed'; text: string };
 
-export function outcomeOf(answer: Buffer, controlId: string): Outcome {
+/** Which answers are tried again, and how often a message has been sent. */
+export type ResendRules = Pick<Hl7v2Config, 'resend_on' | 'resend_attempts'> & { readonly attempt: number };
+/** After such an answer the receiver has been reached: it is given more time than a line that is down. */
+const resendMilliseconds = 60_000;
+
+export function outcomeOf(answer: Buffer, controlId: string, { resend_on: resendOn, resend_attempts: attempts, attempt }: ResendRules): Outcome {
   const acknowledgment = read(answer);
   if (!acknowledgment) return { kind: 'unconfirmed', text: 'The answer is no HL7 acknowledgment' };
   if (acknowledgment.controlId !== controlId) return { kind: 'unconfirmed', text: 'The acknowledgment is for another message: MSA-2 is not our MSH-10' };
   const { code, condition, location } = acknowledgment;
   if (code === 'AA' || code === 'CA') return { kind: 'delivered', answerCode: code };
   const text = `The receiver answered ${code}${isCode(condition) ? `, condition ${condition}` : ''}${isPlace(location) ? ` at ${location}` : ''}`;
-  if ((code === 'AE' || code === 'CE') && (condition === '206' || condition === '207')) return { kind: 'unreachable', text: `${text}: try again later` };
+  if ((code === 'AE' || code === 'CE') && (condition === '206' || condition === '207')) return { kind: 'unreachable', text: `${text}: try again later`, retryAfterMilliseconds: resendMilliseconds };
+  if (resendOn.includes(code)) {
+    return attempt < attempts ? { kind: 'unreachable', text: `${text}: sent again (${attempt} of ${attempts})`, retryAfterMilliseconds: resendMilliseconds }
+      : { kind: 'refused', answerCode: code, text: `${text}, ${attempt} times; it is not sent again` };
+  }
   return { kind: 'refused', answerCode: code, text };
 }
 

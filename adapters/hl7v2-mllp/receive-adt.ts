@@ -8,6 +8,7 @@ import type { Mapper, MappedRows, Normalized, PatientIdentifier, PatientMerge, S
 import { hl7Reader } from '#standards/hl7v2/reader.ts';
 import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
+import { chooseIdentifiers, withChosenIdentifiers } from './chosen-identifiers.ts';
 import { historyRows, identifiers, mapSettings, patientRow } from './rows.ts';
 
 /** Trigger events with the same effect here: the patient and the visit as the message states them. */
@@ -28,9 +29,9 @@ export function normalizeAdt(parsed: Hl7Message, message: StoredMessage<Hl7v2Con
   const settings = mapSettings(message.integration.config);
   const mapPair = (group: SourceReader): MappedRows => map('hl7v2-merge-to-rows', group, settings);
   const kind = links[event];
-  const changes = kind ? [patientLink(reader, kind, mapPair)] : merges.includes(event) ? patientMerges(reader, mapPair, message.integration.config) : undefined;
+  const changes = kind ? [patientLink(reader, kind, mapPair, message.integration.config)] : merges.includes(event) ? patientMerges(reader, mapPair, message.integration.config) : undefined;
   const mapped = map(message.integration.config.adt_mapping, reader, settings);
-  const patient = patientRow(mapped);
+  const patient = withChosenIdentifiers(patientRow(mapped), message.integration.config);
   if (patient.identifiers.length === 0) throw new NormalizeError('invalid', 'PID-3 is required: an ADT message without a patient identifier names nobody', 'PID-3');
   const warnings = [...parsed.warnings, ...mapped.warnings];
   return {
@@ -41,11 +42,12 @@ export function normalizeAdt(parsed: Hl7Message, message: StoredMessage<Hl7v2Con
 }
 
 /** One merge per PID and the MRG that follows it; a PID without MRG merges nothing, an A40 without any pair says nothing. */
-function patientMerges(reader: SourceReader, map: (group: SourceReader) => MappedRows, { repeated_merge: repeated, inverse_merge: inverse, circular_merge: circular }: Hl7v2Config): PatientMerge[] {
+function patientMerges(reader: SourceReader, map: (group: SourceReader) => MappedRows, config: Hl7v2Config): PatientMerge[] {
+  const { repeated_merge: repeated, inverse_merge: inverse, circular_merge: circular } = config;
   let nth = 0;
   const found = reader.each('PID').flatMap((group, index) => {
     const { rows } = map(group);
-    const merge: PatientMerge = { survivor: identifiers(rows['patient_merges.survivor']), prior: identifiers(rows['patient_merges.prior']) };
+    const merge: PatientMerge = { survivor: chooseIdentifiers(identifiers(rows['patient_merges.survivor']), config), prior: chooseIdentifiers(identifiers(rows['patient_merges.prior']), config) };
     if (merge.prior.length === 0) return [];
     nth++;
     if (merge.survivor.length === 0) throw new NormalizeError('invalid', 'PID-3 is required: the merge does not say which patient remains', `PID[${index + 1}]-3`);
@@ -56,13 +58,13 @@ function patientMerges(reader: SourceReader, map: (group: SourceReader) => Mappe
 }
 
 /** The first PID and the second (ch. 3.3.24, 3.3.37). */
-function patientLink(reader: SourceReader, kind: 'link' | 'unlink', map: (group: SourceReader) => MappedRows): PatientMerge {
+function patientLink(reader: SourceReader, kind: 'link' | 'unlink', map: (group: SourceReader) => MappedRows, config: Hl7v2Config): PatientMerge {
   const [survivor, prior] = [0, 1].map((index) => {
     const group = reader.each('PID')[index];
-    const named = group ? identifiers(map(group).rows['patient_merges.survivor']) : [];
+    const named = group ? chooseIdentifiers(identifiers(map(group).rows['patient_merges.survivor']), config) : [];
     if (named.length === 0) throw new NormalizeError('invalid', `PID-3 is required: the ${kind} does not name ${index === 0 ? 'the first' : 'the second'} patient`, index === 0 ? 'PID-3' : 'PID[2]-3');
     return named;
-  }) as [PatientIdentifier[], PatientIdentifier[]];
+  }) as [readonly PatientIdentifier[], readonly PatientIdentifier[]];
   return { kind, survivor, prior, location: 'PID[2]-3' };
 }
 

@@ -8,6 +8,7 @@ import type { InboundReportRow, MappedRows, Mapper, MappingWarning, Normalized }
 import { hl7Reader } from '#standards/hl7v2/reader.ts';
 import type { Hl7Message, Segment } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
+import { withChosenIdentifiers } from './chosen-identifiers.ts';
 import { reportText } from './report-text.ts';
 import { foldRows, mapSettings, patientRow, scanReference } from './rows.ts';
 
@@ -18,7 +19,7 @@ export function normalizeReports(parsed: Hl7Message, message: StoredMessage<Hl7v
   const { config } = message.integration;
   const reader = hl7Reader(parsed);
   const who = map(config.adt_mapping, reader, mapSettings(config));
-  const patient = patientRow(who);
+  const patient = withChosenIdentifiers(patientRow(who), config);
   if (patient.identifiers.length === 0) throw new NormalizeError('invalid', 'PID-3 is required: the report does not say whose it is', 'PID-3');
   const groups = message.interaction === 'MDM^T02' ? [] : reader.each('OBR');
   if (groups.length > maximumReports) throw new NormalizeError('invalid', `The message has more than ${maximumReports} OBR groups`, 'OBR');

@@ -5,6 +5,7 @@ import type { Mapper, MappingWarning, Normalized, ScheduleRow } from '#gateway/n
 import { hl7Reader } from '#standards/hl7v2/reader.ts';
 import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
+import { withChosenIdentifiers } from './chosen-identifiers.ts';
 import { foldRows, fullDate, mapSettings, patientRow, scanReference } from './rows.ts';
 
 export const scheduleInteractions: readonly string[] = ['S12', 'S13', 'S14', 'S15', 'S16', 'S17', 'S26'].map((event) => `SIU^${event}`);
@@ -13,7 +14,7 @@ export function normalizeSchedule(parsed: Hl7Message, message: StoredMessage<Hl7
   const { config } = message.integration;
   const reader = hl7Reader(parsed);
   const who = map(config.adt_mapping, reader, mapSettings(config));
-  const patient = patientRow(who);
+  const patient = withChosenIdentifiers(patientRow(who), config);
   if (patient.identifiers.length === 0) throw new NormalizeError('invalid', 'PID-3 is required: the appointment does not say whose it is', 'PID-3');
   const mapped = map(config.schedule_mapping, reader, mapSettings(config));
   const warnings: MappingWarning[] = [...parsed.warnings, ...who.warnings, ...mapped.warnings];

@@ -54,8 +54,37 @@ export function decodeMessage(bytes: Buffer, override?: string): Decoded {
 }
 
 function decoded(bytes: Buffer, encoding: string, declared: string | undefined, warning?: string): Decoded {
-  const text = new TextDecoder(encoding).decode(bytes);
+  const text = encoding === 'iso-2022-jp' ? decodeIso2022Jp(bytes) : new TextDecoder(encoding).decode(bytes);
   return { text, characterSet: { encoding, declared }, ...(warning ? { warning } : {}) };
+}
+
+/**
+ * ISO 2022 with the sets of table 0211 that the browsers' decoder lacks: JIS X 0212 (ISO IR159). Each run is written as EUC-JP, which has all of
+ * them; CR and LF end a run, because ASCII is in use at the start of each line (ch. 2.15.9.18).
+ */
+function decodeIso2022Jp(bytes: Buffer): string {
+  const euc: number[] = [];
+  let prefix: readonly number[] = [], isPair = false, isHigh = false;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    const set = byte === 0x1b ? designated(bytes, at + 1) : undefined;
+    if (set) { ({ prefix, isPair, isHigh } = set); at += set.byteLength; continue; }
+    if (byte === 0x0d || byte === 0x0a) isHigh = false;
+    if (!isHigh || byte < 0x21 || byte > 0x7e) { euc.push(byte); continue; }
+    euc.push(...prefix, byte | 0x80);
+    if (isPair) { at++; const second = bytes[at] ?? 0x3f; euc.push(second >= 0x21 && second <= 0x7e ? second | 0x80 : 0x3f); }
+  }
+  return new TextDecoder('euc-jp').decode(Uint8Array.from(euc));
+}
+
+interface Designated { readonly byteLength: number; readonly prefix: readonly number[]; readonly isPair: boolean; readonly isHigh: boolean }
+const designations: Readonly<Record<string, Designated>> = {
+  '(B': { byteLength: 2, prefix: [], isPair: false, isHigh: false }, '(J': { byteLength: 2, prefix: [], isPair: false, isHigh: false },
+  '(I': { byteLength: 2, prefix: [0x8e], isPair: false, isHigh: true }, '$@': { byteLength: 2, prefix: [], isPair: true, isHigh: true },
+  '$B': { byteLength: 2, prefix: [], isPair: true, isHigh: true }, '$(D': { byteLength: 3, prefix: [0x8f], isPair: true, isHigh: true },
+};
+function designated(bytes: Buffer, at: number): Designated | undefined {
+  return designations[bytes.toString('latin1', at, at + 3)] ?? designations[bytes.toString('latin1', at, at + 2)];
 }
 
 const isMultiByte = (label: string): boolean => ['gb18030', 'euc-kr', 'big5', 'shift_jis', 'utf-8', 'utf-16le', 'iso-2022-jp'].includes(label);
@@ -87,14 +116,4 @@ export function decodeHexBytes(hex: string, characterSet: CharacterSet): string 
     try { return new TextDecoder(label, { fatal: true }).decode(bytes); } catch { /* not in this set: the next one */ }
   }
   return new TextDecoder('windows-1252').decode(bytes);
-}
-
-/** Bytes for the wire. Only UTF-8 and 8859/1 are written; a character outside 8859/1 is refused with RangeError rather than replaced. */
-export function encodeMessage(text: string, characterSet: 'UNICODE UTF-8' | '8859/1' | 'ASCII'): Buffer {
-  if (characterSet === 'UNICODE UTF-8') return Buffer.from(text, 'utf8');
-  const limit = characterSet === 'ASCII' ? 0x7f : 0xff;
-  for (let index = 0; index < text.length; index++) {
-    if (text.charCodeAt(index) > limit) throw new RangeError(`Character ${index + 1} of the message cannot be written in ${characterSet}; set character_set to UNICODE UTF-8`);
-  }
-  return Buffer.from(text, 'latin1');
 }

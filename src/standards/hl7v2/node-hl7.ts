@@ -12,7 +12,8 @@ import { standardDelimiters } from './delimiters.ts';
 import { escapeText } from './escape.ts';
 
 /** A field: text, components, or components of subcomponents. Empty and absent parts are left out at the end. */
-export type FieldValue = string | number | undefined | readonly (string | number | undefined | readonly (string | undefined)[])[];
+export type FieldValue = string | number | undefined | readonly (string | number | undefined | readonly (string | undefined)[])[] | Repetitions;
+export interface Repetitions { readonly repetitions: readonly string[] }
 export interface BuiltSegment { readonly name: string; readonly fields: Readonly<Record<number, FieldValue>> }
 
 /** Text of a message with standard delimiters, segments ended by CR. MSH-1 and MSH-2 are given; every other field comes from `segments`. */
@@ -30,6 +31,7 @@ export function buildMessage(segments: readonly BuiltSegment[]): string {
 }
 
 function fieldText(value: FieldValue): string {
+  if (typeof value === 'object' && 'repetitions' in value) return value.repetitions.map(leafText).join('~');
   if (!Array.isArray(value)) return leafText(value as string | number | undefined);
   return joined(value.map((part: unknown) => (Array.isArray(part) ? joined(part.map(leafText), '&') : leafText(part as string | number | undefined))), '^');
 }
