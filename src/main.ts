@@ -108,7 +108,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
     const destination = (organizationId: string, integrationId: string) => {
       const integration = integrations.find(organizationId, integrationId);
       const adapter = integration && adapters.get(integration.adapter);
-      return adapter && integration.isEnabled && !integration.isDeliverPaused ? { adapter, integration, context: contextOf(adapter) } : undefined;
+      return adapter && integration.isEnabled ? { adapter, integration, context: contextOf(adapter) } : undefined;
     };
     const sources = createSources({ adapters, directory: integrations.directory, contextOf, receiveFor });
     const workers = await startWorkers(boss, { sources, database, boss, keys, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, messages, now }, log, { analyses: 1 });

@@ -38,6 +38,12 @@ export function notFound(what: string): Problem {
   return new Problem(404, `There is no such ${what} in this organization.`);
 }
 
+/** What a command decided: done, or why not. */
+export function decided(decision: { readonly kind: 'done' } | { readonly kind: 'not-found' } | { readonly kind: 'refused'; readonly reason: string }, what: string): void {
+  if (decision.kind === 'not-found') throw notFound(what);
+  if (decision.kind === 'refused') throw new Problem(409, decision.reason);
+}
+
 export function invalid(pointer: string, message: string): Problem {
   return new Problem(422, message, { errors: [{ pointer, message }] });
 }

@@ -41,6 +41,14 @@ export async function sealOrganization(database: Database, organizationId: strin
   return total;
 }
 
+/** Rows without a seal among the newest; counted to ten thousand, which already says that nobody seals. */
+export function countUnsealed(tx: Transaction): Promise<number> {
+  return tx.oneFirst(sql.type(z.object({ unsealed: z.number() }))`
+    SELECT count(*) AS unsealed FROM (SELECT FROM audit_logs l WHERE l.organization_id = ${ORGANIZATION}
+      AND l.sequence >= coalesce((SELECT audit_sequence FROM audit_seals WHERE organization_id = ${ORGANIZATION} ORDER BY position DESC LIMIT 1), 0) - ${numbersLookedBack}
+      AND NOT EXISTS (SELECT FROM audit_seals s WHERE s.organization_id = l.organization_id AND s.audit_id = l.audit_id) LIMIT 10000) waiting`);
+}
+
 async function startOf(tx: Transaction, sweep: Sweep | undefined): Promise<number> {
   const head = sweep === 'all' ? null : await readHead(tx);
   if (!head) return first;

@@ -3,6 +3,7 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import { uuidV7 } from '#domain/uuid.ts';
 import { ORGANIZATION } from './current-organization.ts';
+import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
 const Nothing = z.object({});
@@ -97,7 +98,7 @@ export async function insertFindings(tx: CommonQueryMethods, analysisId: string,
   await tx.query(sql.type(Nothing)`
     INSERT INTO findings (organization_id, analysis_id, finding_id, tracking_uid, finding_type, finding_code, finding_code_system, severity, confidence_percentage,
       description, body_site, laterality, location, measurements)
-    SELECT ${ORGANIZATION}, ${analysisId}, r.* FROM jsonb_to_recordset(${JSON.stringify(findings)}::jsonb) AS r(finding_id uuid, tracking_uid text, finding_type text,
+    SELECT ${ORGANIZATION}, ${analysisId}, r.* FROM jsonb_to_recordset(${jsonText(findings)}::jsonb) AS r(finding_id uuid, tracking_uid text, finding_type text,
       finding_code text, finding_code_system text, severity text, confidence_percentage float8, description text, body_site jsonb, laterality text, location jsonb, measurements jsonb)`);
 }
 

@@ -12,13 +12,14 @@ const Head = z.object({
 });
 export type OutboxHead = z.infer<typeof Head>;
 
-/** The first open delivery of a destination, due or not: nothing may overtake it. */
+/** The first open delivery of a destination, due or not: nothing may overtake it. None while delivering is paused. */
 export async function outboxHead(tx: CommonQueryMethods, integrationId: string): Promise<OutboxHead | undefined> {
   return await tx.maybeOne(sql.type(Head)`
     SELECT d.delivery_id, d.report_id, s.patient_id, r.scan_id, d.attempts, d.status, d.next_attempt_at, r.document
     FROM deliveries d JOIN reports r ON r.organization_id = d.organization_id AND r.report_id = d.report_id
       JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id
     WHERE d.organization_id = ${ORGANIZATION} AND d.integration_id = ${integrationId} AND d.status IN ('queued', 'sending')
+      AND (SELECT i.deliver_paused_at IS NULL FROM external_integrations i WHERE i.organization_id = ${ORGANIZATION} AND i.integration_id = ${integrationId})
     ORDER BY d.position LIMIT 1`) ?? undefined;
 }
 
@@ -45,29 +46,16 @@ export async function finishAttempt(tx: CommonQueryMethods, deliveryId: string, 
   return rowCount === 1;
 }
 
-/** Destinations with something due that nothing may be working on. */
+/** Destinations with something due that nothing may be working on; not those that are switched off or paused. */
 export async function dueDestinations(tx: CommonQueryMethods): Promise<readonly string[]> {
   const rows = await tx.any(sql.type(z.object({ integration_id: z.string() }))`
     SELECT DISTINCT ON (integration_id) integration_id FROM deliveries d
     WHERE organization_id = ${ORGANIZATION} AND status IN ('queued', 'sending')
+      AND EXISTS (SELECT 1 FROM external_integrations i WHERE i.organization_id = d.organization_id AND i.integration_id = d.integration_id AND i.is_enabled AND i.deliver_paused_at IS NULL)
       AND next_attempt_at <= now() AND position = (SELECT min(position) FROM deliveries h WHERE h.organization_id = d.organization_id AND h.integration_id = d.integration_id AND h.status IN ('queued', 'sending'))`);
   return rows.map((row) => row.integration_id);
 }
 
-export async function recordHealth(tx: CommonQueryMethods, integrationId: string, health: { status: 'ok' | 'degraded' | 'down'; error?: string }): Promise<void> {
-  await tx.query(sql.type(Nothing)`
-    UPDATE external_integrations SET health_status = ${health.status}, last_ok_at = CASE WHEN ${health.status} = 'ok' THEN now() ELSE last_ok_at END,
-      last_error = CASE WHEN ${health.status} = 'ok' THEN last_error ELSE ${health.error ?? null} END, last_error_at = CASE WHEN ${health.status} = 'ok' THEN last_error_at ELSE now() END
-    WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
-}
-
 export async function countOpenDeliveries(tx: CommonQueryMethods): Promise<number> {
   return tx.oneFirst(sql.type(z.object({ count: z.number() }))`SELECT count(*) AS count FROM deliveries WHERE organization_id = ${ORGANIZATION} AND status IN ('queued', 'sending')`);
-}
-
-/** An inbound message was accepted: says nothing about whether results can be delivered there. */
-export async function recordAlive(tx: CommonQueryMethods, integrationId: string): Promise<void> {
-  await tx.query(sql.type(Nothing)`
-    UPDATE external_integrations SET last_ok_at = now(), health_status = CASE health_status WHEN 'unknown' THEN 'ok' ELSE health_status END
-    WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { priorityScore, slaDueAt } from '#domain/priority.ts';
 import type { ScanPriority } from '#gateway/normalized.ts';
 import { ORGANIZATION } from './current-organization.ts';
+import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
 const Nothing = z.object({});
@@ -18,7 +19,7 @@ export async function enterQueue(tx: CommonQueryMethods, scans: readonly { scanI
   await tx.query(sql.type(Nothing)`
     INSERT INTO scan_queue (organization_id, scan_id, priority_score, sla_due_at, why_waiting, queue_entered_at)
     SELECT ${ORGANIZATION}, scan_id, priority_score, sla_due_at, why_waiting, entered
-    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(scan_id uuid, priority_score int, sla_due_at timestamptz, why_waiting text, entered timestamptz)
+    FROM jsonb_to_recordset(${jsonText(rows)}::jsonb) AS r(scan_id uuid, priority_score int, sla_due_at timestamptz, why_waiting text, entered timestamptz)
     ON CONFLICT (organization_id, scan_id) DO UPDATE SET why_waiting = excluded.why_waiting, priority_score = excluded.priority_score,
       status = CASE WHEN scan_queue.status IN ('completed', 'cancelled') THEN 'pending' ELSE scan_queue.status END,
       completed_at = CASE WHEN scan_queue.status IN ('completed', 'cancelled') THEN NULL ELSE scan_queue.completed_at END,

@@ -3,6 +3,7 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import type { InstanceRow, OrderRow } from '#gateway/normalized.ts';
 import { ORGANIZATION } from './current-organization.ts';
+import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
 const Nothing = z.object({});
@@ -52,7 +53,7 @@ export async function updateOrder(tx: CommonQueryMethods, scanId: string, patien
       ${set('accession_number')}, ${set('placer_order_number')}, ${set('filler_order_number')}, ${set('procedure_code')}, ${set('procedure_system')},
       ${set('procedure_description')}, ${set('body_part')}, ${set('laterality')}, ${set('reason')}, ${set('scheduled_at')}, ${set('referring_physician')},
       ${set('requesting_physician')}, priority = coalesce(o.priority, s.priority)
-    FROM (SELECT ${JSON.stringify(columns)}::jsonb AS said, r.* FROM jsonb_to_record(${JSON.stringify(columns)}::jsonb) AS r(study_instance_uid text, accession_number text,
+    FROM (SELECT ${jsonText(columns)}::jsonb AS said, r.* FROM jsonb_to_record(${jsonText(columns)}::jsonb) AS r(study_instance_uid text, accession_number text,
       placer_order_number text, filler_order_number text, procedure_code text, procedure_system text, procedure_description text, body_part text, laterality text,
       reason text, priority text, scheduled_at timestamptz, referring_physician text, requesting_physician text)) o
     WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`);
@@ -77,7 +78,7 @@ export async function fillFromStudy(tx: CommonQueryMethods, scanId: string, stud
       referring_physician = coalesce(s.referring_physician, r.referring_physician), institution_name = coalesce(s.institution_name, r.institution_name),
       station_name = coalesce(s.station_name, r.station_name), body_part = coalesce(s.body_part, r.body_part), laterality = coalesce(s.laterality, r.laterality),
       procedure_code = coalesce(s.procedure_code, r.procedure_code)
-    FROM jsonb_to_record(${JSON.stringify(study)}::jsonb) AS r(study_id text, accession_number text, study_description text, study_at timestamptz,
+    FROM jsonb_to_record(${jsonText(study)}::jsonb) AS r(study_id text, accession_number text, study_description text, study_at timestamptz,
       referring_physician text, institution_name text, station_name text, body_part text, laterality text, procedure_code text)
     WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`);
 }
@@ -102,7 +103,7 @@ export interface NewFile {
 /** Inserts the files of one batch and moves their scans' counts, modalities and clock; a scheduled or completed scan is in progress again. */
 export async function insertFiles(tx: CommonQueryMethods, files: readonly NewFile[]): Promise<void> {
   await tx.query(sql.type(Nothing)`
-    WITH r AS (SELECT * FROM jsonb_to_recordset(${JSON.stringify(files)}::jsonb) AS r(scan_file_id uuid, scan_id uuid, series_instance_uid text, series_number int,
+    WITH r AS (SELECT * FROM jsonb_to_recordset(${jsonText(files)}::jsonb) AS r(scan_file_id uuid, scan_id uuid, series_instance_uid text, series_number int,
       series_description text, modality text, body_part text, sop_instance_uid text, sop_class_uid text, transfer_syntax_uid text, instance_number int, rows int,
       columns int, number_of_frames int, bits_allocated int, byte_size bigint, dataset_offset int, sha256 text, storage_location text, received_at timestamptz,
       source_integration_id uuid, source_sync_id uuid, status text, conflict_of uuid, scan_type text)),

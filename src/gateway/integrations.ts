@@ -12,7 +12,7 @@ import type { Adapter, Integration, IntegrationDirectory } from './adapter.ts';
 
 const RELOAD_MILLISECONDS = 3_000;
 
-export interface ActiveIntegration extends Integration { readonly adapter: string; readonly direction: 'inbound' | 'outbound' | 'both'; readonly kind: string; readonly isEnabled: boolean }
+export interface ActiveIntegration extends Integration { readonly adapter: string; readonly direction: 'inbound' | 'outbound' | 'both'; readonly kind: string; readonly isEnabled: boolean; readonly isReceivePaused: boolean }
 
 export interface Integrations {
   /** The enabled inbound integrations of one adapter. */
@@ -61,7 +61,8 @@ function parseRow(row: IntegrationRow, keys: Keys, adapters: ReadonlyMap<string,
       report(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
       return [];
     }
-    return [{ integrationId: row.integration_id, organizationId: row.organization_id, name: row.name, config: parsed.data, adapter: row.adapter, direction: row.direction, kind: row.kind, isEnabled: row.is_enabled }];
+    return [{ integrationId: row.integration_id, organizationId: row.organization_id, name: row.name, config: parsed.data, adapter: row.adapter, direction: row.direction, kind: row.kind, isEnabled: row.is_enabled,
+      isReceivePaused: row.receive_paused_at !== null }];
   } catch {
     report('its credentials cannot be opened with this installation\'s key; enter them again');
     return [];

@@ -2,6 +2,7 @@
  * What a person does with messages: try one without sending it, and send one again that was refused, after the mapping or the settings were put right.
  *
  *   dry run   bytes -> read -> normalize -> rows, warnings, trace; nothing is written
+ *   view      bytes on record -> text, pieces with their names; what the mapping makes of them today
  *   replay    bytes on record -> read -> receive, as if the sender had sent them now -> new exchanges whose correlation_id is the old one
  *
  * A replay is an accept like any other: done twice it is a duplicate, and the sender's own resend afterwards is one too.
@@ -14,6 +15,7 @@ import type { Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { NormalizeError, type Adapter, type Inbound, type ReadMessage, type Receipt, type Receive } from './adapter.ts';
 import type { ActiveIntegration, Integrations } from './integrations.ts';
+import { readableMessage, type ReadableMessage } from './message-tree.ts';
 import type { Mapper, MappingWarning, Normalized, TraceEntry } from './normalized.ts';
 
 /** Rows by their key in Normalized: patient, merges, history, order, reports, schedule. */
@@ -25,7 +27,12 @@ export type DryRun = { readonly kind: 'read'; readonly messages: readonly DryRun
 export interface ReplayedMessage { readonly syncId: string | null; readonly outcome: 'accepted' | 'duplicate' | 'rejected' | 'failed'; readonly text: string | null; readonly location: string | null }
 export type Replay = { readonly kind: 'replayed'; readonly messages: readonly ReplayedMessage[] } | { readonly kind: 'not-found' } | { readonly kind: 'refused'; readonly reason: string };
 
+/** `mapping` is what today's mapping and settings make of a received message; null for an answer, for what was sent, and where nobody can read it. */
+export interface MessageView extends ReadableMessage { readonly mediaType: string; readonly byteSize: number; readonly mapping: readonly DryRunMessage[] | null }
+
 export interface MessageCommands {
+  /** The message or its answer as a person reads it. Undefined: no such exchange, or nothing of it is kept. */
+  view(organizationId: string, syncId: string, part: 'message' | 'answer'): Promise<MessageView | undefined>;
   /** Reads, maps and judges messages as the integration's adapter would; nothing is received or written. */
   dryRun(organizationId: string, integrationId: string, bytes: Buffer): Promise<DryRun>;
   /** Receives the bytes of a rejected or failed inbound exchange again. Writes its own audit row. */
@@ -35,12 +42,27 @@ export interface MessageCommands {
 export interface MessageCommandDependencies {
   readonly database: Database; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Pick<Integrations, 'find'>; readonly map: Mapper;
   receiveFor(adapter: Adapter): Receive;
+  /** The first bytes of a stored object, up to Pixel Data or a limit; throws when it is gone. */
+  readHead(location: string): Promise<Buffer>;
   now(): Date;
 }
 
 export function messageCommands(dependencies: MessageCommandDependencies): MessageCommands {
   const { database, adapters, integrations, map, now } = dependencies;
   return {
+    async view(organizationId, syncId, part) {
+      const recorded = await inOrganization(database, organizationId, (tx) => findRecordedExchange(tx, syncId, part));
+      const location = part === 'message' && recorded?.payload_location?.startsWith('store:') ? recorded.payload_location.slice('store:'.length) : undefined;
+      const content = recorded?.content ?? (location === undefined ? undefined : await dependencies.readHead(location).catch(() => undefined));
+      if (!recorded || !content) return undefined;
+      const mediaType = recorded.media_type ?? (location === undefined ? 'application/octet-stream' : 'application/dicom');
+      const integration = part === 'answer' || recorded.direction !== 'inbound' || recorded.integration_id === null ? undefined : integrations.find(organizationId, recorded.integration_id);
+      const inbound = integration && adapters.get(integration.adapter)?.inbound;
+      const mapping = integration && inbound && isMapped(recorded, inbound)
+        ? await Promise.all(messagesOf({ ...recorded, content }, integration, inbound).map((message) => judge(inbound, integration, message, map, recorded.started_at))).catch(() => null) : null;
+      return { ...readableMessage(content, mediaType, recorded.facts ?? {}), mediaType, byteSize: recorded.byte_size ?? content.length, mapping };
+    },
+
     async dryRun(organizationId, integrationId, bytes) {
       const integration = integrations.find(organizationId, integrationId);
       if (!integration) return { kind: 'not-found' };
@@ -84,6 +106,11 @@ async function judge(inbound: Inbound, integration: ActiveIntegration, { refusal
   }
   const { warnings, trace, mapping, ...rows } = normalized;
   return { interaction, controlId, refusal: null, rows: { ...rows }, mapping, warnings, trace };
+}
+
+/** Queries, refused connections and the like carry nothing that a mapping reads. */
+function isMapped(recorded: RecordedExchange, inbound: Inbound): boolean {
+  return inbound.read !== undefined || inbound.interactions.includes(recorded.interaction);
 }
 
 function whyNot(recorded: RecordedExchange, integration: ActiveIntegration | undefined, inbound: Inbound | undefined): string | undefined {

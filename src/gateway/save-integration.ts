@@ -19,12 +19,14 @@ export interface IntegrationChange {
   readonly isEnabled: boolean;
   readonly ownerContact?: string | null | undefined;
   readonly purpose?: string | null | undefined;
+  /** Refuse (kind 'stale') unless the stored row has this version. */
   readonly expectedVersion?: number | undefined;
 }
 export type SavedIntegration =
   | { readonly kind: 'saved'; readonly integrationId: string; readonly version: number }
   | { readonly kind: 'not-found' }
   | { readonly kind: 'stale'; readonly version: number }
+  /** `pointer` is a JSON pointer into the change: /settings/port. */
   | { readonly kind: 'invalid'; readonly errors: readonly { readonly pointer: string; readonly message: string }[] };
 
 export interface SaveDependencies { readonly database: Database; readonly keys: Keys; readonly adapters: ReadonlyMap<string, Adapter> }

@@ -1,5 +1,5 @@
 /** An integration that sends something acceptable is alive: written at most once per integration and half minute, behind the sender's back. */
-import { recordAlive } from '../db/deliveries.ts';
+import { recordAlive } from '../db/integrations.ts';
 import type { Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';

@@ -1,4 +1,4 @@
-/** The server-rendered pages: sign in, sign out, and the state of the gateway. The console of a later version takes their place. */
+/** Sign in, sign out, and the state of the gateway; the pages about messages and systems are in console.ts. */
 import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { auditEvents } from '../audit/event.ts';
@@ -53,7 +53,7 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
       if (!reload) await recordAudit(tx, { ...auditEvents.query, action: 'R', outcome: 'success', actor: actorOf(c, caller), requestId: c.get('requestId'), object: { type: 'status_page', id: '*' } });
       return { rows: await readStatusRows(tx), reloads: await statusPageReloads(tx, caller.userId) };
     });
-    return c.html(statusPage({ rows, userName: caller.name, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), reloads, now: new Date() }));
+    return c.html(statusPage({ rows, caller, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), reloads, now: new Date() }));
   });
 
   app.post('/reload', smallForm, async (c) => {
@@ -65,7 +65,7 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
   });
 }
 
-async function signedIn(c: ApiContext, dependencies: ApiDependencies, options?: { readonly keepAlive: boolean }): Promise<Caller | undefined> {
+export async function signedIn(c: ApiContext, dependencies: ApiDependencies, options?: { readonly keepAlive: boolean }): Promise<Caller | undefined> {
   return identify(c, dependencies, options).catch((error: unknown) => {
     if (error instanceof Problem && error.status === 401) return undefined;
     throw error;

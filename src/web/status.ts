@@ -1,30 +1,21 @@
 import { html } from 'hono/html';
-import { page, type Html } from './layout.ts';
+import type { Caller } from '../db/user-sessions.ts';
+import type { Html } from './layout.ts';
+import { ago, consolePage, section, span, state } from './parts.ts';
 import type { StatusRows } from './status-rows.ts';
 
-/** Green, amber, red or grey; the word beside it says the same, so colour is never the only sign. */
-const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad'>> = {
-  ok: 'ok', degraded: 'warn', down: 'bad',
-  accepted: 'ok', delivered: 'ok', duplicate: 'ok', rejected: 'bad', failed: 'bad', refused: 'bad', unreachable: 'warn', unconfirmed: 'warn',
-  paused: 'warn', info: 'ok', warning: 'warn', critical: 'bad',
-};
+export interface StatusPageOptions { readonly rows: StatusRows; readonly caller: Caller; readonly seesExchanges: boolean; readonly reloads: boolean; readonly now: Date }
 
-export interface StatusPageOptions { readonly rows: StatusRows; readonly userName: string; readonly seesExchanges: boolean; readonly reloads: boolean; readonly now: Date }
-
-export function statusPage({ rows, userName, seesExchanges, reloads, now }: StatusPageOptions): Html {
+export function statusPage({ rows, caller, seesExchanges, reloads, now }: StatusPageOptions): Html {
   const { counts } = rows;
-  return page({ title: `${rows.organizationName} · MedScan Gateway`, ...(reloads && { refreshSeconds: 10 }), body: html`
-<header class="bar"><div class="name">MedScan Gateway <span>· ${rows.organizationName}</span></div><div class="who">${userName}</div>
-<form method="post" action="/logout"><button>Sign out</button></form></header>
-<main>
+  return consolePage({ title: rows.organizationName, caller, organizationName: rows.organizationName, at: '/', ...(reloads && { refresh: { seconds: 10, url: '/?auto=1' } }), body: html`
 <div class="tiles">${tile(counts.waiting, 'scans waiting')}${tile(counts.in_progress, 'scans in progress')}${tile(counts.undelivered, 'reports to deliver')}${tile(counts.exchanges_today, 'exchanges in 24 hours')}${tile(counts.open_alerts, 'open alerts')}</div>
 ${rows.alerts.length === 0 ? '' : alerts(rows, now)}
 ${integrations(rows, now)}
 ${queue(rows, now)}
 ${seesExchanges ? exchanges(rows, now) : ''}
 <footer><span>As of <time datetime="${now.toISOString()}">${now.toISOString().replace('T', ' ').slice(0, 19)} UTC</time>${reloads ? '; the page reloads every 10 seconds' : ''}.</span>
-<form method="post" action="/reload"><input type="hidden" name="reload" value="${reloads ? 'off' : 'on'}"><button>${reloads ? 'Pause' : 'Reload every 10 seconds'}</button></form><a href="/api/docs">API reference</a></footer>
-</main>` });
+<form method="post" action="/reload"><input type="hidden" name="reload" value="${reloads ? 'off' : 'on'}"><button>${reloads ? 'Pause' : 'Reload every 10 seconds'}</button></form><a href="/api/docs">API reference</a></footer>` });
 }
 
 function tile(figure: number, label: string): Html {
@@ -56,31 +47,9 @@ function exchanges({ exchanges: rows }: StatusRows, now: Date): Html {
 <td class="number nowrap">${exchange.duration_ms === null ? '' : `${exchange.duration_ms < 10 ? exchange.duration_ms.toFixed(1) : Math.round(exchange.duration_ms)} ms`}</td></tr>`), 'No message has been exchanged yet.');
 }
 
-function section(title: string, columns: readonly string[], rows: readonly Html[], none: string): Html {
-  const table = html`<div class="scroll"><table><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
-  return html`<section><h2>${title}</h2>${rows.length === 0 ? html`<p class="none">${none}</p>` : table}</section>`;
-}
-
-function state(word: string): Html {
-  return html`<span class="state ${tones[word] ?? ''}">${word.replaceAll('_', ' ')}</span>`;
-}
-
-function ago(at: Date | null, now: Date): Html {
-  if (!at) return html`<span class="sub">never</span>`;
-  return html`<time datetime="${at.toISOString()}">${span(now.getTime() - at.getTime())} ago</time>`;
-}
-
 function due(at: Date | null, now: Date): Html | string {
   if (!at) return '';
   const milliseconds = at.getTime() - now.getTime();
   const words = milliseconds < 0 ? html`<span class="state bad">${span(-milliseconds)} late</span>` : `in ${span(milliseconds)}`;
   return html`<time datetime="${at.toISOString()}">${words}</time>`;
-}
-
-function span(milliseconds: number): string {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 90) return `${seconds} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} days`;
 }

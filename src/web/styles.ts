@@ -50,4 +50,54 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 .sign-in label small { color: var(--muted); font-weight: 400; }
 .sign-in input { display: block; width: 100%; margin-top: .25rem; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); }
 .sign-in .error { color: var(--bad); background: var(--bad-soft); border-radius: 7px; padding: .6rem .8rem; margin: 0 0 1rem; }
+.skip { position: absolute; left: -100vw; padding: .5rem 1rem; background: var(--card); }
+.skip:focus { left: 0; z-index: 1; }
+nav.places { display: flex; flex-wrap: wrap; gap: .25rem; padding: .35rem 1.25rem; background: var(--card); border-bottom: 1px solid var(--line); }
+nav.places a { padding: .3rem .75rem; border-radius: 7px; color: var(--muted); text-decoration: none; }
+nav.places a:hover { color: var(--text); background: var(--page); }
+nav.places a[aria-current] { color: var(--text); font-weight: 600; background: var(--page); }
+main > h1 { font-size: 1.35rem; margin: 0; letter-spacing: -.01em; overflow-wrap: anywhere; }
+main > h1 .id { font-size: 1rem; color: var(--muted); }
+p.back { margin: 0 0 -.9rem; font-size: .9rem; }
+section h2 small { color: var(--muted); font-weight: 400; }
+.notice { margin: 0; padding: .7rem 1.1rem; border-radius: 10px; color: var(--ok); background: var(--ok-soft); }
+.notice.problem { color: var(--bad); background: var(--bad-soft); }
+.id, td.value, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .87rem; }
+td.id { overflow-wrap: anywhere; max-width: 20rem; }
+td.value { overflow-wrap: anywhere; }
+form.filter { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .75rem 1rem; align-items: end; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
+form.filter label, form.try label, .decide label { display: grid; gap: .2rem; font-size: .86rem; color: var(--muted); }
+form.filter input, form.filter select, form.try textarea, .decide input { width: 100%; padding: .4rem .55rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
+form.try { padding: 1rem 1.1rem; display: grid; gap: .75rem; }
+form.try textarea { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .87rem; resize: vertical; }
+.buttons { display: flex; align-items: center; gap: .9rem; }
+button.go { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
+.actions { display: flex; flex-wrap: wrap; align-items: center; gap: .6rem 1rem; padding: .8rem 1.1rem; border-top: 1px solid var(--line); color: var(--muted); font-size: .9rem; }
+.actions form, .aside, .more, .decide form { margin: 0; }
+.aside { color: var(--muted); font-size: .9rem; }
+.more { padding: .7rem 1.1rem; border-top: 1px solid var(--line); }
+.decide { display: flex; flex-wrap: wrap; align-items: start; gap: .4rem .75rem; }
+.decide button { padding: .2rem .7rem; white-space: nowrap; }
+.decide details form { display: grid; gap: .4rem; padding-top: .4rem; min-width: 14rem; }
+.decide summary { padding: .2rem 0; }
+summary { cursor: pointer; color: var(--accent); padding: .5rem 1.1rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.5rem; margin: 0; padding: .8rem 1.1rem; }
+dt { color: var(--muted); }
+dd { margin: 0; overflow-wrap: anywhere; }
+dd ul { margin: 0; padding-left: 1.1rem; }
+ul.warnings { margin: 0; padding: .6rem 1.1rem .2rem 2.2rem; color: var(--warn); }
+pre { margin: 0; padding: .8rem 1.1rem; overflow: auto; max-height: 32rem; border-top: 1px solid var(--line); white-space: pre; }
+.scroll.tall { max-height: 36rem; overflow: auto; border-top: 1px solid var(--line); }
+.scroll.tall thead th { position: sticky; top: 0; background: var(--card); }
+.tree td { padding-top: .2rem; padding-bottom: .2rem; }
+.tree tbody tr { border-top: 0; }
+.tree tr.depth0 td { padding-top: .5rem; font-weight: 600; }
+.tree tr.depth0 td.value { font-weight: 400; }
+.tree .depth1 td:first-child { padding-left: 2.2rem; } .tree .depth2 td:first-child { padding-left: 3.3rem; } .tree .depth3 td:first-child { padding-left: 4.4rem; }
+.tree .depth4 td:first-child { padding-left: 5.5rem; } .tree .depth5 td:first-child { padding-left: 6.6rem; } .tree .depth6 td:first-child { padding-left: 7.7rem; }
+p.download, p.hint { margin: 0; padding: .7rem 1.1rem; color: var(--muted); font-size: .9rem; }
+p.download { border-top: 1px solid var(--line); }
+.confirm p { margin: 0; padding: .8rem 1.1rem; }
+progress { display: block; width: calc(100% - 2.2rem); margin: .9rem 1.1rem .2rem; height: .6rem; accent-color: var(--accent); }
+select:focus-visible, textarea:focus-visible, summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 3px solid var(--accent); outline-offset: -2px; }
 `;

@@ -10,7 +10,7 @@ export const directions = ['inbound', 'outbound', 'both'] as const;
 export const Integration = z.object({
   integration_id: id, name: z.string(), kind: z.enum(kinds), adapter: z.string(), direction: z.enum(directions),
   settings: json.describe('Without secrets; has_credentials tells whether some are stored'), has_credentials: z.boolean(), mapping_overrides: json,
-  is_enabled: z.boolean(), state: z.enum(['draft', 'active']), version: z.int(), health_status: z.enum(['unknown', 'ok', 'degraded', 'down']),
+  is_enabled: z.boolean(), receive_paused_at: optionalTimestamp, deliver_paused_at: optionalTimestamp, state: z.enum(['draft', 'active']), version: z.int(), health_status: z.enum(['unknown', 'ok', 'degraded', 'down']),
   last_ok_at: optionalTimestamp, last_error: text, last_error_at: optionalTimestamp, owner_contact: text, purpose: text, created_at: timestamp, updated_at: timestamp,
 }).openapi('Integration');
 export type Integration = z.output<typeof Integration>;
@@ -24,6 +24,11 @@ export const IntegrationInput = z.strictObject({
 
 export const IntegrationSwitch = z.strictObject({ is_enabled: z.boolean() }).openapi('IntegrationSwitch');
 
+export const IntegrationPause = z.strictObject({
+  receive: z.boolean().optional().describe('true: what the system sends is answered "not now" (A700, AE, 503) and stays in its queue'),
+  deliver: z.boolean().optional().describe('true: reports for the system wait in order'),
+}).refine((pause) => pause.receive !== undefined || pause.deliver !== undefined, 'Give receive, deliver or both').openapi('IntegrationPause');
+
 export const ConnectionTest = z.object({
   ok: z.boolean(),
   steps: z.array(z.object({ step: z.string(), ok: z.boolean(), milliseconds: z.number(), detail: z.string(), advice: z.string().optional() })),
@@ -33,7 +38,7 @@ export const Adapter = z.object({
   name: z.string(), title: z.string(), summary: z.string(), inbound: z.array(z.string()), outbound: z.array(z.string()), settings_schema: json, secret_fields: z.array(z.string()),
 }).openapi('Adapter');
 
-const columns = sql.fragment`integration_id, name, kind, adapter, direction, settings, credentials_sealed IS NOT NULL AS has_credentials, mapping_overrides, is_enabled, state, version,
+const columns = sql.fragment`integration_id, name, kind, adapter, direction, settings, credentials_sealed IS NOT NULL AS has_credentials, mapping_overrides, is_enabled, receive_paused_at, deliver_paused_at, state, version,
   health_status, last_ok_at, last_error, last_error_at, owner_contact, purpose, created_at, updated_at`;
 
 export function listIntegrations(tx: Transaction, page: Page) {

@@ -32,19 +32,22 @@ const columns = sql.fragment`s.scan_id, s.scan_number, s.patient_id, p.patient_n
   s.completion_run, s.created_at, s.updated_at`;
 const source = sql.fragment`scans s JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id`;
 
+/** Only what is asked for is in the statement, so that each kind of list has its own plan. */
 export function listScans(tx: Transaction, query: z.output<typeof scanQuery>) {
-  return tx.any(sql.type(Scan)`
-    SELECT ${columns} FROM ${source}
-    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id < coalesce(${keyAfter(query)}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-      AND (${query.status ?? null}::text IS NULL OR s.status = ${query.status ?? null})
-      AND (${query.scan_type ?? null}::text IS NULL OR s.scan_type = ${query.scan_type ?? null})
-      AND (${query.priority ?? null}::text IS NULL OR s.priority = ${query.priority ?? null})
-      AND (${query.patient_id ?? null}::uuid IS NULL OR s.patient_id = ${query.patient_id ?? null}::uuid)
-      AND (${query.created_from ?? null}::timestamptz IS NULL OR s.created_at >= ${query.created_from ?? null}::timestamptz)
-      AND (${query.created_before ?? null}::timestamptz IS NULL OR s.created_at < ${query.created_before ?? null}::timestamptz)
-      AND (${query.study_from ?? null}::timestamptz IS NULL OR s.study_at >= ${query.study_from ?? null}::timestamptz)
-      AND (${query.study_before ?? null}::timestamptz IS NULL OR s.study_at < ${query.study_before ?? null}::timestamptz)
-    ORDER BY s.scan_id DESC LIMIT ${query.limit + 1}`);
+  const before = keyAfter(query);
+  const conditions = [
+    sql.fragment`s.organization_id = ${ORGANIZATION}`,
+    ...(before === null ? [] : [sql.fragment`s.scan_id < ${before}::uuid`]),
+    ...(query.status === undefined ? [] : [sql.fragment`s.status = ${sql.literalValue(query.status)}`]),
+    ...(query.scan_type === undefined ? [] : [sql.fragment`s.scan_type = ${query.scan_type}`]),
+    ...(query.priority === undefined ? [] : [sql.fragment`s.priority = ${query.priority}`]),
+    ...(query.patient_id === undefined ? [] : [sql.fragment`s.patient_id = ${query.patient_id}::uuid`]),
+    ...(query.created_from === undefined ? [] : [sql.fragment`s.created_at >= ${query.created_from}::timestamptz`]),
+    ...(query.created_before === undefined ? [] : [sql.fragment`s.created_at < ${query.created_before}::timestamptz`]),
+    ...(query.study_from === undefined ? [] : [sql.fragment`s.study_at >= ${query.study_from}::timestamptz`]),
+    ...(query.study_before === undefined ? [] : [sql.fragment`s.study_at < ${query.study_before}::timestamptz`]),
+  ];
+  return tx.any(sql.type(Scan)`SELECT ${columns} FROM ${source} WHERE ${sql.join(conditions, sql.fragment` AND `)} ORDER BY s.scan_id DESC LIMIT ${query.limit + 1}`);
 }
 
 export function listScansOfPatient(tx: Transaction, patientId: string, page: Page) {

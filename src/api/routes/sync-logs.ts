@@ -1,14 +1,22 @@
+import { z } from '@hono/zod-openapi';
 import { auditEvents } from '../../audit/event.ts';
 import type { ApiDependencies } from '../context.ts';
-import { pathId } from '../fields.ts';
+import { pathId, text } from '../fields.ts';
 import { listOf, toPage } from '../pagination.ts';
 import { notFound } from '../problem.ts';
-import { listSyncLogs, payloadLocation, payloadQuery, readPayload, readSyncLog, SyncLog, syncLogQuery } from '../queries/sync-logs.ts';
+import { listSyncLogs, payloadLocation, payloadQuery, readPayload, readSyncLog, searchSyncLogs, SyncLog, syncLogQuery, SyncLogSearch, TouchedRow, touchedRows } from '../queries/sync-logs.ts';
 import type { ApiRouter } from '../router.ts';
+import { DryRunMessage, dryRunMessage } from './messages.ts';
 import { attachment } from './scans.ts';
 
 const one = { tag: 'exchanges', params: pathId('sync_id') } as const;
 const fileTypes: Readonly<Record<string, string>> = { 'application/dicom': 'dcm', 'x-application/hl7-v2+er7': 'hl7', 'application/fhir+json': 'json', 'application/json': 'json' };
+
+const MessageView = z.object({
+  format: z.enum(['hl7v2', 'dicom', 'json', 'xml', 'text', 'binary']), media_type: z.string(), byte_size: z.int(), text, is_cut: z.boolean(),
+  lines: z.array(z.object({ depth: z.int(), location: z.string(), name: text, value: text })), rows: z.array(TouchedRow),
+  mapping: z.array(DryRunMessage).nullable().describe('What today\'s mapping makes of a received message; mapping_version of the exchange says which made its rows'),
+}).openapi('MessageView');
 
 export function syncLogRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
   router.route('GET /sync-logs', {
@@ -18,6 +26,29 @@ export function syncLogRoutes(router: ApiRouter, { commands }: ApiDependencies):
     await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: '*' }, patientId: query.patient_id, detail: { results: page.items.length, newest: page.items[0]?.sync_id, oldest: page.items.at(-1)?.sync_id } });
     return page;
   }));
+
+  router.route('POST /sync-logs/search', {
+    summary: 'Exchanges by a number or a text', tag: 'exchanges', body: SyncLogSearch, returns: listOf(SyncLog), description: 'By POST, so that no patient\'s number stands in a log.',
+  }, ({ transact, body }) => transact(async (tx, audit) => {
+    const page = toPage(await searchSyncLogs(tx, body), body, (exchange) => exchange.sync_id);
+    await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: '*' }, detail: { by: 'text', results: page.items.length, newest: page.items[0]?.sync_id, oldest: page.items.at(-1)?.sync_id } });
+    return page;
+  }));
+
+  router.route('GET /sync-logs/{sync_id}/view', {
+    ...one, summary: 'The message as a person reads it', query: payloadQuery, returns: MessageView,
+    description: 'Its text and pieces with their names, the rows it made or changed, and what today\'s mapping makes of it, rule by rule.',
+  }, async ({ transact, params, query, caller }) => {
+    const view = await commands.view(caller.organizationId, params.sync_id, query.part);
+    return transact(async (tx, audit) => {
+      const exchange = await readSyncLog(tx, params.sync_id);
+      if (!exchange) throw notFound('exchange');
+      if (!view) throw notFound(`${query.part} on record for this exchange`);
+      await audit({ ...auditEvents.dataExport, action: 'R', object: { type: 'sync_log', id: exchange.sync_id }, patientId: exchange.patient_id ?? undefined, syncId: exchange.sync_id, detail: { part: query.part, view: true } });
+      const { mediaType, byteSize, isCut, lines, mapping, ...shown } = view;
+      return { ...shown, media_type: mediaType, byte_size: byteSize, is_cut: isCut, lines: lines.map((line) => ({ ...line })), rows: await touchedRows(tx, exchange), mapping: mapping && mapping.map(dryRunMessage) };
+    });
+  });
 
   router.route('GET /sync-logs/{sync_id}', { ...one, summary: 'One exchange', returns: SyncLog }, ({ transact, params }) => transact(async (tx, audit) => {
     const exchange = await readSyncLog(tx, params.sync_id);

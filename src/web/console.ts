@@ -1,0 +1,242 @@
+/**
+ * The pages about messages and systems: messages, dead letters, replays, systems. In: a signed-in person's request. Out: a page of rows that the API
+ * would show too, by the same queries, permissions and audit events; what changes something is a form that goes to the same commands.
+ */
+import type { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { z } from '@hono/zod-openapi';
+import { auditEvents, type AuditEvent } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
+import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
+import { isAllowed, type Permission } from '../api/permissions.ts';
+import { toPage } from '../api/pagination.ts';
+import { notFound, Problem } from '../api/problem.ts';
+import { deadJobQuery, listDeadJobs } from '../api/queries/dead-jobs.ts';
+import { deliveryQuery, listDeliveries } from '../api/queries/deliveries.ts';
+import { listIntegrations, readIntegration, type Integration } from '../api/queries/integrations.ts';
+import { listReplayedMessages, listReplays, readReplay, replayedMessageQuery, replayFilter, ReplaySelection } from '../api/queries/message-replays.ts';
+import { listSyncLogs, readSyncLog, searchSyncLogs, syncLogQuery, SyncLogSearch, touchedRows } from '../api/queries/sync-logs.ts';
+import { ORGANIZATION } from '../db/current-organization.ts';
+import { countReplayable } from '../db/message-replays.ts';
+import { sql } from '../db/pool.ts';
+import { inOrganization, type Transaction } from '../db/transaction.ts';
+import type { Caller } from '../db/user-sessions.ts';
+import { deadLettersPage } from './dead-letters.ts';
+import type { Html } from './layout.ts';
+import { messageList, messagePage, type Choices } from './messages.ts';
+import { signedIn } from './pages.ts';
+import { consolePage } from './parts.ts';
+import { replayList, replayPage } from './replays.ts';
+import { systemsPage, tryPage } from './systems.ts';
+
+const form = bodyLimit({ maxSize: 256 * 1024, onError: () => { throw new Problem(413, 'The form is larger than 256 KiB.'); } });
+const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
+
+interface Visit {
+  readonly c: ApiContext; readonly caller: Caller; readonly now: Date;
+  may(permission: Permission): boolean;
+  read<T>(work: (tx: Transaction, audit: (event: Omit<AuditEvent, 'actor' | 'outcome'>) => Promise<void>) => Promise<T>): Promise<T>;
+  page(at: string, title: string, body: Html, refresh?: { seconds: number; url: string }): Promise<Response>;
+  /** Back to a page, with a sentence about what happened. */
+  back(path: string, word: { done?: string; problem?: string }): Response;
+  readonly done: string | undefined;
+  readonly problem: string | undefined;
+  /** What the form says, blank fields left out. */
+  fields(): Promise<Record<string, string>>;
+}
+
+export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
+  const { commands } = dependencies;
+  const visit = (permission: Permission, work: (visit: Visit) => Promise<Response>) => async (c: ApiContext): Promise<Response> => {
+    const caller = await signedIn(c, dependencies);
+    if (!caller) return c.redirect('/login', 303);
+    if (!isAllowed(caller.role, caller.scopes, permission)) throw new Problem(403, `The role ${caller.role} may not see this page.`);
+    return work(visitOf(c, caller, dependencies));
+  };
+
+  // ---- messages
+
+  const browse = async (v: Visit, given: Record<string, string>): Promise<Response> => {
+    const { cursor, ...filter } = given;
+    const text = v.may('exchanges:payload') ? filter['text'] : undefined;
+    const parsed = text === undefined ? syncLogQuery.safeParse({ ...filter, cursor }) : SyncLogSearch.safeParse({ ...withoutEmpty(filter), cursor });
+    const { choices, items, nextCursor } = await v.read(async (tx, audit) => {
+      const rows = !parsed.success ? [] : text === undefined ? await listSyncLogs(tx, parsed.data as z.output<typeof syncLogQuery>) : await searchSyncLogs(tx, parsed.data as z.output<typeof SyncLogSearch>);
+      const page = toPage(rows, { limit: 50 }, (exchange) => exchange.sync_id);
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: '*' }, detail: { ...(text === undefined ? {} : { by: 'text' }), results: page.items.length, newest: page.items[0]?.sync_id, oldest: page.items.at(-1)?.sync_id } });
+      return { choices: await choicesOf(tx), items: page.items, nextCursor: page.next_cursor };
+    });
+    return v.page('/messages', 'Messages', messageList({
+      filter, choices, items, nextCursor, mayRead: v.may('exchanges:payload'), mayReplay: v.may('exchanges:replay'), now: v.now,
+      problem: parsed.success ? undefined : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+    }));
+  };
+  app.get('/messages', visit('exchanges:read', (v) => browse(v, withoutEmpty(v.c.req.query()))));
+  // What a person looks for may be a patient's number: it goes in the body, and never into an address that is kept.
+  app.post('/messages', form, visit('exchanges:read', async (v) => {
+    const fields = await v.fields();
+    return fields['text'] === undefined && fields['cursor'] === undefined ? v.c.redirect(`/messages?${new URLSearchParams(fields)}`, 303) : browse(v, fields);
+  }));
+
+  app.get(`/messages/:id{${uuid}}`, visit('exchanges:read', async (v) => {
+    const syncId = v.c.req.param('id')!, mayRead = v.may('exchanges:payload');
+    const [view, answer] = mayRead ? await Promise.all([commands.view(v.caller.organizationId, syncId, 'message'), commands.view(v.caller.organizationId, syncId, 'answer')]) : [];
+    const shown = await v.read(async (tx, audit) => {
+      const exchange = await readSyncLog(tx, syncId);
+      if (!exchange) throw notFound('message');
+      await audit({ ...(mayRead ? auditEvents.dataExport : auditEvents.query), action: 'R', object: { type: 'sync_log', id: syncId }, patientId: exchange.patient_id ?? undefined, syncId, detail: { view: mayRead } });
+      const deliveries = exchange.scan_id === null ? [] : await listDeliveries(tx, deliveryQuery.parse({ scan_id: exchange.scan_id, limit: 20 }));
+      const related = exchange.correlation_id !== null ? [await readSyncLog(tx, exchange.correlation_id)] : exchange.delivery_id !== null && exchange.scan_id !== null ? await listSyncLogs(tx, syncLogQuery.parse({ scan_id: exchange.scan_id, delivery_id: exchange.delivery_id, limit: 20 })) : [];
+      return { exchange, rows: mayRead ? await touchedRows(tx, exchange) : [], deliveries, related: related.filter((other) => other !== null && other.sync_id !== syncId).filter((other) => other !== null) };
+    });
+    return v.page('/messages', shown.exchange.interaction, messagePage({ ...shown, view, answer, mayRead, mayReplay: v.may('exchanges:replay'), done: v.done, problem: v.problem, now: v.now }));
+  }));
+
+  app.post(`/messages/:id{${uuid}}/replay`, form, visit('exchanges:replay', async (v) => {
+    const syncId = v.c.req.param('id')!;
+    const replay = await commands.replay(v.caller.organizationId, syncId, actorOf(v.c, v.caller));
+    if (replay.kind === 'not-found') throw notFound('message');
+    if (replay.kind === 'refused') return v.back(`/messages/${syncId}`, { problem: replay.reason });
+    const refused = replay.messages.find(({ outcome }) => outcome === 'rejected' || outcome === 'failed');
+    if (refused) return v.back(`/messages/${refused.syncId ?? syncId}`, { problem: `It was refused again: ${refused.location ? `${refused.location}: ` : ''}${refused.text ?? ''}` });
+    return v.back(`/messages/${replay.messages[0]?.syncId ?? syncId}`, { done: replay.messages[0]?.outcome === 'duplicate' ? 'It had come in already; nothing changed.' : 'It was received again and accepted.' });
+  }));
+
+  // ---- replays
+
+  const replays = async (v: Visit, given: Record<string, string> | undefined): Promise<Response> => {
+    const parsed = given && ReplaySelection.safeParse(given);
+    const { choices, items, count } = await v.read(async (tx, audit) => {
+      const counted = parsed?.success ? await countReplayable(tx, replayFilter(parsed.data)) : undefined;
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'message_replay', id: '*' }, detail: { ...(counted ? { messages: counted.messages } : {}) } });
+      return { choices: await choicesOf(tx), items: await listReplays(tx, { limit: 50 }), count: counted };
+    });
+    return v.page('/replays', 'Replays', replayList({
+      filter: given ?? {}, choices, replays: items.slice(0, 50), now: v.now, problem: parsed && !parsed.success ? wordsOf(parsed.error) : v.problem,
+      count: count && { messages: count.messages, oldest: count.oldest?.toISOString() ?? null, newest: count.newest?.toISOString() ?? null },
+    }));
+  };
+  app.get('/replays', visit('exchanges:replay', (v) => replays(v, undefined)));
+  app.post('/replays/count', form, visit('exchanges:replay', async (v) => replays(v, await v.fields())));
+  app.post('/replays', form, visit('exchanges:replay', async (v) => {
+    const { expected, ...filter } = await v.fields();
+    const parsed = ReplaySelection.safeParse(filter);
+    if (!parsed.success) return v.back('/replays', { problem: wordsOf(parsed.error) });
+    const begun = await commands.beginReplay(v.caller.organizationId, replayFilter(parsed.data), Number(expected), actorOf(v.c, v.caller));
+    return begun.kind === 'begun' ? v.back(`/replays/${begun.replayId}`, {}) : v.back('/replays', { problem: begun.reason });
+  }));
+  app.get(`/replays/:id{${uuid}}`, visit('exchanges:replay', async (v) => {
+    const replayId = v.c.req.param('id')!;
+    const query = replayedMessageQuery.safeParse({ cursor: v.c.req.query('cursor') });
+    const { replay, page } = await v.read(async (tx, audit) => {
+      const found = await readReplay(tx, replayId);
+      if (!found) throw notFound('replay');
+      const asked = query.success ? query.data : replayedMessageQuery.parse({});
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'message_replay', id: replayId } });
+      return { replay: found, page: toPage(await listReplayedMessages(tx, replayId, asked), asked, (message) => message.sync_id) };
+    });
+    const isOpen = replay.status === 'queued' || replay.status === 'running';
+    return v.page('/replays', 'Replay', replayPage({ replay, messages: page.items, nextCursor: page.next_cursor, problem: v.problem, now: v.now }), isOpen ? { seconds: 2, url: `/replays/${replayId}` } : undefined);
+  }));
+  app.post(`/replays/:id{${uuid}}/cancel`, form, visit('exchanges:replay', async (v) => {
+    const replayId = v.c.req.param('id')!;
+    const decision = await commands.cancelReplay(v.caller.organizationId, replayId, actorOf(v.c, v.caller));
+    return v.back(`/replays/${replayId}`, decision.kind === 'done' ? {} : { problem: 'It had ended already.' });
+  }));
+
+  // ---- dead letters
+
+  app.get('/dead-letters', visit('exchanges:read', async (v) => {
+    const rows = await v.read(async (tx, audit) => {
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'delivery', id: '*' } });
+      const of = (status: 'refused' | 'queued') => listDeliveries(tx, deliveryQuery.parse({ status, limit: 199 }));
+      return { parked: await of('refused'), waiting: await of('queued'), jobs: await listDeadJobs(tx, deadJobQuery.parse({ limit: 199 })) };
+    });
+    return v.page('/dead-letters', 'Dead letters', deadLettersPage({ ...rows, mayDecide: v.may('deliveries:decide'), done: v.done, problem: v.problem, now: v.now }));
+  }));
+  app.post('/dead-letters/resend', form, visit('deliveries:decide', async (v) => {
+    const { resent, leftOut } = await commands.resendParked(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
+    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : ''}.` });
+  }));
+  app.post(`/dead-letters/:what{deliveries|jobs}/:id{${uuid}}/:how{again|discard}`, form, visit('deliveries:decide', async (v) => {
+    const { what, id, how } = v.c.req.param() as { what: string; id: string; how: string };
+    const organizationId = v.caller.organizationId, actor = actorOf(v.c, v.caller), reason = (await v.fields())['reason'] ?? '';
+    if (how === 'discard' && (reason.length < 3 || reason.length > 500)) return v.back('/dead-letters', { problem: 'Giving up needs a reason of 3 to 500 characters.' });
+    const decision = what === 'deliveries' ? how === 'again' ? await commands.resendDelivery(organizationId, id, actor) : await commands.discardDelivery(organizationId, id, reason, actor)
+      : how === 'again' ? await commands.retryDeadJob(organizationId, id, actor) : await commands.discardDeadJob(organizationId, id, reason, actor);
+    if (decision.kind === 'not-found') throw notFound(what === 'deliveries' ? 'delivery' : 'job');
+    return v.back('/dead-letters', decision.kind === 'refused' ? { problem: decision.reason } : { done: how === 'discard' ? 'Given up; the reason is in the audit log.' : 'It is on its way.' });
+  }));
+
+  // ---- systems
+
+  app.get('/systems', visit('integrations:read', async (v) => {
+    const systems = await v.read(async (tx, audit) => {
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'integration', id: '*' } });
+      return listIntegrations(tx, { limit: 199 });
+    });
+    return v.page('/systems', 'Systems', systemsPage({ systems: systems.toSorted((a, b) => a.name.localeCompare(b.name)), mayPause: v.may('integrations:write'), mayTry: v.may('integrations:test'), done: v.done, problem: v.problem, now: v.now }));
+  }));
+  app.post(`/systems/:id{${uuid}}/pause`, form, visit('integrations:write', async (v) => {
+    const { receive, deliver } = await v.fields();
+    const pause = { ...(receive === undefined ? {} : { receive: receive === 'on' }), ...(deliver === undefined ? {} : { deliver: deliver === 'on' }) };
+    const decision = await commands.pauseIntegration(v.caller.organizationId, v.c.req.param('id')!, pause, actorOf(v.c, v.caller));
+    if (decision.kind === 'not-found') throw notFound('system');
+    await commands.reloadIntegrations();
+    return v.back('/systems', { done: Object.values(pause).includes(true) ? 'Paused.' : 'Resumed.' });
+  }));
+  const system = (v: Visit): Promise<Integration> => v.read(async (tx, audit) => {
+    const found = await readIntegration(tx, v.c.req.param('id')!);
+    if (!found) throw notFound('system');
+    await audit({ ...auditEvents.applicationActivity, action: 'E', object: { type: 'integration', id: found.integration_id }, detail: { dry_run: v.c.req.method === 'POST' } });
+    return found;
+  });
+  app.get(`/systems/:id{${uuid}}/try`, visit('integrations:test', async (v) => {
+    const found = await system(v);
+    return v.page('/systems', `Try a message of ${found.name}`, tryPage({ system: found, text: '', messages: undefined, problem: undefined }));
+  }));
+  app.post(`/systems/:id{${uuid}}/try`, form, visit('integrations:test', async (v) => {
+    const found = await system(v), text = (await v.fields())['message'] ?? '';
+    const dryRun = await commands.dryRun(v.caller.organizationId, found.integration_id, Buffer.from(text.replaceAll('\r\n', '\r').replaceAll('\n', '\r')));
+    return v.page('/systems', `Try a message of ${found.name}`, tryPage({
+      system: found, text, messages: dryRun.kind === 'read' ? dryRun.messages : undefined, problem: dryRun.kind === 'refused' ? dryRun.reason : dryRun.kind === 'not-found' ? 'The gateway does not know its settings; are they valid?' : undefined,
+    }));
+  }));
+}
+
+function visitOf(c: ApiContext, caller: Caller, { database, keys }: ApiDependencies): Visit {
+  const within = <T>(work: (tx: Transaction) => Promise<T>): Promise<T> => inOrganization(database, caller.organizationId, work);
+  return {
+    c, caller, now: new Date(), ...wordFor(c, caller, keys),
+    may: (permission) => isAllowed(caller.role, caller.scopes, permission),
+    read: (work) => within((tx) => work(tx, (event) => recordAudit(tx, { outcome: 'success', ...event, actor: actorOf(c, caller), requestId: c.get('requestId') }))),
+    async page(at, title, body, refresh) {
+      const organizationName = await within((tx) => tx.oneFirst(sql.type(z.object({ name: z.string() }))`SELECT name FROM organizations WHERE organization_id = ${ORGANIZATION}`));
+      return c.html(consolePage({ title, caller, organizationName, at, body, refresh }));
+    },
+    back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `?word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word)))}` : ''}`, 303),
+    async fields() {
+      const parsed = await c.req.parseBody();
+      return withoutEmpty(Object.fromEntries(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string')));
+    },
+  };
+}
+
+const placeOf = ({ userId }: Caller): string => `web/${userId}/word`;
+
+/** The sentence that the form before this page left: sealed, so that no link of somebody else's puts words on our page. */
+function wordFor(c: ApiContext, caller: Caller, keys: ApiDependencies['keys']): { done: string | undefined; problem: string | undefined } {
+  try {
+    const { done, problem } = JSON.parse(keys.open(placeOf(caller), c.req.query('word') ?? '')) as { done?: string; problem?: string };
+    return { done, problem };
+  } catch {
+    return { done: undefined, problem: undefined };
+  }
+}
+const withoutEmpty = (fields: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, name === 'message' ? value : value.trim()]).filter(([name, value]) => value !== '' && name !== 'word'));
+const wordsOf = (error: z.ZodError): string => error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+
+async function choicesOf(tx: Transaction): Promise<Choices> {
+  const integrations = await tx.any(sql.type(z.object({ integration_id: z.string(), name: z.string(), adapter: z.string() }))`SELECT integration_id, name, adapter FROM external_integrations WHERE organization_id = ${ORGANIZATION} ORDER BY name LIMIT 500`);
+  return { integrations, adapters: [...new Set(integrations.map(({ adapter }) => adapter))].toSorted() };
+}
