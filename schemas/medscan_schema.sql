@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.4.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.5.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -1068,6 +1068,760 @@ END $$;
 -- fails, is looked at again, and finds the first.
 CREATE UNIQUE INDEX scan_files_in_use ON scan_files (organization_id, sop_instance_uid) WHERE conflict_of IS NULL;
 
+-- ======== migrations/0015_asking_other_systems.sql ========
+
+-- schema-version: 1.4.1
+-- What the gateway asks of other systems: how many images a study has at its source, earlier studies of the patient, the worklist of a RIS.
+
+-- The last word of the source about a scan's images; the quiet time asks, and completion reads.
+CREATE TABLE source_counts (
+  organization_id   uuid NOT NULL,
+  scan_id           uuid NOT NULL,
+  integration_id    uuid NOT NULL,
+  -- proven: all are here. missing: some are not. unknown_study: the source does not know the study. no_answer. given_up: completed, or left to a person, without proof
+  status            text NOT NULL CHECK (status IN ('asking', 'proven', 'missing', 'unknown_study', 'no_answer', 'given_up')),
+  instances_there   integer,
+  instances_here    integer,
+  attempts          integer NOT NULL DEFAULT 0,
+  -- since when it is asked about the images that are here now
+  first_asked_at    timestamptz NOT NULL DEFAULT now(),
+  asked_at          timestamptz,
+  next_at           timestamptz NOT NULL DEFAULT now(),
+  last_text         text,
+  source_sync_id    uuid,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, scan_id),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans,
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+-- One question for earlier studies, by scan and source.
+CREATE TABLE prior_searches (
+  organization_id   uuid NOT NULL,
+  scan_id           uuid NOT NULL,
+  integration_id    uuid NOT NULL,
+  status            text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'done', 'skipped', 'failed')),
+  studies_found     integer,
+  studies_chosen    integer,
+  attempts          integer NOT NULL DEFAULT 0,
+  next_at           timestamptz NOT NULL DEFAULT now(),
+  last_text         text,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, scan_id, integration_id),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans,
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+CREATE INDEX prior_searches_due ON prior_searches (organization_id, next_at) WHERE status = 'queued';
+
+-- A study, or the missing images of one, that a source is to send. Each once, however many scans want it.
+CREATE TABLE study_retrievals (
+  organization_id       uuid NOT NULL,
+  retrieval_id          uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id        uuid NOT NULL,
+  study_instance_uid    text NOT NULL,
+  purpose               text NOT NULL CHECK (purpose IN ('prior', 'missing')),
+  -- the scan that wanted it first
+  for_scan_id           uuid NOT NULL,
+  -- a prior is analysed only when the rule says so
+  is_analyzed           boolean NOT NULL DEFAULT false,
+  status                text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'retrieved', 'failed')),
+  expected_instances    integer,
+  retrieved_instances   integer,
+  attempts              integer NOT NULL DEFAULT 0,
+  next_at               timestamptz NOT NULL DEFAULT now(),
+  last_text             text,
+  created_at            timestamptz NOT NULL DEFAULT now(),
+  updated_at            timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, retrieval_id),
+  UNIQUE (organization_id, integration_id, study_instance_uid, purpose),
+  FOREIGN KEY (organization_id, for_scan_id) REFERENCES scans,
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+CREATE INDEX study_retrievals_study ON study_retrievals (organization_id, study_instance_uid);
+CREATE INDEX study_retrievals_due ON study_retrievals (organization_id, next_at) WHERE status = 'queued';
+
+-- When a RIS was asked for its worklist, and what came of it.
+CREATE TABLE worklist_polls (
+  organization_id   uuid NOT NULL,
+  integration_id    uuid NOT NULL,
+  next_poll_at      timestamptz NOT NULL,
+  polled_at         timestamptz,
+  last_ok_at        timestamptz,
+  items_seen        integer,
+  items_changed     integer,
+  last_text         text,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, integration_id),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['source_counts', 'prior_searches', 'study_retrievals', 'worklist_polls'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY tenant ON %I USING (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)', t);
+    EXECUTE format('CREATE TRIGGER touch_updated_at BEFORE UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at()', t);
+    IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %I TO medscan_app', t);
+    END IF;
+  END LOOP;
+END $$;
+
+-- ======== migrations/0016_asked_commitments.sql ========
+
+-- schema-version: 1.4.2
+-- Storage commitment that the gateway asks for, for what its deliveries stored.
+
+-- Where the destination is asked for storage commitment: awaited until it says yes. Null: it is not asked.
+ALTER TABLE deliveries ADD COLUMN commitment text CHECK (commitment IN ('awaited', 'committed', 'refused'));
+
+-- One row per successful delivery that is to be committed to.
+CREATE TABLE asked_commitments (
+  organization_id   uuid NOT NULL,
+  request_id        uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id    uuid NOT NULL,
+  delivery_id       uuid NOT NULL,
+  transaction_uid   text NOT NULL,
+  -- asked under these before, without a result
+  earlier_transaction_uids text[] NOT NULL DEFAULT '{}',
+  -- [{sop_class_uid, sop_instance_uid}]
+  items             jsonb NOT NULL,
+  status            text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'asked', 'committed', 'failed')),
+  attempts          integer NOT NULL DEFAULT 0,
+  asked_at          timestamptz,
+  next_at           timestamptz NOT NULL DEFAULT now(),
+  answered_at       timestamptz,
+  last_text         text,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, request_id),
+  UNIQUE (organization_id, transaction_uid),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations,
+  FOREIGN KEY (organization_id, delivery_id) REFERENCES deliveries
+);
+CREATE INDEX asked_commitments_open ON asked_commitments (organization_id, next_at) WHERE status IN ('queued', 'asked');
+CREATE INDEX asked_commitments_delivery ON asked_commitments (organization_id, delivery_id);
+
+ALTER TABLE asked_commitments ENABLE ROW LEVEL SECURITY;
+ALTER TABLE asked_commitments FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON asked_commitments USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON asked_commitments FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON asked_commitments TO medscan_app;
+  END IF;
+END $$;
+
+-- ======== migrations/0019_association_logs.sql ========
+
+-- schema-version: 1.5.0
+-- One DICOM association: who called, what was offered and accepted, how it ended, how much was moved. A burst of equal refusals is one row.
+CREATE TABLE association_logs (
+  organization_id            uuid NOT NULL REFERENCES organizations,
+  association_id             uuid NOT NULL,
+  integration_id             uuid,
+  started_at                 timestamptz NOT NULL,
+  finished_at                timestamptz NOT NULL,
+  duration_ms                double precision NOT NULL,
+  calling_ae_title           text,
+  called_ae_title            text,
+  peer_address               text NOT NULL,
+  peer_port                  integer NOT NULL,
+  tls_protocol               text,
+  tls_subject                text,
+  implementation_class_uid   text,
+  implementation_version     text,
+  peer_maximum_length        bigint,
+  -- [{id, abstract_syntax, transfer_syntaxes, result, transfer_syntax?}], result of PS3.8 table 9-18
+  contexts                   jsonb NOT NULL DEFAULT '[]',
+  contexts_accepted          integer NOT NULL DEFAULT 0,
+  outcome                    text NOT NULL CHECK (outcome IN ('released', 'rejected', 'aborted-by-peer', 'aborted-by-gateway', 'connection-lost', 'unreadable')),
+  rejection                  text,  -- result/source/reason of PS3.8 table 9-21
+  reason                     text,
+  advice                     text,
+  bytes_received             bigint NOT NULL DEFAULT 0,
+  bytes_sent                 bigint NOT NULL DEFAULT 0,
+  requests                   jsonb NOT NULL DEFAULT '{}',
+  objects                    jsonb NOT NULL DEFAULT '{}',
+  repeats                    integer NOT NULL DEFAULT 0,
+  PRIMARY KEY (organization_id, association_id),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+CREATE INDEX association_logs_refused ON association_logs (organization_id, association_id DESC) WHERE outcome <> 'released';
+
+ALTER TABLE association_logs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE association_logs FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON association_logs USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON association_logs TO medscan_app;
+  END IF;
+END $$;
+
+-- ======== migrations/0020_merges_and_links.sql ========
+
+-- schema-version: 1.5.1
+-- Who is who, after all: what a merge said, so that it can be judged when it comes again and undone; and patients that are one person without
+-- being one record (ADT^A24).
+
+-- merge: two patients became one. renumber: the earlier number belonged to nobody else here. inverse: survivor and earlier number changed places.
+ALTER TABLE patient_merges
+  ADD COLUMN kind text NOT NULL DEFAULT 'merge' CHECK (kind IN ('merge', 'renumber', 'inverse')),
+  -- as the message named them: [{value, assigning_authority}]; null in rows older than this column
+  ADD COLUMN survivor_identifiers jsonb,
+  ADD COLUMN prior_identifiers jsonb,
+  ALTER COLUMN prior_patient_id DROP NOT NULL,
+  ADD CONSTRAINT patient_merges_prior CHECK (kind <> 'merge' OR prior_patient_id IS NOT NULL);
+CREATE INDEX patient_merges_survivor ON patient_merges (organization_id, survivor_patient_id);
+CREATE INDEX patient_merges_prior ON patient_merges (organization_id, prior_patient_id) WHERE prior_patient_id IS NOT NULL;
+
+CREATE TABLE patient_links (
+  organization_id   uuid NOT NULL,
+  link_id           uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  patient_id        uuid NOT NULL,
+  other_patient_id  uuid NOT NULL,
+  linked_at         timestamptz NOT NULL DEFAULT now(),
+  source_sync_id    uuid,
+  unlinked_at       timestamptz,
+  unlinked_sync_id  uuid,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, link_id),
+  CHECK (patient_id < other_patient_id),
+  FOREIGN KEY (organization_id, patient_id) REFERENCES patients,
+  FOREIGN KEY (organization_id, other_patient_id) REFERENCES patients
+);
+-- A pair is linked once at a time.
+CREATE UNIQUE INDEX patient_links_open ON patient_links (organization_id, patient_id, other_patient_id) WHERE unlinked_at IS NULL;
+CREATE INDEX patient_links_other ON patient_links (organization_id, other_patient_id);
+
+ALTER TABLE patient_links ENABLE ROW LEVEL SECURITY;
+ALTER TABLE patient_links FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON patient_links USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON patient_links FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON patient_links TO medscan_app;
+  END IF;
+END $$;
+
+-- ======== migrations/0022_operating_messages.sql ========
+
+-- schema-version: 1.6.0
+-- What a person does with messages: pausing a system, replaying what was refused, deciding on what was given up.
+
+-- While receive_paused_at is set, what the system sends is answered "not now" and not taken; while deliver_paused_at is set, its results wait.
+ALTER TABLE external_integrations ADD COLUMN receive_paused_at timestamptz;
+ALTER TABLE external_integrations ADD COLUMN deliver_paused_at timestamptz;
+
+-- One request to receive refused messages again: which (the filter, as asked), how many, by whom, how far.
+CREATE TABLE message_replays (
+  organization_id   uuid NOT NULL REFERENCES organizations,
+  replay_id         uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  filter            jsonb NOT NULL DEFAULT '{}',
+  status            text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'finished', 'cancelled')),
+  requested_kind    text NOT NULL CHECK (requested_kind IN ('user', 'application', 'system')),
+  requested_by      text NOT NULL,
+  requested_role    text,
+  message_count     integer NOT NULL DEFAULT 0,
+  started_at        timestamptz,
+  finished_at       timestamptz,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, replay_id)
+);
+
+-- Its messages, in the order in which they were received, with what became of each. outcome null: not yet.
+CREATE TABLE message_replay_items (
+  organization_id   uuid NOT NULL,
+  replay_id         uuid NOT NULL,
+  sync_id           uuid NOT NULL,
+  outcome           text CHECK (outcome IN ('accepted', 'duplicate', 'rejected', 'failed', 'left_out')),
+  replayed_as       uuid[] NOT NULL DEFAULT '{}',
+  outcome_text      text,
+  outcome_location  text,
+  finished_at       timestamptz,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, replay_id, sync_id),
+  FOREIGN KEY (organization_id, replay_id) REFERENCES message_replays
+);
+CREATE INDEX message_replay_items_open ON message_replay_items (organization_id, replay_id, sync_id) WHERE outcome IS NULL;
+
+CREATE INDEX message_replay_items_done ON message_replay_items (organization_id, sync_id) WHERE outcome IN ('accepted', 'duplicate');
+
+-- Jobs that failed for good. `job_data` holds ids only, as every job does.
+CREATE TABLE dead_jobs (
+  organization_id   uuid NOT NULL REFERENCES organizations,
+  dead_job_id       uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  queue_name        text NOT NULL,
+  job_data          jsonb NOT NULL,
+  scan_id           uuid,
+  integration_id    uuid,
+  error_text        text,
+  died_at           timestamptz NOT NULL DEFAULT now(),
+  status            text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'retried', 'discarded')),
+  decided_by        text,
+  decided_at        timestamptz,
+  reason            text,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  updated_at        timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, dead_job_id)
+);
+CREATE INDEX dead_jobs_open ON dead_jobs (organization_id, dead_job_id) WHERE status = 'open';
+
+-- Deliveries that wait for a person, and the lists of what went wrong: few rows among many.
+CREATE INDEX deliveries_parked ON deliveries (organization_id, delivery_id) WHERE status = 'refused';
+CREATE INDEX deliveries_report ON deliveries (organization_id, report_id);
+CREATE INDEX sync_logs_problems ON sync_logs (organization_id, message_status, sync_id) WHERE message_status IN ('rejected', 'failed', 'refused', 'unreachable', 'unconfirmed');
+
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['message_replays', 'message_replay_items', 'dead_jobs'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY tenant ON %I USING (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)', t);
+    EXECUTE format('CREATE TRIGGER touch_updated_at BEFORE UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at()', t);
+    IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %I TO medscan_app', t);
+    END IF;
+  END LOOP;
+END $$;
+
+-- ======== migrations/0024_record_names.sql ========
+
+-- What senders call records of ours: the logical ids under which a FHIR client PUT them. A patient's are identifiers of the patient instead.
+CREATE TABLE record_names (
+  organization_id  uuid NOT NULL,
+  integration_id   uuid NOT NULL,
+  kind             text NOT NULL CHECK (kind IN ('order', 'study', 'task', 'condition', 'allergy')),
+  name             text NOT NULL,
+  -- a scan's id, or that of a row of patient_medical_history
+  record_id        uuid NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, integration_id, kind, name),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+-- Search of patients by the beginning of a name.
+CREATE INDEX patients_family_name ON patients (organization_id, lower(family_name) text_pattern_ops);
+
+ALTER TABLE record_names ENABLE ROW LEVEL SECURITY;
+ALTER TABLE record_names FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON record_names USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON record_names FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON record_names TO medscan_app;
+  END IF;
+END $$;
+
+-- ======== migrations/0026_result_subscriptions.sql ========
+
+-- schema-version: 1.8.0
+-- Who wants to hear of results at once (FHIR Subscription, topic "result ready"), and the events that each of them is told of, in order.
+
+CREATE TABLE result_subscriptions (
+  organization_id    uuid NOT NULL,
+  subscription_id    uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id     uuid NOT NULL,
+  user_id            uuid NOT NULL,
+  channel            text NOT NULL CHECK (channel IN ('rest-hook', 'websocket')),
+  -- endpoint and headers, which may hold a secret, and what else of the resource is given back as it came
+  settings_sealed    text NOT NULL,
+  endpoint_origin    text,
+  content            text NOT NULL CHECK (content IN ('empty', 'id-only', 'full-resource')),
+  -- {patient_ids?: [uuid], statuses?: [text]}
+  filter             jsonb NOT NULL DEFAULT '{}',
+  heartbeat_seconds  integer CHECK (heartbeat_seconds BETWEEN 1 AND 86400),
+  timeout_seconds    integer CHECK (timeout_seconds BETWEEN 1 AND 600),
+  max_count          integer NOT NULL DEFAULT 10 CHECK (max_count BETWEEN 1 AND 100),
+  status             text NOT NULL DEFAULT 'requested' CHECK (status IN ('requested', 'active', 'error', 'off')),
+  is_greeted         boolean NOT NULL DEFAULT false,
+  -- number of the newest event, and of the newest that the subscriber has heard
+  event_count        bigint NOT NULL DEFAULT 0,
+  heard_count        bigint NOT NULL DEFAULT 0,
+  error_count        integer NOT NULL DEFAULT 0,
+  last_error         text,
+  failing_since      timestamptz,
+  told_at            timestamptz,
+  next_attempt_at    timestamptz NOT NULL DEFAULT now(),
+  ends_at            timestamptz,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  updated_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, subscription_id),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+CREATE TABLE result_subscription_events (
+  organization_id  uuid NOT NULL,
+  subscription_id  uuid NOT NULL,
+  event_number     bigint NOT NULL,
+  report_id        uuid NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, subscription_id, event_number),
+  FOREIGN KEY (organization_id, subscription_id) REFERENCES result_subscriptions ON DELETE CASCADE
+);
+
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['result_subscriptions', 'result_subscription_events'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY tenant ON %I USING (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)', t);
+    IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO medscan_app', t);
+    END IF;
+  END LOOP;
+END $$;
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON result_subscriptions FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+
+-- ======== migrations/0027_exports_and_pulls.sql ========
+
+-- schema-version: 1.8.1
+-- Whole sets of records for other systems (FHIR Bulk Data), and what is fetched from systems that do not send.
+
+CREATE TABLE record_exports (
+  organization_id  uuid NOT NULL,
+  export_id        uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id   uuid NOT NULL,
+  user_id          uuid NOT NULL,
+  request_url      text NOT NULL,
+  types            text[] NOT NULL,
+  since            timestamptz,
+  -- what changed up to here is in it
+  transaction_at   timestamptz NOT NULL DEFAULT now(),
+  status           text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled')),
+  record_count     integer NOT NULL DEFAULT 0,
+  -- [{type, count, byte_length}]
+  outputs          jsonb NOT NULL DEFAULT '[]',
+  error_text       text,
+  expires_at       timestamptz NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, export_id),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+CREATE TABLE record_pulls (
+  organization_id  uuid NOT NULL,
+  integration_id   uuid NOT NULL,
+  resource_type    text NOT NULL,
+  -- everything that the system changed before this was read
+  read_until       timestamptz,
+  next_run_at      timestamptz NOT NULL DEFAULT now(),
+  last_run_at      timestamptz,
+  last_ok_at       timestamptz,
+  failure_count    integer NOT NULL DEFAULT 0,
+  last_error       text,
+  read_count       bigint NOT NULL DEFAULT 0,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, integration_id, resource_type),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations
+);
+
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOREACH t IN ARRAY ARRAY['record_exports', 'record_pulls'] LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
+    EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
+    EXECUTE format('CREATE POLICY tenant ON %I USING (organization_id = nullif(current_setting(''app.organization_id'', true), '''')::uuid)', t);
+    EXECUTE format('CREATE TRIGGER touch_updated_at BEFORE UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at()', t);
+    IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+      EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO medscan_app', t);
+    END IF;
+  END LOOP;
+END $$;
+
+-- ======== migrations/0028_message_throughput.sql ========
+
+-- Throughput of HL7 v2 and FHIR messages: patients that the application remembers need no reading before a batch is written, and answers are recorded
+-- without planning for tables that have grown.
+
+-- The code of an answer stands in sync_logs alone; a repeat reads it there, so nothing has to find a name by its exchange.
+DROP INDEX message_identities_sync;
+
+-- As before, but every identifier value and every patient is looked up by itself behind OFFSET 0: a plan made while the tables were empty stays good.
+CREATE OR REPLACE FUNCTION medscan_load_messages(p_organization_id uuid, p_names jsonb, p_identifier_values text[], p_lock boolean, OUT identities jsonb, OUT patients jsonb, OUT identifiers jsonb)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  owners uuid[];
+  doublings text := floor(log(2, greatest(pg_relation_size('message_identities') / 8192, 1)))::text;
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  IF current_setting('medscan.doublings', true) IS DISTINCT FROM doublings THEN
+    DISCARD PLANS;
+    PERFORM set_config('medscan.doublings', doublings, false);
+  END IF;
+  IF p_lock THEN
+    PERFORM 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = ANY(ARRAY(
+      SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = ANY(p_identifier_values))) ORDER BY p.patient_id FOR NO KEY UPDATE;
+  END IF;
+  SELECT jsonb_agg(jsonb_build_array(i.patient_id, i.value, i.assigning_authority)), array_agg(DISTINCT i.patient_id) INTO identifiers, owners
+    FROM unnest(p_identifier_values) v CROSS JOIN LATERAL (SELECT o.patient_id, o.value, o.assigning_authority FROM patient_identifiers o
+      WHERE o.organization_id = p_organization_id AND o.value_index = v OFFSET 0) i;
+  SELECT jsonb_agg(jsonb_build_object('patient_id', p.patient_id, 'version', p.xmin::text, 'identity_status', p.identity_status, 'is_active', p.is_active, 'family_name', p.family_name,
+      'given_name', p.given_name, 'middle_name', p.middle_name, 'name_prefix', p.name_prefix, 'name_suffix', p.name_suffix, 'ideographic_name', p.ideographic_name,
+      'phonetic_name', p.phonetic_name, 'birth_date', p.birth_date, 'sex', p.sex, 'address', p.address, 'telecom', p.telecom, 'deceased', p.deceased, 'deceased_at', p.deceased_at,
+      'provenance', p.provenance)) INTO patients
+    FROM unnest(owners) v CROSS JOIN LATERAL (SELECT o.*, o.xmin FROM patients o WHERE o.organization_id = p_organization_id AND o.patient_id = v OFFSET 0) p;
+  SELECT jsonb_agg(jsonb_build_object('name', n.name, 'sha256', m.sha256, 'links', m.links, 'answer_code', coalesce(m.answer_code,
+      (SELECT l.answer_code FROM sync_logs l WHERE l.organization_id = p_organization_id AND l.sync_id = m.sync_id LIMIT 1))) ORDER BY m.created_at) INTO identities
+    FROM jsonb_to_recordset(p_names) AS n(name int, integration_id uuid, sender text, control_id text)
+    CROSS JOIN LATERAL (SELECT i.sha256, i.links, i.answer_code, i.created_at, i.sync_id FROM message_identities i
+      WHERE i.organization_id = p_organization_id AND i.integration_id = n.integration_id AND i.sender = n.sender AND i.control_id = n.control_id OFFSET 0) m;
+END $$;
+
+
+-- A statement of a patient's history that changes or goes makes a new version of the patient: what is remembered of it, history included, is valid as
+-- long as its row is.
+CREATE FUNCTION medscan_history_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE patients SET updated_at = now() WHERE organization_id = OLD.organization_id AND patient_id = OLD.patient_id;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER history_changed AFTER UPDATE OR DELETE ON patient_medical_history FOR EACH ROW EXECUTE FUNCTION medscan_history_changed();
+
+-- Writes a decided batch. False, and nothing written: what it was decided upon is no longer so. In `p_patients`
+--   compared   patient -> version: patients that the messages name and that do not change
+--   held       patient -> version: those that change; held for this transaction
+--   owned      identifiers by which the patients were found
+--   names_unread   the names of the messages were not looked up: none of them may be there
+-- `p_messages` are the exchanges with their audit rows and identities, in order; their bytes lie one after the other in `p_contents`. `version` is that of
+-- every patient that was inserted or updated, and of `touched`: those whose stored history changed.
+DROP FUNCTION medscan_store_messages(uuid, jsonb, jsonb, bytea);
+CREATE FUNCTION medscan_store_messages(p_organization_id uuid, p_patients jsonb, p_messages jsonb, p_contents bytea, OUT is_written boolean, OUT version text, OUT touched jsonb)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  found_rows integer;
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  is_written := false;
+  IF p_patients ? 'names_unread' THEN
+    PERFORM 1 FROM jsonb_to_recordset(p_messages) AS n(integration_id uuid, peer_application text, control_id text)
+      CROSS JOIN LATERAL (SELECT 1 FROM message_identities i WHERE i.organization_id = p_organization_id AND i.integration_id = n.integration_id
+        AND i.sender = coalesce(n.peer_application, '') AND i.control_id = n.control_id OFFSET 0) m;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF p_patients ? 'held' THEN
+    SELECT count(*) INTO found_rows FROM jsonb_each_text(p_patients->'held') c
+      CROSS JOIN LATERAL (SELECT 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = c.key::uuid AND p.xmin::text = c.value OFFSET 0 FOR NO KEY UPDATE) h;
+    IF found_rows < (SELECT count(*) FROM jsonb_object_keys(p_patients->'held')) THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF p_patients ? 'compared' THEN
+    SELECT count(*) INTO found_rows FROM jsonb_each_text(p_patients->'compared') c
+      CROSS JOIN LATERAL (SELECT 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = c.key::uuid AND p.xmin::text = c.value OFFSET 0) h;
+    IF found_rows < (SELECT count(*) FROM jsonb_object_keys(p_patients->'compared')) THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF p_patients ? 'owned' THEN
+    SELECT count(*) INTO found_rows FROM jsonb_to_recordset(p_patients->'owned') AS o(patient_id uuid, value text, assigning_authority text)
+      CROSS JOIN LATERAL (SELECT 1 FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = o.value
+        AND i.assigning_authority = o.assigning_authority AND i.patient_id = o.patient_id OFFSET 0) h;
+    IF found_rows < jsonb_array_length(p_patients->'owned') THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF p_patients ? 'inserted' THEN
+    INSERT INTO patients (organization_id, patient_id, patient_number, identity_status, is_active, family_name, given_name, middle_name, name_prefix, name_suffix, ideographic_name,
+      phonetic_name, birth_date, birth_date_precision, sex, address, telecom, deceased, deceased_at, provenance)
+    SELECT p_organization_id, r.patient_id, r.patient_number, r.identity_status, r.is_active, r.family_name, r.given_name, r.middle_name, r.name_prefix, r.name_suffix, r.ideographic_name,
+      r.phonetic_name, r.birth_date, CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END, r.sex, r.address, r.telecom, r.deceased, r.deceased_at, r.provenance
+    FROM jsonb_to_recordset(p_patients->'inserted') AS r(patient_id uuid, patient_number text, identity_status text, is_active boolean, family_name text, given_name text, middle_name text,
+      name_prefix text, name_suffix text, ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text, provenance jsonb);
+  END IF;
+  IF p_patients ? 'updated' THEN
+    UPDATE patients p SET identity_status = r.identity_status, is_active = r.is_active, family_name = r.family_name, given_name = r.given_name, middle_name = r.middle_name,
+      name_prefix = r.name_prefix, name_suffix = r.name_suffix, ideographic_name = r.ideographic_name, phonetic_name = r.phonetic_name, birth_date = r.birth_date,
+      birth_date_precision = CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END, sex = r.sex, address = r.address, telecom = r.telecom,
+      deceased = r.deceased, deceased_at = r.deceased_at, provenance = r.provenance
+    FROM jsonb_to_recordset(p_patients->'updated') AS r(patient_id uuid, identity_status text, is_active boolean, family_name text, given_name text, middle_name text, name_prefix text,
+      name_suffix text, ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text, provenance jsonb)
+    WHERE p.organization_id = p_organization_id AND p.patient_id = r.patient_id AND p.patient_id = ANY(ARRAY(SELECT (u->>'patient_id')::uuid FROM jsonb_array_elements(p_patients->'updated') u));
+  END IF;
+  IF p_patients ? 'identifiers' THEN
+    INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index, type_code)
+    SELECT p_organization_id, r.patient_id, r.assigning_authority, r.value, r.value, r.type_code
+    FROM jsonb_to_recordset(p_patients->'identifiers') AS r(patient_id uuid, assigning_authority text, value text, type_code text);
+  END IF;
+  IF p_patients ? 'history' THEN
+    -- What is stored already is left alone: most messages repeat what they said before.
+    INSERT INTO patient_medical_history (organization_id, patient_id, kind, code, code_system, display, onset, status, severity, detail, statement_key, source_sync_id)
+    SELECT p_organization_id, r.patient_id, r.kind, r.code, r.code_system, r.display, r.onset, r.status, r.severity, r.detail, r.statement_key, r.source_sync_id
+    FROM jsonb_to_recordset(p_patients->'history') AS r(patient_id uuid, kind text, code text, code_system text, display text, onset text, status text, severity text, detail jsonb,
+      statement_key text, source_sync_id uuid, has_changed boolean)
+    LEFT JOIN LATERAL (SELECT s.* FROM patient_medical_history s WHERE s.organization_id = p_organization_id AND s.patient_id = r.patient_id AND s.statement_key = r.statement_key OFFSET 0) h ON true
+    WHERE h.history_id IS NULL OR r.has_changed OR (h.display, h.status, h.severity, h.detail) IS DISTINCT FROM (r.display, r.status, r.severity, r.detail)
+    ON CONFLICT (organization_id, patient_id, statement_key) DO UPDATE SET display = excluded.display, status = excluded.status, severity = excluded.severity,
+      detail = excluded.detail, source_sync_id = excluded.source_sync_id;
+    SELECT jsonb_agg(h.patient_id) INTO touched FROM (SELECT DISTINCT r.patient_id FROM jsonb_to_recordset(p_patients->'history') AS r(patient_id uuid)) h
+      CROSS JOIN LATERAL (SELECT 1 FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = h.patient_id AND p.xmin = pg_current_xact_id()::xid OFFSET 0) t;
+  END IF;
+  IF p_patients ? 'alerts' THEN
+    INSERT INTO system_alerts (organization_id, kind, severity, subject, message, occurrences)
+    SELECT p_organization_id, r.kind, r.severity, r.subject, r.message, r.occurrences
+    FROM jsonb_to_recordset(p_patients->'alerts') AS r(kind text, severity text, subject text, message text, occurrences int)
+    ON CONFLICT (organization_id, kind, subject) WHERE resolved_at IS NULL DO UPDATE SET occurrences = system_alerts.occurrences + excluded.occurrences, last_seen_at = now(),
+      message = excluded.message, severity = excluded.severity;
+  END IF;
+  IF p_messages IS NOT NULL THEN
+    WITH messages AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset(p_messages) AS r(item int, sync_id uuid, integration_id uuid, adapter text, interaction text, control_id text, message_status text,
+        started_at timestamptz, finished_at timestamptz, duration_ms float8, byte_size bigint, sha256 text, payload_location text, peer_address text, peer_application text,
+        patient_id uuid, scan_id uuid, mapping_version text, warnings jsonb, facts jsonb, links jsonb, media_type text, content_start int, content_length int,
+        audit_id uuid, event_code text, event_name text, object_type text, object_id text, detail jsonb)),
+    exchanges AS (
+      INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at, duration_ms, byte_size, sha256,
+        payload_location, peer_address, peer_application, patient_id, scan_id, mapping_version, warnings, facts)
+      SELECT p_organization_id, m.sync_id, m.integration_id, m.adapter, 'inbound', m.interaction, m.control_id, m.message_status, m.started_at, m.finished_at, m.duration_ms, m.byte_size, m.sha256,
+        m.payload_location, m.peer_address, m.peer_application, m.patient_id, m.scan_id, m.mapping_version, m.warnings, m.facts FROM messages m),
+    payloads AS (
+      INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content)
+      SELECT p_organization_id, m.sync_id, 'message', m.media_type, substring(p_contents FROM m.content_start FOR m.content_length) FROM messages m),
+    named AS (
+      INSERT INTO message_identities (organization_id, integration_id, sender, control_id, sha256, interaction, sync_id, links)
+      SELECT p_organization_id, m.integration_id, coalesce(m.peer_application, ''), m.control_id, m.sha256, m.interaction, m.sync_id, m.links
+      FROM messages m WHERE m.message_status = 'accepted')
+    INSERT INTO audit_logs (organization_id, audit_id, event_code, event_name, action, outcome, actor_kind, actor_id, network_address, object_type, object_id, patient_id, sync_id, detail)
+    SELECT p_organization_id, m.audit_id, m.event_code, m.event_name, 'U', 'success', 'application', coalesce(m.peer_application, 'unknown'), m.peer_address, m.object_type, m.object_id,
+      m.patient_id, m.sync_id, m.detail FROM messages m ORDER BY m.item;
+  END IF;
+  is_written := true;
+  version := pg_current_xact_id()::xid::text;
+END $$;
+
+-- The answer leg of inbound exchanges. Planned at every call, ten a second at most: a plan kept from when the tables were empty reads all of an
+-- organization's exchanges for each answer.
+CREATE OR REPLACE FUNCTION medscan_record_answers(p_organization_id uuid, p_answers jsonb) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off AS $$
+DECLARE
+  earliest timestamptz;
+  latest timestamptz;
+BEGIN
+  PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  SELECT min(a.started_at), max(a.started_at) INTO earliest, latest FROM jsonb_to_recordset(p_answers) AS a(started_at timestamptz);
+  UPDATE sync_logs s SET answer_status = a.answer_status, answer_code = a.answer_code
+    FROM jsonb_to_recordset(p_answers) AS a(sync_id uuid, started_at timestamptz, answer_status text, answer_code text)
+    WHERE s.organization_id = p_organization_id AND s.sync_id = a.sync_id AND s.started_at = a.started_at AND s.started_at BETWEEN earliest AND latest;
+END $$;
+
+-- ======== migrations/0030_store_instances_in_turn.sql ========
+
+-- schema-version: 1.5.0
+-- medscan_store_instances (0008) once more, with the same promise: instances of open studies whose patient was compared before; what needs the
+-- application comes back as 'slow', untouched; one call is one transaction. The one large statement of 0008 searched every scan and file of the
+-- organization wherever the planner had not yet learnt better, and took as long to start as these short ones take to run.
+-- Scans are taken in one order, so that batches cannot lock each other out; an instance that is in the batch twice finds the first one stored.
+-- Plans are made once per connection: it forgets them each time the tables have doubled.
+
+CREATE OR REPLACE FUNCTION medscan_store_instances(p_organization_id uuid, p_items jsonb)
+RETURNS TABLE (item integer, outcome text, out_scan_file_id uuid, out_scan_id uuid, out_patient_id uuid)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+#variable_conflict use_column
+DECLARE
+  i record;
+  scan scans;
+  stored record;
+  arrived record;
+  tenant text := p_organization_id::text;
+  is_open boolean;
+  doublings text := floor(log(2, greatest((pg_relation_size('scans') + pg_relation_size('scan_files')) / 8192, 1)))::text;
+BEGIN
+  IF current_setting('app.organization_id', true) IS DISTINCT FROM tenant THEN PERFORM set_config('app.organization_id', tenant, true); END IF;
+  IF current_setting('medscan.instance_doublings', true) IS DISTINCT FROM doublings THEN
+    DISCARD PLANS;
+    PERFORM set_config('medscan.instance_doublings', doublings, false);
+  END IF;
+  FOR i IN
+    SELECT r.*, lead(r.scan_id) OVER (ORDER BY r.scan_id, r.item) IS DISTINCT FROM r.scan_id AS is_last
+    FROM jsonb_to_recordset(p_items) AS r(item int, sync_id uuid, scan_file_id uuid, scan_id uuid, patient_id uuid, integration_id uuid, adapter text, interaction text,
+      series_instance_uid text, series_number int, series_description text, modality text, body_part text, sop_instance_uid text, sop_class_uid text,
+      transfer_syntax_uid text, instance_number int, rows int, columns int, number_of_frames int, bits_allocated int, byte_size bigint, dataset_offset int, sha256 text,
+      storage_location text, received_at timestamptz, finished_at timestamptz, duration_ms float8, scan_type text, peer_address text, peer_application text,
+      mapping_version text, warnings jsonb, facts jsonb)
+    ORDER BY r.scan_id, r.item
+  LOOP
+    IF scan.scan_id IS DISTINCT FROM i.scan_id THEN
+      -- Waits for a completion that holds the scan.
+      SELECT s.* INTO scan FROM scans s WHERE s.organization_id = p_organization_id AND s.scan_id = i.scan_id FOR UPDATE;
+      is_open := scan.status = 'in_progress' AND scan.images_complete_at IS NULL;
+      scan.scan_id := i.scan_id;
+      SELECT 0 AS series, 0 AS instances, 0::bigint AS bytes, scan.last_instance_at AS last_at, scan.modalities AS modalities, scan.scan_type AS scan_type INTO arrived;
+    END IF;
+    item := i.item;
+    out_scan_file_id := NULL;
+    out_scan_id := i.scan_id;
+    out_patient_id := i.patient_id;
+    SELECT f.scan_file_id, f.scan_id, f.sha256 INTO stored FROM scan_files f
+      WHERE f.organization_id = p_organization_id AND f.sop_instance_uid = i.sop_instance_uid ORDER BY f.sha256 = i.sha256 DESC LIMIT 1;
+    outcome := CASE
+      WHEN is_open IS NOT TRUE OR scan.patient_id IS DISTINCT FROM i.patient_id THEN 'slow'
+      WHEN stored.scan_file_id IS NULL THEN 'accepted'
+      WHEN stored.sha256 = i.sha256 THEN 'duplicate'
+      ELSE 'slow' END;
+
+    IF outcome = 'accepted' THEN
+      out_scan_file_id := i.scan_file_id;
+      PERFORM 1 FROM scan_files f WHERE f.organization_id = p_organization_id AND f.scan_id = i.scan_id AND f.series_instance_uid = i.series_instance_uid LIMIT 1;
+      arrived.series := arrived.series + CASE WHEN FOUND THEN 0 ELSE 1 END;
+      INSERT INTO scan_files (organization_id, scan_file_id, scan_id, series_instance_uid, series_number, series_description, modality, body_part, sop_instance_uid, sop_class_uid,
+        transfer_syntax_uid, instance_number, rows, columns, number_of_frames, bits_allocated, byte_size, dataset_offset, sha256, storage_location, received_at, source_integration_id, source_sync_id)
+      VALUES (p_organization_id, i.scan_file_id, i.scan_id, i.series_instance_uid, i.series_number, i.series_description, i.modality, i.body_part, i.sop_instance_uid, i.sop_class_uid,
+        i.transfer_syntax_uid, i.instance_number, i.rows, i.columns, i.number_of_frames, i.bits_allocated, i.byte_size, i.dataset_offset, i.sha256, i.storage_location, i.received_at,
+        i.integration_id, i.sync_id);
+      arrived.instances := arrived.instances + 1;
+      arrived.bytes := arrived.bytes + i.byte_size;
+      arrived.last_at := greatest(arrived.last_at, i.received_at);
+      IF i.modality <> ALL (arrived.modalities) THEN arrived.modalities := ARRAY(SELECT m FROM unnest(arrived.modalities || i.modality) m ORDER BY 1); END IF;
+      IF arrived.scan_type = 'other' THEN arrived.scan_type := coalesce(i.scan_type, 'other'); END IF;
+    ELSIF outcome = 'duplicate' THEN
+      out_scan_file_id := stored.scan_file_id;
+      out_scan_id := stored.scan_id;
+    END IF;
+
+    IF outcome <> 'slow' THEN
+      INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at, duration_ms, byte_size, sha256,
+        payload_location, peer_address, peer_application, patient_id, scan_id, mapping_version, warnings, facts)
+      VALUES (p_organization_id, i.sync_id, i.integration_id, i.adapter, 'inbound', i.interaction, i.sop_instance_uid, outcome, i.received_at, i.finished_at, i.duration_ms, i.byte_size,
+        i.sha256, CASE WHEN outcome = 'accepted' THEN 'store:' || i.storage_location END, i.peer_address, i.peer_application, i.patient_id, out_scan_id,
+        i.mapping_version, i.warnings, i.facts);
+      INSERT INTO audit_logs (organization_id, event_code, event_name, action, outcome, actor_kind, actor_id, network_address, object_type, object_id, patient_id, sync_id, detail)
+      VALUES (p_organization_id, '110104', 'DICOM Instances Transferred', 'C', 'success', 'application', coalesce(i.peer_application, 'unknown'), i.peer_address, 'scan_file',
+        out_scan_file_id::text, i.patient_id, i.sync_id, CASE WHEN outcome = 'duplicate' THEN '{"repeat": true}'::jsonb ELSE '{}'::jsonb END);
+    END IF;
+
+    IF i.is_last AND arrived.instances > 0 THEN
+      UPDATE scans s SET instance_count = s.instance_count + arrived.instances, series_count = s.series_count + arrived.series, total_bytes = s.total_bytes + arrived.bytes,
+        last_instance_at = arrived.last_at, modalities = arrived.modalities, scan_type = arrived.scan_type
+      WHERE s.organization_id = p_organization_id AND s.scan_id = i.scan_id;
+    END IF;
+    RETURN NEXT;
+  END LOOP;
+END $$;
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -1088,6 +1842,16 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0008_store_instances.sql', '58397c5bc4124ada8134b59192f3a243d9ac227c9e95212f9668bc34db5e9fa2', '1.1.0', 0),
   ('0010_store_messages.sql', '9340674fc732102cc0b110d90aaf01868f64e9e7a3387e1192fa00acb88dd4a9', '1.1.0', 0),
   ('0012_holdings.sql', '98847628632b7ebef4043b6a48c4bafb4d7d2d8ee018a88377c8042590f89664', '1.2.0', 0),
-  ('0014_one_version_in_use.sql', 'df132897ef1d4d8ed6117ed492efa568ccaf1098492534d73a55ffa6065be304', '1.4.0', 0);
+  ('0014_one_version_in_use.sql', 'df132897ef1d4d8ed6117ed492efa568ccaf1098492534d73a55ffa6065be304', '1.4.0', 0),
+  ('0015_asking_other_systems.sql', '6db9f52f30d72968db9262d92a8a6d6a70f4cc348927dc526f2a740c10d35b43', '1.4.1', 0),
+  ('0016_asked_commitments.sql', '1c8f3018955475c2e011ba5cbf9601b7568134e9c03dee379dc02ab3b15a9bb5', '1.4.2', 0),
+  ('0019_association_logs.sql', '435515012556f512ba51eb31d29434d73a41718a3693d910b644480af70eab61', '1.5.0', 0),
+  ('0020_merges_and_links.sql', 'ef0678caa7000e0af3a508173ed2421475f001df3994849f9968b4e25c175647', '1.5.1', 0),
+  ('0022_operating_messages.sql', 'f98ea69ec13a1b25fd2360442d91e9f64250aa6de2f493fe33a72587f57f1876', '1.6.0', 0),
+  ('0024_record_names.sql', '87ccb099c0ddae8cebc2e492e6425d8eb3d32ec9eb8fedf263e54d5b36c0fbdf', '1.6.0', 0),
+  ('0026_result_subscriptions.sql', 'bd95a86b5a7a286c95755ae41e63e87bddae3686b82a3d30fc4f3f5d378d9dd0', '1.8.0', 0),
+  ('0027_exports_and_pulls.sql', 'd3594f867aad9708041682017da96b292cd3fa93b2305106965017b06906f935', '1.8.1', 0),
+  ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),
+  ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0);
 
 COMMIT;
