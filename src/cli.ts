@@ -33,8 +33,8 @@ integration.command('list').option('--organization <name>').description('list in
   .action(async (options: { organization?: string }) => (await import('./cli/integration.ts')).listIntegrationsCommand(options));
 integration.command('apply <file.yaml>').description('create or change the integrations that the file describes')
   .action(async (file: string) => (await import('./cli/integration.ts')).applyIntegrationsCommand(file));
-integration.command('test <name>').option('--organization <name>').description('try the connection; changes nothing on either side')
-  .action(async (name: string, options: { organization?: string }) => (await import('./cli/integration.ts')).testIntegrationCommand(name, options));
+integration.command('test <name>').option('--organization <name>').option('--store', 'send a synthetic object too (DICOM)').description('try the connection; without --store it changes nothing on either side')
+  .action(async (name: string, options: { organization?: string; store?: true }) => (await import('./cli/integration.ts')).testIntegrationCommand(name, options));
 
 const patient = program.command('patient').description('who is who');
 patient.command('merges <identifier>').option('--organization <name>').description('merges of the patients who have this identifier')

@@ -160,7 +160,12 @@ test('stops at once when the gateway stops', async () => {
 
 test('the connection test names each step and what to do about the one that failed', async () => {
   const ok = await adapter.testConnection(await start(), context);
-  expect(ok).toMatchObject({ ok: true, steps: [{ step: 'TCP', ok: true }, { step: 'A-ASSOCIATE', ok: true, detail: `PACS accepts: offered Verification in Explicit and Implicit VR Little Endian, accepted in ${explicitLittleEndian}` }, { step: 'C-ECHO', ok: true, detail: '0000 Success' }] });
+  expect(ok).toMatchObject({ ok: true, steps: [{ step: 'TCP', ok: true }, { step: 'A-ASSOCIATE', ok: true }, { step: 'C-ECHO', ok: true, detail: '0000 Success' }] });
+  expect(ok.steps[1]!.detail).toBe('PACS answers; offered 2 services in Explicit and Implicit VR Little Endian. accepted: Verification [Explicit VR Little Endian, Implicit VR Little Endian]; Comprehensive 3D SR Storage [Explicit VR Little Endian, Implicit VR Little Endian]');
+  expect(acceptor!.sopInstanceUids).toEqual([]);
+  const stored = await adapter.testConnection({ ...await start() }, context, { stores: true });
+  expect(stored.steps.at(-1)).toMatchObject({ step: 'C-STORE', ok: true, detail: expect.stringContaining('MEDSCAN-TEST') });
+  expect(acceptor!.sopInstanceUids).toHaveLength(1);
   await acceptor!.close();
   const rejected = await adapter.testConnection(await start({ onAssociate: reject(1, 1, 7) }), context);
   expect(rejected).toMatchObject({ ok: false, steps: [{ step: 'TCP', ok: true }, { step: 'A-ASSOCIATE', ok: false, advice: expect.stringContaining('called_ae_title') }] });

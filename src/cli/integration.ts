@@ -51,12 +51,12 @@ export async function applyIntegrationsCommand(file: string): Promise<void> {
   });
 }
 
-export async function testIntegrationCommand(name: string, options: { readonly organization?: string }): Promise<void> {
+export async function testIntegrationCommand(name: string, options: { readonly organization?: string; readonly store?: true }): Promise<void> {
   await withInstallation(async (installation) => {
     const row = (await readIntegrations(installation.database, options.organization)).filter((integration) => integration.name === name);
     if (row.length !== 1) throw new CommandError(row.length === 0 ? `There is no integration "${name}"; see: medscan integration list` : `Several organizations have an integration "${name}"; add --organization NAME.`);
     const { organization_id: organizationId } = await findOrganization(installation.database, row[0]!.organization);
-    const result = await (await integrationCommands(installation)).testIntegration(organizationId, row[0]!.integration_id);
+    const result = await (await integrationCommands(installation)).testIntegration(organizationId, row[0]!.integration_id, { stores: options.store === true });
     for (const step of result?.steps ?? []) console.log(`${step.ok ? 'ok  ' : 'FAIL'}  ${step.step} (${Math.round(step.milliseconds)} ms): ${step.detail}${step.advice ? `\n      ${step.advice}` : ''}`);
     process.exitCode = result?.ok ? 0 : 1;
   });

@@ -26,7 +26,9 @@ import type { Images } from './images.ts';
 import type { Mapper, Normalized } from './normalized.ts';
 import type { CommitmentAsker, Confirmations, Queries } from './queries.ts';
 import type { ClientTokens, Records, Writes } from './records.ts';
+import type { Exports, RecordExporter } from './exports.ts';
 import type { Procedures } from './procedures.ts';
+import type { Puller } from './pulls.ts';
 import type { SubscriptionNotifier, Subscriptions } from './subscriptions.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 
@@ -44,6 +46,10 @@ export interface Adapter<Config = unknown> {
   readonly commitments?: CommitmentReporter<Config>;
   /** Calls those who asked to hear of results (subscriptions.ts). */
   readonly subscriptions?: SubscriptionNotifier<Config>;
+  /** Puts records into lines for whole exports (exports.ts). */
+  readonly exports?: RecordExporter<Config>;
+  /** Fetches from systems that do not send (pulls.ts). */
+  readonly pulls?: Puller<Config>;
   /** Asks other systems: for studies, images, worklists (queries.ts). */
   readonly queries?: Queries<Config>;
   /** Asks whether what was delivered is kept for good. */
@@ -51,7 +57,7 @@ export interface Adapter<Config = unknown> {
   /** What the standard asks a vendor to state of these integrations, as Markdown. The same for the same input; holds no secrets. */
   conformance?(subject: ConformanceSubject<Config>): string;
   /** Does what a delivery would do up to the point where something would change on either side. Never throws. */
-  testConnection(config: Config, context: AdapterContext): Promise<ConnectionTest>;
+  testConnection(config: Config, context: AdapterContext, options?: ConnectionTestOptions): Promise<ConnectionTest>;
 }
 
 export interface ConformanceSubject<Config = unknown> { readonly product: string; readonly version: string; readonly integrations: readonly Integration<Config>[]; readonly limits?: ListenerLimits }
@@ -215,6 +221,8 @@ export type DeliveryOutcome = (
   readonly uncommitted?: readonly CommitmentItem[];
 };
 
+/** `stores`: send a synthetic object too, where the adapter has one; only when a person asked for it. */
+export interface ConnectionTestOptions { readonly stores?: boolean }
 export interface ConnectionTest { readonly ok: boolean; readonly steps: readonly ConnectionStep[] }
 export interface ConnectionStep { readonly step: string; readonly ok: boolean; readonly milliseconds: number; readonly detail: string; readonly advice?: string }
 
@@ -237,6 +245,8 @@ export interface AdapterContext {
   readonly records?: Records;
   /** Messages that are committed together or not at all (records.ts). Absent in a connection test. */
   readonly writes?: Writes;
+  /** Whole sets of records in files (exports.ts). Absent in a connection test. */
+  readonly exports?: Exports;
   /** Who wants to hear of results (subscriptions.ts). Absent in a connection test. */
   readonly subscriptions?: Subscriptions;
   /** Tokens for systems that log in by their own standard (records.ts). Absent in a connection test. */

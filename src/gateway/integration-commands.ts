@@ -4,7 +4,7 @@ import type { AuditActor } from '../audit/event.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
 import type { Log } from '../log.ts';
-import type { Adapter, ConnectionTest } from './adapter.ts';
+import type { Adapter, ConnectionTest, ConnectionTestOptions } from './adapter.ts';
 import { adapterContext } from './context.ts';
 import { openIntegrations } from './integrations.ts';
 import product from '../../package.json' with { type: 'json' };
@@ -34,7 +34,7 @@ export interface IntegrationCommands {
    */
   saveIntegration(organizationId: string, integrationId: string | undefined, change: IntegrationChange, actor: AuditActor): Promise<SavedIntegration>;
   /** Runs the adapter's testConnection. undefined: no such integration in this organization. */
-  testIntegration(organizationId: string, integrationId: string): Promise<ConnectionTest | undefined>;
+  testIntegration(organizationId: string, integrationId: string, options?: ConnectionTestOptions): Promise<ConnectionTest | undefined>;
   /** The adapter's conformance statement with the organization's integrations, as Markdown. undefined: no such adapter, or it states none. */
   conformanceStatement(organizationId: string, adapter: string): Promise<string | undefined>;
 }
@@ -58,12 +58,12 @@ export async function integrationCommands(dependencies: { database: Database; ke
       const integrations = [...new Map(all.map((integration) => [integration.integrationId, integration])).values()];
       return adapter.conformance({ product: 'MedScan Gateway', version: product.version, integrations, ...(dependencies.config ? listenerLimits(name, dependencies.config) : {}) });
     },
-    async testIntegration(organizationId, integrationId) {
+    async testIntegration(organizationId, integrationId, options) {
       const integrations = await openIntegrations(database, keys, adapters, log);
       integrations.stop();
       const integration = integrations.find(organizationId, integrationId);
       if (!integration) return undefined;
-      return adapters.get(integration.adapter)!.testConnection(integration.config, adapterContext({ database, log, signal: AbortSignal.timeout(60_000), folders: dependencies.config?.folders }));
+      return adapters.get(integration.adapter)!.testConnection(integration.config, adapterContext({ database, log, signal: AbortSignal.timeout(60_000), folders: dependencies.config?.folders }), options);
     },
   };
 }

@@ -148,6 +148,10 @@ export function encodeStoreRequest({ sopClassUid, sopInstanceUid, messageId, mov
   ]);
 }
 
+/** C-ECHO-RQ (PS3.7 9.3.5.1). */
+export const encodeEchoRequest = (messageId: number): Buffer =>
+  encodeCommand([[0x0002, paddedUid('1.2.840.10008.1.1')], [0x0100, us(CommandField.cEchoRq)], [0x0110, us(messageId)], [0x0800, us(noDataSet)]]);
+
 /** N-EVENT-REPORT-RQ (PS3.7 10.3.1.1). */
 export function encodeEventReport(sopClassUid: string, sopInstanceUid: string, messageId: number, eventTypeId: number): Buffer {
   return encodeCommand([

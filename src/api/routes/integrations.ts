@@ -74,12 +74,13 @@ export function integrationRoutes(router: ApiRouter, { commands }: ApiDependenci
   });
 
   router.route('POST /integrations/{integration_id}/test', {
-    ...one, summary: 'Try the connection', returns: ConnectionTest, description: 'Changes nothing on either side. `ok` false is an answer, not an error.',
-  }, async ({ transact, params, caller }) => {
-    const test = await commands.testIntegration(caller.organizationId, params.integration_id);
+    ...one, summary: 'Try the connection', query: z.object({ store: z.enum(['true', 'false']).optional() }), returns: ConnectionTest,
+    description: 'Changes nothing on either side, unless `store=true` sends a synthetic object to a DICOM system. `ok` false is an answer, not an error.',
+  }, async ({ transact, params, query, caller }) => {
+    const test = await commands.testIntegration(caller.organizationId, params.integration_id, { stores: query.store === 'true' });
     if (!test) throw notFound('integration');
     await transact((_tx, audit) => audit({
-      ...auditEvents.applicationActivity, action: 'E', outcome: test.ok ? 'success' : 'minor_failure', object: { type: 'integration', id: params.integration_id }, detail: { connection_test: test.ok },
+      ...auditEvents.applicationActivity, action: 'E', outcome: test.ok ? 'success' : 'minor_failure', object: { type: 'integration', id: params.integration_id }, detail: { connection_test: test.ok, ...(query.store === 'true' ? { stored: true } : {}) },
     }));
     return { ok: test.ok, steps: test.steps.map((step) => ({ ...step })) };
   });
