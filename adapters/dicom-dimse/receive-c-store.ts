@@ -1,7 +1,7 @@
 /**
  * A C-STORE enters here (PS3.4 annex B, PS3.7 9.1.1) and leaves as a file, rows and an answer:
  *
- *     C-STORE-RQ, fragments -> temporary file, SHA-256, head -> finish(): file durable -> receive(): rows and job durable -> C-STORE-RSP
+ *     C-STORE-RQ, fragments -> temporary file, SHA-256, head -> finish(): file whole -> receive(): file, rows and job durable -> C-STORE-RSP
  *
  * The data set is kept as it came, behind a preamble and a group 0002 of our own. Success is said in one place, after `receive`.
  * A rejected object stays in the store, so that it can be replayed once the cause is mended; one that never ended leaves nothing.
@@ -84,7 +84,7 @@ export class CStoreReceiver implements MessageReceiver {
     if (isFirst) failpoint('cstore.midPdv');
     if (this.#refusal || this.#writeFailure) return; // read to the end and answered then: PS3.7 knows no earlier answer
     if (this.#writer) return this.#writeTo(this.#writer, bytes);
-    this.#waiting.push(bytes);
+    this.#waiting.push(Buffer.from(bytes));
     if (this.#byteSize > mostBytesBeforeOpen) return this.#opening?.then(() => undefined);
   }
 

@@ -7,6 +7,7 @@ import { createPool, createSqlTag, createTypeParserPreset, type CommonQueryMetho
 import { createPgDriverFactory } from '@slonik/pg-driver';
 import { z } from 'zod';
 import type { Log } from '../log.ts';
+import { createHeldCommits, type HeldCommits } from './held-commit.ts';
 
 export const sql = createSqlTag({ typeAliases: { void: z.object({}) } });
 
@@ -16,6 +17,7 @@ export type Transaction = CommonQueryMethods;
 export interface Database {
   /** Only src/db queries it; everything else works inside inOrganization or asSystem. */
   readonly pool: DatabasePool;
+  readonly held: HeldCommits;
   /** Milliseconds of a round trip; throws when the database does not answer. */
   ping(): Promise<number>;
   /** Waits for running transactions, then closes the connections. */
@@ -56,14 +58,18 @@ export async function createDatabase(appUrl: string, log: Pick<Log, 'warn'>, opt
     typeParsers: [...createTypeParserPreset().filter(({ name }) => !replaced.has(name)), ...typeParsers],
   });
   pool.on('error', (error) => { log.warn({ err: error }, 'a database connection was lost'); });
+  const held = createHeldCommits(withApplicationName(appUrl), log, options.silenceMilliseconds ?? 40_000);
   return {
     pool,
+    held,
     ping: async () => {
       const started = performance.now();
       await pool.query(sql.typeAlias('void')`SELECT`);
       return performance.now() - started;
     },
-    close: () => pool.end(),
+    close: async () => {
+      await Promise.all([pool.end(), held.close()]);
+    },
   };
 }
 

@@ -22,8 +22,8 @@ export function inOrganization<T>(database: Database, organizationId: string, wo
 
 /** The transaction as a database: what runs on it, transactions of its own included (savepoints), is committed or undone with it. */
 export function databaseWithin(tx: Transaction): Database {
-  const outside = (): never => { throw new Error('a transaction is neither pinged nor closed'); };
-  return { pool: tx as Database['pool'], ping: outside, close: outside };
+  const outside = (): never => { throw new Error('a transaction is neither pinged nor closed, and commits nothing by itself'); };
+  return { pool: tx as Database['pool'], held: { run: outside, close: outside }, ping: outside, close: outside };
 }
 
 /**

@@ -1,8 +1,19 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
+
+/** Drawn from the system in one go for many: a call for each costs more than all the rest here. */
+const pool = Buffer.alloc(4096);
+let used = pool.length;
+function random16(): Buffer {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  return Buffer.from(pool.subarray(used, used += 16));
+}
 
 /** UUID version 7 (RFC 9562 5.7): time-ordered, so that new rows lie next to each other in their index. */
 export function uuidV7(now: number = Date.now()): string {
-  const bytes = randomBytes(16);
+  const bytes = random16();
   bytes.writeUIntBE(now, 0, 6);
   bytes[6] = (bytes[6]! & 0x0f) | 0x70;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;

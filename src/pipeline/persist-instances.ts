@@ -33,7 +33,7 @@ interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?
 export async function persistKnownInstances(dependencies: InstanceDependencies, organizationId: string, items: readonly KnownItem[]): Promise<readonly (Persisted | undefined)[]> {
   failpoint('persist.beforeBegin');
   const now = dependencies.now();
-  const stored = await storeInstances(dependencies.database, organizationId, items.map((item, index) => instanceItem(item, index, now)));
+  const stored = await storeInstances(dependencies.database, organizationId, items.map((item, index) => instanceItem(item, index, now)), filesDurable(items));
   failpoint('persist.afterCommit');
   const results: (Persisted | undefined)[] = [];
   for (const [index, row] of stored.entries()) {
@@ -44,6 +44,11 @@ export async function persistKnownInstances(dependencies: InstanceDependencies, 
     results.push(row.outcome === 'slow' ? undefined : row.outcome === 'accepted' ? { kind: 'accepted', links } : { kind: 'duplicate', answerCode: undefined, links });
   }
   return results;
+}
+
+async function filesDurable(items: readonly KnownItem[]): Promise<void> {
+  for (const { message } of items) await message.object?.durable;
+  failpoint('persist.beforeCommit');
 }
 
 function instanceItem(item: KnownItem, index: number, now: Date): InstanceItem {

@@ -49,9 +49,9 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
     const place = known.place(item);
     if (place) {
       // The sync of the file runs beside this transaction, which waits for it before it commits. A repeat that races with its first copy
-      // fails there and is recognised in the one-lane group; a refused value is worded there.
+      // fails there and is recognised in the one-lane group; a refused value is worded there; a deadlock is tried again there.
       const persisted = await group.known.submit({ ...item, place }).catch((error: unknown) => {
-        if (sqlState(error) !== '23505' && !isRefusedValue(error)) throw error;
+        if (sqlState(error) !== '23505' && sqlState(error)?.startsWith('40') !== true && !isRefusedValue(error)) throw error;
         return undefined;
       });
       if (persisted) return persisted;

@@ -1,6 +1,6 @@
 /**
- * The only door. In: a message whose bytes are durable (DICOM) or whole in memory (HL7 v2, FHIR). Out: a receipt that may be told to
- * the sender, because what it says is committed.
+ * The only door. In: a message whose bytes are whole on disk (DICOM) or in memory (HL7 v2, FHIR). Out: a receipt that may be told to
+ * the sender, because the bytes are durable and what it says is committed.
  *
  *   message -> [normalize] -> [persist: T2] -> accepted | duplicate
  *         \-> refused by the adapter, or not mappable -> on record with its reason (and its bytes) -> rejected
@@ -76,6 +76,7 @@ async function reject(dependencies: ReceiveDependencies, adapter: Adapter, messa
   const now = dependencies.now();
   const keepsBytes = !message.object && message.head.length > 0;
   try {
+    await message.object?.durable;
     await inOrganization(dependencies.database, organizationId, async (tx) => {
       await insertExchanges(tx, [{
         sync_id: exchangeId, integration_id: message.integration?.integrationId, adapter: adapter.name, direction: 'inbound', interaction: message.interaction,

@@ -54,7 +54,11 @@ function watchWriter(writer: FileWriter, notice: (error: unknown) => void): File
         throw error;
       }
     },
-    finish: () => noticing(() => writer.finish(), notice),
+    finish: () => noticing(async () => {
+      const stored = await writer.finish();
+      stored.durable.catch(notice);
+      return stored;
+    }, notice),
     abort: () => writer.abort(),
   };
 }

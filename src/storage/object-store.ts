@@ -1,35 +1,20 @@
 /**
  * The object store on disk. In: chunks of one object, as they arrive. Out: a file that survives power loss, or nothing.
  *
- *   incoming/<node>-<pid>/<uuid>.part  --fsync, rename, fsync(directory)-->  objects/YYYY/MM/DD/HH/<uuid>.dcm
+ *   incoming/<node>-<pid>/<uuid>.part  --rename, fsync(file and directory)-->  objects/YYYY/MM/DD/HH/<uuid>.dcm
  *
- * Names are made here, never from what was sent: no UID or file name of a sender becomes a path. After a failed fsync the file is
- * removed and the descriptor never synced again (a second fsync may report success for pages that were dropped).
+ * Names are made here, never from what was sent: no UID or file name of a sender becomes a path. Writing: disk-writer.ts.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, createReadStream, fdatasync, openSync, renameSync, writevSync, type ReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { createReadStream, type ReadStream } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
-import { failpoint } from '../failpoint.ts';
+import { DirectorySync } from './directory-sync.ts';
+import { DiskWriter, type FileWriter } from './disk-writer.ts';
 
-/** The sender must wait while more than this is held in memory, unwritten. */
-const BACKPRESSURE_BYTES = 8 << 20;
-/** Objects up to this size are held until finish() and written with one call. */
-const WRITE_THROUGH_BYTES = 1 << 20;
-/** IOV_MAX is 1024 on Linux. */
-const MOST_BUFFERS = 512;
-/** A large object is synced on the way, so that finish() does not wait for gigabytes. */
-const SYNC_EVERY_BYTES = 32 << 20;
+export type { FileWriter, StoredFile } from './disk-writer.ts';
 
-export interface StoredFile { readonly location: string; readonly byteSize: number }
-export interface FileWriter {
-  write(chunk: Buffer): void | Promise<void>;
-  readonly byteSize: number;
-  finish(): Promise<StoredFile>;
-  abort(): Promise<void>;
-}
 const mebibytes = (bytes: number): number => Math.floor(bytes / (1 << 20));
 export class StorageFullError extends Error {
   constructor(freeBytes: number, reserveBytes: number) {
@@ -89,7 +74,7 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
       if (free < reserveBytes) throw new StorageFullError(free, reserveBytes);
       const id = randomUUID();
       const location = path.join('objects', ...new Date().toISOString().slice(0, 13).split(/[-T]/), id + extension);
-      return new DiskWriter(path.join(incoming, `${id}.part`), location, resolve(location), directories);
+      return new DiskWriter({ temporary: path.join(incoming, `${id}.part`), location, final: resolve(location) }, directories);
     },
     read: (location) => createReadStream(resolve(location)),
     async readHead(location, byteLength) {
@@ -122,194 +107,8 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
   };
 }
 
-class DiskWriter implements FileWriter {
-  byteSize = 0;
-  readonly #temporary: string;
-  readonly #location: string;
-  readonly #final: string;
-  readonly #directories: DirectorySync;
-  #handle: FileHandle | undefined;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
-  #unsyncedBytes = 0;
-  #writing: Promise<void> = Promise.resolve();
-  #failure: Error | undefined;
-  #finished = false;
-
-  constructor(temporary: string, location: string, final: string, directories: DirectorySync) {
-    this.#temporary = temporary;
-    this.#location = location;
-    this.#final = final;
-    this.#directories = directories;
-  }
-
-  write(chunk: Buffer): void | Promise<void> {
-    if (this.#failure) throw this.#failure;
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
-    this.byteSize += chunk.length;
-    if (this.#heldBytes >= WRITE_THROUGH_BYTES) this.#flush();
-    if (this.#heldBytes + this.#inFlightBytes > BACKPRESSURE_BYTES) return this.#writing;
-  }
-
-  #inFlightBytes = 0;
-  #flush(): void {
-    const chunks = this.#held;
-    const bytes = this.#heldBytes;
-    this.#held = [];
-    this.#heldBytes = 0;
-    if (bytes === 0) return;
-    this.#inFlightBytes += bytes;
-    this.#writing = this.#writing.then(async () => {
-      this.#handle ??= await open(this.#temporary, 'wx');
-      await writeAll(this.#handle, chunks);
-      this.#unsyncedBytes += bytes;
-      if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) {
-        await this.#handle.datasync();
-        this.#unsyncedBytes = 0;
-      }
-    }).catch((error: Error) => {
-      this.#failure ??= error;
-      throw error;
-    }).finally(() => { this.#inFlightBytes -= bytes; });
-    this.#writing.catch(() => {});
-  }
-
-  async finish(): Promise<StoredFile> {
-    try {
-      if (this.#handle === undefined && this.#inFlightBytes === 0 && this.#failure === undefined) await this.#writeSmall();
-      else await this.#writeRest();
-      failpoint('store.afterFsync');
-      const directory = path.dirname(this.#final);
-      await this.#directories.ensure(directory);
-      renameSync(this.#temporary, this.#final);
-      failpoint('store.beforeDirectoryFsync');
-      await this.#directories.sync(directory);
-      failpoint('store.afterDirectoryFsync');
-      this.#finished = true;
-      return { location: this.#location, byteSize: this.byteSize };
-    } catch (error) {
-      await this.abort();
-      await rm(this.#final, { force: true });
-      throw error;
-    }
-  }
-
-  /**
-   * An object that never left memory: opened and written on this thread, because its bytes go to the page cache in less time than handing
-   * them to the thread pool takes; only the sync is waited for elsewhere. Dirty pages stay few, each file being synced at once.
-   */
-  async #writeSmall(): Promise<void> {
-    const descriptor = openSync(this.#temporary, 'wx');
-    try {
-      writeAllSync(descriptor, this.#held);
-      this.#held = [];
-      this.#heldBytes = 0;
-      failpoint('store.beforeFsync');
-      await dataSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-  }
-
-  async #writeRest(): Promise<void> {
-    this.#flush();
-    await this.#writing;
-    failpoint('store.beforeFsync');
-    await this.#handle!.datasync();
-    await this.#handle!.close();
-    this.#handle = undefined;
-  }
-
-  async abort(): Promise<void> {
-    if (this.#finished) return;
-    this.#held = [];
-    this.#heldBytes = 0;
-    this.#failure ??= new Error('the object was given up');
-    await this.#writing.catch(() => {});
-    await this.#handle?.close().catch(() => {});
-    this.#handle = undefined;
-    await unlink(this.#temporary).catch(() => {});
-  }
-}
-
 function unlessMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;
-}
-
-const dataSync = promisify(fdatasync);
-
-async function writeAll(handle: FileHandle, chunks: readonly Buffer[]): Promise<void> {
-  let rest = chunks;
-  while (rest.length > 0) rest = after(rest, (await handle.writev(rest.slice(0, MOST_BUFFERS))).bytesWritten);
-}
-
-function writeAllSync(descriptor: number, chunks: readonly Buffer[]): void {
-  let rest = chunks;
-  while (rest.length > 0) rest = after(rest, writevSync(descriptor, rest.slice(0, MOST_BUFFERS)));
-}
-
-/** What is left of the chunks when so many bytes of them were written. */
-function after(chunks: readonly Buffer[], bytesWritten: number): readonly Buffer[] {
-  let index = 0;
-  let bytes = bytesWritten;
-  while (index < chunks.length && bytes >= chunks[index]!.length) bytes -= chunks[index++]!.length;
-  const rest = chunks.slice(index);
-  if (bytes > 0) rest[0] = rest[0]!.subarray(bytes);
-  return rest;
-}
-
-/** fsync of directories, shared: callers that arrive while one sync runs wait for the next one together. */
-class DirectorySync {
-  readonly #known = new Map<string, Promise<void>>();
-  readonly #running = new Map<string, { current: Promise<void>; next: Promise<void> | undefined }>();
-
-  /** Creates the directory and makes every new level durable in its parent. */
-  ensure(directory: string): Promise<void> {
-    let known = this.#known.get(directory);
-    if (!known) {
-      known = this.#create(directory);
-      this.#known.set(directory, known);
-      known.catch(() => this.#known.delete(directory));
-      if (this.#known.size > 100) this.#known.delete(this.#known.keys().next().value!);
-    }
-    return known;
-  }
-
-  async #create(directory: string): Promise<void> {
-    let first = await mkdir(directory, { recursive: true });
-    while (first !== undefined && first.length <= directory.length) {
-      await syncDirectory(path.dirname(first));
-      if (first === directory) break;
-      first = path.join(first, path.relative(first, directory).split(path.sep)[0]!);
-    }
-  }
-
-  sync(directory: string): Promise<void> {
-    const running = this.#running.get(directory);
-    if (!running) return this.#start(directory);
-    running.next ??= running.current.catch(() => {}).then(() => this.#start(directory));
-    return running.next;
-  }
-
-  #start(directory: string): Promise<void> {
-    const entry = { current: syncDirectory(directory), next: undefined as Promise<void> | undefined };
-    this.#running.set(directory, entry);
-    const done = (): void => {
-      if (this.#running.get(directory) === entry && entry.next === undefined) this.#running.delete(directory);
-    };
-    void entry.current.catch(() => {}).finally(done);
-    return entry.current;
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function removeUnfinished(incoming: string): Promise<number> {

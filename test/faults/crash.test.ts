@@ -26,7 +26,7 @@ import { insertIntegration } from '../support/pipeline.ts';
 
 const ROUNDS = Number(process.env['MEDSCAN_CRASH_ROUNDS'] ?? 2);
 const TIMEOUT = 60_000 + ROUNDS * 60_000;
-const STORE_POINTS = ['cstore.accepted', 'cstore.midPdv', 'store.beforeFsync', 'store.afterFsync', 'store.beforeDirectoryFsync', 'store.afterDirectoryFsync',
+const STORE_POINTS = ['cstore.accepted', 'cstore.midPdv', 'store.beforeRename', 'store.beforeFsync', 'store.afterFsync', 'store.afterDirectoryFsync',
   'persist.beforeBegin', 'persist.beforeCommit', 'persist.afterCommit', 'cstore.beforeAnswer'];
 const HL7_POINTS = ['hl7.midFrame', 'persist.beforeBegin', 'persist.beforeCommit', 'persist.afterCommit', 'hl7.beforeAck', 'hl7.afterAck'];
 

@@ -5,7 +5,7 @@ import { AbortReason, InvalidPdu } from './pdu.ts';
 
 /** Takes one DIMSE message's data set. Exactly one of `end` and `abort` is called, once. */
 export interface MessageReceiver {
-  /** Keeps a reference to the bytes. A returned promise asks the sender to wait. Throwing aborts the association. */
+  /** The bytes are lent for the call: what is kept is copied. A returned promise asks the sender to wait. Throwing aborts the association. */
   write(bytes: Buffer): void | Promise<void>;
   /** All data is here (or the message has none): resolves after the response was written. */
   end(): Promise<void>;
@@ -59,7 +59,7 @@ export class MessageAssembler {
     if (this.#isCommand) {
       message.commandByteLength += bytes.length;
       if (message.commandByteLength > this.#mostCommandBytes) throw new InvalidPdu(`command set of more than ${this.#mostCommandBytes} bytes`);
-      message.command.push(bytes);
+      message.command.push(Buffer.from(bytes));
       return;
     }
     const wait = message.receiver?.write(bytes);

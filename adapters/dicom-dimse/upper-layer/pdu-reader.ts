@@ -2,7 +2,7 @@ import { InvalidPdu, PduType } from './pdu.ts';
 
 /**
  * Cuts a TCP byte stream into PDUs and PDVs (PS3.8 9.3.1, 9.3.5), whatever the chunks look like. PDV data is handed on as slices of
- * the chunks that came from the socket: never copied, never reassembled. All other PDUs are small and handed on whole.
+ * the chunks that came from the socket: never reassembled, and only lent. All other PDUs are small and handed on whole.
  *
  *     chunk ... | 04 00 length | length id flags data data | length id flags da|   next chunk ...
  *                 header()       pdv()          fragment()   pdv()         fragment() ... fragment() endOfPdv()
@@ -13,6 +13,7 @@ export interface PduConsumer {
   /** A whole PDU that is not P-DATA-TF, header included; the buffer may be kept. */
   pdu(type: number, bytes: Buffer): void;
   pdv(contextId: number, isCommand: boolean, isLast: boolean): void;
+  /** Lent for the call: what is kept is copied. */
   fragment(bytes: Buffer): void;
   endOfPdv(): void;
 }
@@ -37,10 +38,13 @@ export class PduReader {
   hold(): void { this.#held = true; }
   release(): void { this.#held = false; this.#run(); }
 
-  /** Throws InvalidPdu, or what the consumer throws; the stream is then lost and must be closed. */
-  push(chunk: Buffer): void {
+  /** Whether nothing refers to the chunk any more. Throws InvalidPdu, or what the consumer throws; the stream is then lost and must be closed. */
+  push(chunk: Buffer): boolean {
+    const isFirst = this.#unread === undefined;
     this.#unread = this.#unread ? Buffer.concat([this.#unread, chunk]) : chunk;
     this.#run();
+    if (isFirst && this.#unread && !this.#held) this.#unread = Buffer.from(this.#unread); // the beginning of a header
+    return !isFirst || this.#unread?.buffer !== chunk.buffer;
   }
 
   #run(): void {

@@ -18,8 +18,9 @@ import { characterSetIn, valuesOf } from './values.ts';
 export type DicomReader = SourceReader & { readonly header: DicomHeader };
 export type Facts = Readonly<Record<string, unknown>>;
 
-/** Which element of which item was read; shared by all readers of one object. */
-type Touched = Set<DataElement>;
+/** The values of each element that was read: a name is asked for five times, once for each component. Shared by all readers of one object. */
+type Touched = Map<DataElement, readonly string[]>;
+const noValues: readonly string[] = [];
 interface Level { readonly dataset: Dataset; readonly characterSet: CharacterSet }
 type Part = 'alphabetic' | 'ideographic' | 'phonetic' | 1 | 2 | 3 | 4 | 5;
 interface Path { readonly sequences: readonly number[]; readonly tag: number; readonly part: Part | undefined }
@@ -37,7 +38,7 @@ export function dicomReader(head: Buffer, facts: Facts = {}): DicomReader {
   const { transferSyntaxUid, datasetOffset, sopClassUid, sopInstanceUid } = header.part10;
   const known: Facts = { datasetOffset, hasPixelData: header.hasPixelData, sopClassUid, sopInstanceUid, ...facts, transferSyntaxUid };
   const level: Level = { dataset: header.dataset, characterSet: characterSetIn(header.dataset, undefined) };
-  return { ...readerOf(level, known, new Set()), header };
+  return { ...readerOf(level, known, new Map()), header };
 }
 
 function readerOf(level: Level, facts: Facts, touched: Touched): SourceReader {
@@ -52,8 +53,9 @@ function readerOf(level: Level, facts: Facts, touched: Touched): SourceReader {
       if (text.startsWith('fact:')) return factValue(facts, text.slice(5))?.[0];
       const path = parsePath(text);
       if (path === undefined) return undefined;
+      if (path.sequences.length === 0) return firstOf(valuesAt(level, path, touched));
       const found = descend(level, path.sequences, touched).map((item) => valuesAt(item, path, touched)).filter((values) => values !== undefined);
-      return (found.find((values) => values.some((value) => value !== '')) ?? found[0])?.[0];
+      return firstOf(found.find((values) => values.some((value) => value !== '')) ?? found[0]);
     },
     each(text) {
       const path = text.startsWith('fact:') ? undefined : parsePath(text);
@@ -61,13 +63,15 @@ function readerOf(level: Level, facts: Facts, touched: Touched): SourceReader {
       return descend(level, path.sequences, touched).flatMap((item) => {
         const element = item.dataset.get(path.tag);
         if (element?.items === undefined) return (valuesAt(item, path, touched) ?? []).map((value) => valueReader(value));
-        touched.add(element);
+        touched.set(element, noValues);
         return element.items.map((dataset) => readerOf(levelOf(dataset, item), facts, touched));
       });
     },
     unread: () => unreadOf(level, '', touched, new Set()),
   };
 }
+
+const firstOf = (values: readonly string[] | undefined): string | undefined => values?.[0];
 
 /** One value of a multi-valued element; name components are still to be had: '.1', '.ideographic'. */
 function valueReader(value: string): SourceReader {
@@ -87,7 +91,7 @@ function descend(level: Level, sequences: readonly number[], touched: Touched): 
   return sequences.reduce<readonly Level[]>((levels, tag) => levels.flatMap((item) => {
     const element = item.dataset.get(tag);
     if (element?.items === undefined) return [];
-    touched.add(element);
+    touched.set(element, noValues);
     return element.items.map((dataset) => levelOf(dataset, item));
   }), [level]);
 }
@@ -96,8 +100,8 @@ function descend(level: Level, sequences: readonly number[], touched: Touched): 
 function valuesAt({ dataset, characterSet }: Level, { tag, part }: Path, touched: Touched): readonly string[] | undefined {
   const element = dataset.get(tag);
   if (element === undefined || element.items !== undefined) return undefined;
-  touched.add(element);
-  const values = valuesOf(element, characterSet);
+  let values = touched.get(element);
+  if (values === undefined) touched.set(element, values = valuesOf(element, characterSet));
   if (values.length === 0) return element.bytes.length === 0 ? [''] : undefined;
   return part === undefined ? values : values.map((value) => namePart(value, part));
 }
