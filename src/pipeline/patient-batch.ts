@@ -60,7 +60,7 @@ export class PatientBatch {
       const key = `${patientId} ${statementKey}`;
       const next: WrittenHistory = { ...statement, detail: statement.detail ?? {}, patient_id: patientId, statement_key: statementKey, source_sync_id: syncId, has_changed: false };
       const before = this.#history.get(key);
-      if (!before && this.#members.get(patientId)!.history?.get(statementKey) === contentText(next)) continue;
+      if (!before && this.#members.get(patientId)?.history?.get(statementKey) === contentText(next)) continue;
       if (!before) this.#history.set(key, next);
       else if (!isSameJson(contentOf(before), contentOf(next))) this.#history.set(key, { ...before, display: next.display, status: next.status, severity: next.severity, detail: next.detail, source_sync_id: syncId, has_changed: true });
     }
