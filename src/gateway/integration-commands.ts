@@ -23,6 +23,8 @@ export interface AdapterDescription {
   readonly secretFields: readonly string[];
   readonly inbound: readonly string[];
   readonly outbound: readonly string[];
+  /** Whether a message can be tried without being sent. */
+  readonly dryRun: boolean;
 }
 
 export interface IntegrationCommands {
@@ -45,7 +47,7 @@ export async function integrationCommands(dependencies: { database: Database; ke
   return {
     adapterCatalog: () => [...adapters.values()].map((adapter) => ({
       name: adapter.name, title: adapter.title, summary: adapter.summary, settingsSchema: settingsSchema(adapter.configSchema), secretFields: secretFields(adapter.configSchema),
-      inbound: adapter.inbound?.interactions ?? [], outbound: adapter.outbound?.interactions ?? [],
+      inbound: adapter.inbound?.interactions ?? [], outbound: adapter.outbound?.interactions ?? [], dryRun: adapter.inbound?.read !== undefined,
     })),
     saveIntegration: (organizationId, integrationId, change, actor) =>
       saveIntegration({ database, keys, adapters }, organizationId, integrationId === undefined ? undefined : { integrationId }, change, actor),

@@ -175,7 +175,7 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'integration', id: '*' } });
       return listIntegrations(tx, { limit: 199 });
     });
-    return v.page('/systems', 'Systems', systemsPage({ systems: systems.toSorted((a, b) => a.name.localeCompare(b.name)), mayPause: v.may('integrations:write'), mayTry: v.may('integrations:test'), done: v.done, problem: v.problem, now: v.now }));
+    return v.page('/systems', 'Systems', systemsPage({ systems: systems.toSorted((a, b) => a.name.localeCompare(b.name)), dryRuns: new Set(commands.adapterCatalog().filter(({ dryRun }) => dryRun).map(({ name }) => name)), mayPause: v.may('integrations:write'), mayTry: v.may('integrations:test'), done: v.done, problem: v.problem, now: v.now }));
   }));
   app.post(`/systems/:id{${uuid}}/pause`, form, visit('integrations:write', async (v) => {
     const { receive, deliver } = await v.fields();

@@ -37,7 +37,7 @@ ${mayReplay && filter.message_status === 'rejected' && items.length > 0 ? html`<
 }
 
 function row(exchange: Exchange, now: Date): Html {
-  return html`<tr><td>${ago(exchange.started_at, now)}</td><td>${exchange.integration_name ?? 'unknown sender'}<div class="sub">${exchange.adapter}</div></td>
+  return html`<tr><td>${ago(exchange.started_at, now)}</td><td>${exchange.integration_name ?? 'unknown sender'}<div class="sub nowrap">${exchange.adapter}</div></td>
 <td class="nowrap">${exchange.direction === 'inbound' ? '←' : '→'} <a href="/messages/${exchange.sync_id}">${exchange.interaction}</a></td><td class="id">${exchange.control_id}</td>
 <td>${state(exchange.message_status)}<div class="sub">${exchange.error_location ? `${exchange.error_location}: ` : ''}${exchange.error_text ?? ''}</div></td>
 <td>${exchange.answer_code ?? ''}${exchange.answer_status === 'unanswered' && exchange.direction === 'inbound' ? html`<div class="sub">not heard</div>` : ''}</td><td class="nowrap number">${bytes(exchange.byte_size)}</td></tr>`;
@@ -80,7 +80,7 @@ function content(title: string, exchange: Exchange, view: MessageView | undefine
   return html`<section><h2>${title} <small>${view.format}, ${bytes(view.byteSize)}</small></h2>
 ${view.isCut ? html`<p class="none">It is long: only its beginning is shown.</p>` : ''}
 ${view.lines.length === 0 ? '' : html`<details${part === 'message' ? html` open` : ''}><summary>Pieces (${view.lines.length})</summary><div class="scroll tall" tabindex="0" role="region" aria-label="Pieces of the ${part}"><table class="tree"><thead><tr><th scope="col">Place</th><th scope="col">Name</th><th scope="col">Value</th></tr></thead><tbody>
-${view.lines.map((line) => html`<tr class="depth${Math.min(line.depth, 6)}"><td class="id">${line.location}</td><td>${line.name ?? ''}</td><td class="value">${line.value ?? ''}</td></tr>`)}</tbody></table></div></details>`}
+${view.lines.map((line) => html`<tr class="depth${Math.min(line.depth, 6)}${line.depth === 0 && line.value === null ? ' head' : ''}"><td class="id">${line.location}</td><td>${line.name ?? ''}</td><td class="value">${line.value ?? ''}</td></tr>`)}</tbody></table></div></details>`}
 ${view.text === null ? '' : html`<details${view.lines.length === 0 ? html` open` : ''}><summary>As text</summary><pre tabindex="0">${view.text}</pre></details>`}
 <p class="download"><a href="/api/v1/sync-logs/${exchange.sync_id}/payload?part=${part}">Download the bytes</a> (on record in the audit log)</p></section>`;
 }
@@ -89,7 +89,7 @@ ${view.text === null ? '' : html`<details${view.lines.length === 0 ? html` open`
 export function mapping(judged: DryRunMessage, madeBy: string | null): Html {
   const title = `What the mapping makes of it today: ${judged.interaction}`;
   if (judged.refusal) return html`<section><h2>${title}</h2><p class="none">${state('refused')} ${judged.refusal.location ? html`<strong>${judged.refusal.location}</strong>: ` : ''}${judged.refusal.text}</p></section>`;
-  const rows = judged.trace.map((entry) => html`<tr><td class="id">${entry.source}</td><td class="value">${entry.input ?? ''}</td><td>${entry.rule}</td><td>${state(entry.outcome)}<div class="sub">${entry.text ?? ''}</div></td><td class="id">${entry.target}</td>
+  const rows = judged.trace.map((entry) => html`<tr><td class="id">${entry.source}</td><td class="value">${entry.input ?? ''}</td><td>${entry.rule}</td><td>${state(entry.outcome)}<div class="sub">${entry.text ?? ''}</div></td><td class="id nowrap">${entry.target}</td>
 <td class="value">${entry.value === undefined ? '' : typeof entry.value === 'string' ? entry.value : JSON.stringify(entry.value)}</td></tr>`);
   const table = html`<div class="scroll tall" tabindex="0" role="region" aria-label="${title}"><table><thead><tr>${['Place', 'Found', 'Rule', 'Outcome', 'Column', 'Value'].map((column) => html`<th scope="col">${column}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
   return html`<section><h2>${title} <small>${judged.mapping ?? ''}${madeBy && madeBy !== judged.mapping ? `; its rows were made by ${madeBy}` : ''}</small></h2>

@@ -29,7 +29,7 @@ th { color: var(--muted); font-weight: 500; font-size: .86rem; white-space: nowr
 tbody tr { border-top: 1px solid var(--line); }
 td.number { font-variant-numeric: tabular-nums; }
 td .sub { color: var(--muted); font-size: .88rem; overflow-wrap: anywhere; }
-td time, td.nowrap { white-space: nowrap; }
+td time, td.nowrap, .sub.nowrap { white-space: nowrap; }
 .state { display: inline-block; padding: .05rem .55rem; border-radius: 999px; font-size: .86rem; font-weight: 550; white-space: nowrap; color: var(--idle); background: var(--idle-soft); }
 .state.ok { color: var(--ok); background: var(--ok-soft); }
 .state.warn { color: var(--warn); background: var(--warn-soft); }
@@ -67,6 +67,7 @@ td.id { overflow-wrap: anywhere; max-width: 20rem; }
 td.value { overflow-wrap: anywhere; }
 form.filter { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .75rem 1rem; align-items: end; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
 form.filter label, form.try label, .decide label { display: grid; gap: .2rem; font-size: .86rem; color: var(--muted); }
+form.filter input, form.filter select { height: 2.35rem; }
 form.filter input, form.filter select, form.try textarea, .decide input { width: 100%; padding: .4rem .55rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
 form.try { padding: 1rem 1.1rem; display: grid; gap: .75rem; }
 form.try textarea { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .87rem; resize: vertical; }
@@ -91,8 +92,7 @@ pre { margin: 0; padding: .8rem 1.1rem; overflow: auto; max-height: 32rem; borde
 .scroll.tall thead th { position: sticky; top: 0; background: var(--card); }
 .tree td { padding-top: .2rem; padding-bottom: .2rem; }
 .tree tbody tr { border-top: 0; }
-.tree tr.depth0 td { padding-top: .5rem; font-weight: 600; }
-.tree tr.depth0 td.value { font-weight: 400; }
+.tree tr.head td { padding-top: .5rem; font-weight: 600; }
 .tree .depth1 td:first-child { padding-left: 2.2rem; } .tree .depth2 td:first-child { padding-left: 3.3rem; } .tree .depth3 td:first-child { padding-left: 4.4rem; }
 .tree .depth4 td:first-child { padding-left: 5.5rem; } .tree .depth5 td:first-child { padding-left: 6.6rem; } .tree .depth6 td:first-child { padding-left: 7.7rem; }
 p.download, p.hint { margin: 0; padding: .7rem 1.1rem; color: var(--muted); font-size: .9rem; }

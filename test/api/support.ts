@@ -168,7 +168,7 @@ function fakeCommands(db: TestDatabase): FakeCommands {
       return { byteSize: file.byteLength, stream: new Blob([new Uint8Array(file)]).stream() };
     },
     conformanceStatement: async (_organizationId, adapter) => (adapter === 'fake' ? '# Statement\n' : undefined),
-    adapterCatalog: () => [{ name: 'fake', title: 'Fake', summary: 'For tests', settingsSchema: { type: 'object' }, secretFields: ['password'], inbound: ['ADT^A04'], outbound: [] }],
+    adapterCatalog: () => [{ name: 'fake', title: 'Fake', summary: 'For tests', settingsSchema: { type: 'object' }, secretFields: ['password'], inbound: ['ADT^A04'], outbound: [], dryRun: true }],
     saveIntegration: async (organizationId, integrationId, change) => {
       if (change.settings['port'] === 'wrong') return { kind: 'invalid', errors: [{ pointer: '/settings/port', message: 'must be a number' }] };
       if (integrationId === undefined) {

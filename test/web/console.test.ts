@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs';
+import { serve, type ServerType } from '@hono/node-server';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { apiFixture, auditOf, password, type Answer, type ApiFixture } from '../api/support.ts';
+
+let api: ApiFixture;
+beforeAll(async () => { api = await apiFixture(); });
+afterAll(() => api.close());
+
+const origin = 'http://localhost';
+const encoded = { 'content-type': 'application/x-www-form-urlencoded' };
+async function cookieOf(email: string): Promise<string> {
+  const answer = await api.call('POST', '/login', { origin, body: new URLSearchParams({ email, password }).toString(), headers: encoded });
+  return answer.headers.get('set-cookie')!.split(';')[0]!;
+}
+const get = (path: string, cookie: string): Promise<Answer> => api.call('GET', path, { cookie });
+const post = (path: string, cookie: string, fields: Record<string, string> = {}, from = origin): Promise<Answer> => api.call('POST', path, { cookie, origin: from, body: new URLSearchParams(fields).toString(), headers: encoded });
+const pages = (): string[] => ['/messages', `/messages/${api.north.ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${api.north.ids['replay_id']}`, '/systems', `/systems/${api.north.ids['integration_id']}/try`];
+
+test('every page wants a sign-in, and a role sees only what it may', async () => {
+  for (const path of pages()) {
+    const nobody = await api.call('GET', path);
+    expect([nobody.status, nobody.headers.get('location')], path).toEqual([303, '/login']);
+  }
+  const nurse = await cookieOf(api.north.emails.nurse), technician = await cookieOf(api.north.emails.technician);
+  for (const path of pages()) expect((await get(path, nurse)).status, path).toBe(403);
+  expect((await get('/', nurse)).text).not.toMatch(/href="\/(messages|dead-letters|replays|systems)"/);
+  for (const [path, status] of [['/messages', 200], ['/dead-letters', 200], ['/replays', 403], ['/systems', 200]] as const) expect((await get(path, technician)).status, path).toBe(status);
+  const message = await get(`/messages/${api.north.ids['sync_id']}`, technician);
+  expect(message.text).toContain('Your role may not see the content of messages.');
+  expect(message.text).not.toContain('Rows it made');
+  expect((await get('/dead-letters', technician)).text).not.toContain('Send now');
+  for (const path of [`/dead-letters/deliveries/${api.north.ids['delivery_id']}/again`, `/systems/${api.north.ids['integration_id']}/pause`, '/replays']) expect((await post(path, technician, { receive: 'on' })).status, path).toBe(403);
+});
+
+test('what belongs to another organization is not there', async () => {
+  const cookie = await cookieOf(api.north.emails.administrator), { ids } = api.south;
+  for (const path of [`/messages/${ids['sync_id']}`, `/replays/${ids['replay_id']}`, `/systems/${ids['integration_id']}/try`]) expect((await get(path, cookie)).status, path).toBe(404);
+  for (const path of [`/messages/${ids['sync_id']}/replay`, `/dead-letters/deliveries/${ids['delivery_id']}/again`, `/dead-letters/jobs/${ids['dead_job_id']}/again`, `/systems/${ids['integration_id']}/pause`]) expect((await post(path, cookie, { receive: 'on' })).status, path).toBe(404);
+  for (const path of pages()) expect((await get(path, cookie)).text, path).not.toContain('south');
+});
+
+test('opening a page is on record, and looking at a message names its patient', async () => {
+  const cookie = await cookieOf(api.north.emails.integrator);
+  for (const path of pages()) expect((await auditOf(api.db, await get(path, cookie))).length, path).toBe(1);
+  expect(await auditOf(api.db, await get(`/messages/${api.north.ids['sync_id']}`, cookie))).toMatchObject([{ event_code: '110106', action: 'R', object_id: api.north.ids['sync_id'], patient_id: api.north.ids['patient_id'] }]);
+});
+
+test('a patient\'s number is looked for in the body, never in an address', async () => {
+  const cookie = await cookieOf(api.north.emails.integrator);
+  const found = await post('/messages', cookie, { text: 'MRN-north', direction: 'inbound' });
+  expect(found.status).toBe(200);
+  expect(found.text).toContain(`/messages/${api.north.ids['sync_id']}`);
+  expect((await post('/messages', cookie, { text: 'MRN-south' })).text).toContain('No message matches.');
+  const plain = await post('/messages', cookie, { message_status: 'rejected', text: '' });
+  expect([plain.status, plain.headers.get('location')]).toEqual([303, '/messages?message_status=rejected']);
+  expect((await get('/messages?message_status=no-such', cookie)).text).toContain('role="alert"');
+});
+
+test('a form of another site changes nothing, and a sentence in a link does not show', async () => {
+  const cookie = await cookieOf(api.north.emails.administrator);
+  for (const path of [`/dead-letters/deliveries/${api.north.ids['delivery_id']}/again`, '/dead-letters/resend', `/systems/${api.north.ids['integration_id']}/pause`, '/replays']) expect((await post(path, cookie, { receive: 'on' }, 'https://evil.example')).status, path).toBe(403);
+  expect((await get('/systems?word=Call+0900+1234&done=Call+0900+1234', cookie)).text).not.toContain('0900');
+  const paused = await post(`/systems/${api.north.ids['integration_id']}/pause`, cookie, { receive: 'on' });
+  expect(paused.status).toBe(303);
+  expect((await get(paused.headers.get('location')!, cookie)).text).toContain('role="status">Paused.');
+  expect((await get(paused.headers.get('location')!, await cookieOf(api.north.emails.integrator))).text, 'nor for somebody else').not.toContain('role="status"');
+});
+
+test('giving up needs a reason', async () => {
+  const cookie = await cookieOf(api.north.emails.administrator), path = `/dead-letters/deliveries/${api.north.ids['delivery_id']}/discard`;
+  const without = await post(path, cookie, { reason: ' ' });
+  expect((await get(without.headers.get('location')!, cookie)).text).toContain('Giving up needs a reason');
+  const done = await post(path, cookie, { reason: 'handed over on paper' });
+  expect((await get(done.headers.get('location')!, cookie)).text).toContain('the reason is in the audit log');
+});
+
+test('text from outside is shown as text on every page, without script or inline style', async () => {
+  const hostile = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'&', { organizationId, ids } = api.north;
+  await api.db.asOwner("UPDATE sync_logs SET error_text = $2, interaction = $2, control_id = $2, peer_application = $2, answer_code = $2, message_status = 'rejected', facts = '{}' WHERE organization_id = $1", [organizationId, hostile]);
+  await api.db.asOwner("UPDATE deliveries SET last_text = $2, last_outcome = $2, status = 'refused' WHERE organization_id = $1", [organizationId, hostile]);
+  await api.db.asOwner('UPDATE dead_jobs SET error_text = $2, queue_name = $2 WHERE organization_id = $1', [organizationId, hostile]);
+  await api.db.asOwner('UPDATE external_integrations SET name = $2, last_error = $2 WHERE integration_id = $1', [ids['integration_id'], `N${hostile}`]);
+  await api.db.asOwner("UPDATE message_replay_items SET outcome = 'rejected', outcome_text = $2, outcome_location = $2 WHERE organization_id = $1", [organizationId, hostile]);
+  const cookie = await cookieOf(api.north.emails.administrator);
+  for (const path of pages()) {
+    const { text, status } = await get(path, cookie);
+    expect(status, path).toBe(200);
+    expect(text, path).not.toMatch(/<script|<img|onerror=alert\(2\)>|<style|\sstyle=|\son\w+="/);
+    if (path !== '/replays') expect(text, path).toContain('&lt;script&gt;alert(1)');
+  }
+  const tried = await post(`/systems/${ids['integration_id']}/try`, cookie, { message: `</textarea>${hostile}` });
+  expect(tried.text).not.toMatch(/<\/textarea><script|<script>alert/);
+});
+
+const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
+test.skipIf(browserPath === undefined)('a person works with the keyboard alone: finds a message, opens it, gives up a report, with no error of the page (needs Chromium)', async () => {
+  const { promise: listening, resolve } = Promise.withResolvers<number>();
+  const server: ServerType = serve({ fetch: api.app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => resolve(port));
+  const base = `http://127.0.0.1:${await listening}`;
+  const browser = await chromium.launch({ executablePath: browserPath!, args: ['--no-sandbox'] });
+  try {
+    const page = await browser.newPage({ colorScheme: 'dark' });
+    const errors: string[] = [];
+    page.on('console', (message) => { if (message.type() === 'error') errors.push(message.text()); });
+    page.on('pageerror', (error) => errors.push(error.message));
+    await page.goto(`${base}/login`);
+    await page.keyboard.type(api.south.emails.administrator);
+    await page.keyboard.press('Tab');
+    await page.keyboard.type(password);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${base}/`);
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('To the content');
+    await page.getByRole('link', { name: 'Messages' }).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`${base}/messages`);
+    await page.getByLabel('Number or text').focus();
+    await page.keyboard.type('MSG1');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Messages that match' }).waitFor();
+    await page.getByRole('link', { name: 'ADT^A04' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Rows it made or changed' }).waitFor();
+    expect(await page.getByRole('table').count()).toBeGreaterThan(1);
+    await page.goto(`${base}/dead-letters`);
+    await page.locator('summary[aria-label^="Give up the report"]').first().focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('handed over on paper');
+    await page.keyboard.press('Enter');
+    await page.getByRole('status').waitFor();
+    expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe('rgb(16, 22, 28)');
+    expect(errors).toEqual([]);
+  } finally {
+    await browser.close();
+    const { promise: closed, resolve: done } = Promise.withResolvers<void>();
+    server.close(() => done());
+    if ('closeAllConnections' in server) server.closeAllConnections();
+    await closed;
+  }
+});
