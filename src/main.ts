@@ -18,14 +18,14 @@ import { ensurePartitions } from './db/partitions.ts';
 import { inOrganization } from './db/transaction.ts';
 import product from '../package.json' with { type: 'json' };
 import { adapterContext } from './gateway/context.ts';
-import type { Adapter, Endpoint, Receive } from './gateway/adapter.ts';
+import type { Adapter, Endpoint, Integration, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { messageCommands } from './gateway/message-commands.ts';
 import { listenerLimits } from './gateway/listener-limits.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createAssociationLog, createClientTokens, createCommitments, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
+import { createAnswerRecorder, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { readHead } from './storage/read-head.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
@@ -80,6 +80,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const integrations = await openIntegrations(database, keys, adapters, log);
   closing.push(async () => { integrations.stop(); stopping.abort(); });
 
+  const exportDirectory = path.join(config.home, 'exports');
   const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, folders: config.folders, ports: portsOf(adapter) });
   const answers = createAnswerRecorder(database, log);
   const images = createImages(store);
@@ -89,7 +90,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   closing.push(() => associations.flush());
   const portsOf = (adapter: Adapter) => ({
     associations, congestion,
-    records: createRecords({ database, keys }), subscriptions: createSubscriptions({ database, boss, keys, now }, adapter.name), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
+    records: createRecords({ database, keys }), exports: createExports({ database, boss, keys, exportDirectory }), subscriptions: createSubscriptions({ database, boss, keys, now }, adapter.name), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), confirmations: createConfirmations({ database, boss, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
   closing.push(() => answers.flush());
@@ -111,7 +112,10 @@ async function startParts(config: Config, installation: Installation, store: Obj
       return adapter && integration.isEnabled ? { adapter, integration, context: contextOf(adapter) } : undefined;
     };
     const sources = createSources({ adapters, directory: integrations.directory, contextOf, receiveFor });
-    const workers = await startWorkers(boss, { sources, database, boss, keys, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, messages, now }, log, { analyses: 1 });
+    const pullSourceOf = (adapter: Adapter, integration: Integration): PullSource => ({ adapter, integration, context: contextOf(adapter), receive: receiveFor(adapter) });
+    const pulling = (): PullSource[] => [...adapters.values()].filter(({ pulls }) => pulls).flatMap((adapter) => integrations.directory(adapter.name).all().map((integration) => pullSourceOf(adapter, integration)));
+    const pullSource = (organizationId: string, integrationId: string): PullSource | undefined => pulling().find(({ integration }) => integration.organizationId === organizationId && integration.integrationId === integrationId);
+    const workers = await startWorkers(boss, { sources, exportDirectory, pullSource, integration: destination, database, boss, keys, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, messages, now }, log, { analyses: 1 });
     closing.push(() => workers.stop());
     await recoverObjects({ database, store, log });
     const partitions = keepPartitions(installation);
@@ -119,6 +123,10 @@ async function startParts(config: Config, installation: Installation, store: Obj
     await ensurePartitions(installation.ownerUrl);
     const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, now });
     closing.push(() => maintenance.stop());
+    const pulls = startPulls({ boss, log }, pulling);
+    closing.push(async () => pulls.stop());
+    const tidying = tidyExportsAtTimes({ database, exportDirectory }, log);
+    closing.push(async () => tidying.stop());
     const watching = watchSources({ database, boss, sources, log, now });
     closing.push(() => watching.stop());
     const sealing = startAuditSealer(database, keys, log);

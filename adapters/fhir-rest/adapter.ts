@@ -7,7 +7,9 @@ import { writtenTypes } from './interaction.ts';
 import { mount } from './mount.ts';
 import { normalize } from './normalize.ts';
 import { subscriptions } from './notify-subscriber.ts';
+import { exports } from './export-route.ts';
 import { jwksPath } from './published-keys.ts';
+import { pulls } from './pull.ts';
 import { handle } from './route.ts';
 import { socketPath } from './subscription-route.ts';
 import { acceptSocket } from './subscription-socket.ts';
@@ -25,6 +27,8 @@ const adapter: Adapter<Config> = {
   },
   outbound: { interactions, deliver },
   subscriptions,
+  exports,
+  pulls,
   testConnection,
 };
 export default adapter;

@@ -67,6 +67,10 @@ const fields = z.strictObject({
     .describe('How a report is sent: auto follows the CapabilityStatement (transaction, else batch, else single requests).'),
   report_as: z.enum(['auto', 'diagnostic-report', 'document-reference']).default('auto')
     .describe('What carries the report: auto sends a DiagnosticReport where the server takes and corrects it, else a DocumentReference.'),
+  pull_types: z.array(z.enum(['Patient', 'ServiceRequest'])).max(2).refine((types) => new Set(types).size === types.length, 'must name each type once').default([])
+    .describe('What is fetched from this system because it does not send: each type is searched by _lastUpdated. In the order of the list: Patient before ServiceRequest.'),
+  pull_seconds: z.int().min(5).max(86_400).default(60).describe('How often it is asked, in seconds.'),
+  pull_days: z.int().min(0).max(3660).default(1).describe('How far back the first time goes, in days; 0: only what changes from now on.'),
   statement_minutes: z.int().min(0).max(1440).default(60).describe('How long the CapabilityStatement of the server is used before it is read again, in minutes.'),
   resource_system: systemUri.default('urn:medscan:gateway').describe('Namespace of the identifiers of what we send (reports, findings, models): a URN or URL of yours. Never change it in production: resends would no longer find what is there.'),
 });
@@ -79,6 +83,7 @@ const needs = {
 
 export const configSchema = fields.superRefine((config, context) => {
   if (!config.receives && config.base_url === undefined) context.addIssue({ code: 'custom', path: ['base_url'], message: 'is needed, because this system sends nothing either (receives is off)' });
+  if (config.pull_types.length > 0 && config.base_url === undefined) context.addIssue({ code: 'custom', path: ['base_url'], message: 'is needed to fetch from this system (pull_types)' });
   for (const name of needs[config.authentication]) if (config[name] === undefined) context.addIssue({ code: 'custom', path: [name], message: `is needed for authentication ${config.authentication}` });
   if (config.registered_client_id !== undefined) {
     if (config.service_url === undefined) context.addIssue({ code: 'custom', path: ['service_url'], message: 'is needed with registered_client_id: it is the audience that assertions must name' });

@@ -19,6 +19,7 @@ import type { Config } from './config.ts';
 import { interactionOf, writtenTypes } from './interaction.ts';
 import { mount } from './mount.ts';
 import { encoded, wantedFormat } from './negotiate.ts';
+import { answerExport, isExport } from './export-route.ts';
 import { jwksPath, publishedKeys } from './published-keys.ts';
 import { receiveBundle } from './receive-bundle.ts';
 import { receiveResource } from './receive-resource.ts';
@@ -50,6 +51,7 @@ async function route(request: Request, peer: Peer, integrations: IntegrationDire
   if (isRead && new URL(request.url).pathname === jwksPath) return publishedKeys(integrations, context);
   if (first === 'auth' && second === 'token' && steps.length === 2) return answerTokenRequest(request, peer, integrations, context);
   if (isRead) wantedFormat(request);
+  if (isExport(steps) && method !== 'OPTIONS') return answerExport(request, steps, base, peer, integrations, context);
   if (first === 'Subscription' && method !== 'OPTIONS') return answerSubscription(request, steps, base, peer, integrations, context);
   if (method === 'OPTIONS') return answer(204, undefined, { allow: methodsAt(steps).join(', ') });
   if (isRead && first === 'metadata' && second === undefined) return answer(200, gatewayCapabilities(base, context.now()));

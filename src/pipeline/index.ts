@@ -25,11 +25,14 @@
  *                                     |  job deliver, one destination at a time
  *                                     v
  *                               deliver.ts (T5)  --> adapters/x delivers: C-STORE SR, ORU^R01, DiagnosticReport
+ *                                     |   confirmations.ts   storage commitment: does the archive keep it?
  *                               subscriptions.ts --> adapters/x tells who asked to hear of results (an event in T4, job notify)
  *
  * writes.ts is persist.ts for messages that belong together (a FHIR transaction): one commit for all of them, and conditions judged inside it.
  * congestion.ts says whether there is room for more before an association begins; associations.ts keeps who called and how it ended.
  * commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again, parked reports are sent again.
+ * exports.ts writes whole sets of records into files for a system that asks (job export-records); pulls.ts reads what a system changed that does not
+ * send, and hands it to receive.ts (job pull).
  * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
@@ -40,12 +43,15 @@ export { forceComplete } from './complete.ts';
 export { startMaintenance } from './maintain.ts';
 export { watchCongestion } from './congestion.ts';
 export { createCommitments } from './commitments.ts';
+export { createExports, tidyExportsAtTimes } from './exports.ts';
+export { createConfirmations } from './confirmations.ts';
 export { createHoldings } from './holdings.ts';
 export { createImages } from './images.ts';
 export { createInboundHealth } from './inbound-health.ts';
 export { createPersist } from './persist.ts';
 export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';
+export { startPulls, type PullSource } from './pulls.ts';
 export { createRecords } from './records.ts';
 export { createSubscriptions } from './subscriptions.ts';
 export { refuseWhilePaused } from './pause.ts';

@@ -1,7 +1,7 @@
 /** The workers: which queue is served by which stage, and how many at a time. */
 import type { Job, JobWithMetadata, PgBoss } from 'pg-boss';
 import type { Log } from '../log.ts';
-import { QUEUES, type AnalyzeJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ImportWorklistJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
+import { QUEUES, type AnalyzeJob, type AskCommitmentJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ExportRecordsJob, type ImportWorklistJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type PullJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
 import { commitStorage, type CommitStorageDependencies } from './commitments.ts';
 import { analyze, type AnalyzeDependencies } from './analyze.ts';
 import { completeWhenQuiet, type CompleteDependencies } from './complete.ts';
@@ -10,17 +10,20 @@ import { drainOutbox, type DeliverDependencies } from './deliver.ts';
 import { completeByProcedure } from './procedures.ts';
 import { replayMessages, type ReplayMessagesDependencies } from './replay-messages.ts';
 import { checkSource } from './completeness-at-source.ts';
+import { askCommitment } from './confirmations.ts';
 import { searchPriors } from './priors.ts';
+import { pull, type PullDependencies } from './pulls.ts';
 import { report } from './report.ts';
 import { retrieveStudy } from './retrieve-study.ts';
 import { importWorklist } from './worklist-import.ts';
+import { exportRecords, type ExportJobDependencies } from './exports.ts';
 import { notifySubscriber, type NotifyDependencies } from './subscriptions.ts';
 
 const OFTEN = { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 1 };
 
 export interface Workers { stop(): Promise<void> }
 
-export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies & ReplayMessagesDependencies & NotifyDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
+export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies & ReplayMessagesDependencies & NotifyDependencies & ExportJobDependencies & PullDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
   const stopping = new AbortController();
   const signalOf = (job: Job<unknown>): AbortSignal => AbortSignal.any([job.signal, stopping.signal]);
   await boss.work<CompleteScanJob>(QUEUES.completeScan.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
@@ -42,6 +45,13 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   await boss.work<NotifyJob>(QUEUES.notify.name, { ...OFTEN, localConcurrency: 4 }, logged(log, async ([job]) => {
     await notifySubscriber(dependencies, job!.data, signalOf(job!));
   }));
+  await boss.work<ExportRecordsJob>(QUEUES.exportRecords.name, { ...OFTEN, localConcurrency: 1, includeMetadata: true }, logged(log, async (jobs) => {
+    const job = jobs[0] as JobWithMetadata<ExportRecordsJob>;
+    await exportRecords(dependencies, job.data, { signal: signalOf(job), isLastTry: job.retryCount >= job.retryLimit });
+  }));
+  await boss.work<PullJob>(QUEUES.pull.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
+    await pull(dependencies, job!.data, signalOf(job!));
+  }));
   await boss.work<CommitStorageJob>(QUEUES.commitStorage.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
     await commitStorage(dependencies, job!.data, signalOf(job!));
   }));
@@ -59,6 +69,9 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
     }));
     await boss.work<RetrieveStudyJob>(QUEUES.retrieveStudy.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
       await retrieveStudy(asking, job!.data);
+    }));
+    await boss.work<AskCommitmentJob>(QUEUES.askCommitment.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
+      await askCommitment(asking, job!.data);
     }));
     await boss.work<ImportWorklistJob>(QUEUES.importWorklist.name, { ...OFTEN, localConcurrency: 1 }, logged(log, async ([job]) => {
       await importWorklist(asking, job!.data);

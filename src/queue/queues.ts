@@ -13,6 +13,9 @@
  *   search-priors   {scan, integration}  finds earlier studies of the patient at a source, by its rule
  *   retrieve-study  {retrieval}    has a source send a study, or what is missing of one
  *   import-worklist {integration}  reads the worklist of a RIS
+ *   export-records  {export}     writes a whole set of records into files for another system
+ *   pull            {integration} reads what a system changed that does not send
+ *   ask-commitment  {request}      asks whether an archive keeps what a delivery stored there, until it says so
  *   dead            what failed for good, with where it came from: a person looks
  */
 import type { Queue } from 'pg-boss';
@@ -30,7 +33,10 @@ export const QUEUES = {
   checkSource: { name: 'check-source', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   searchPriors: { name: 'search-priors', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   retrieveStudy: { name: 'retrieve-study', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 6 * 3_600, deadLetter: 'dead' },
+  askCommitment: { name: 'ask-commitment', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   importWorklist: { name: 'import-worklist', policy: 'short', retryLimit: 2, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  exportRecords: { name: 'export-records', policy: 'short', retryLimit: 5, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 14_400, deadLetter: 'dead' },
+  pull: { name: 'pull', policy: 'stately', retryLimit: 3, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
 } as const satisfies Record<string, Queue & Record<string, unknown>>;
 
 export interface CompleteScanJob { organizationId: string; scanId: string }
@@ -40,8 +46,12 @@ export interface DeliverJob { organizationId: string; integrationId: string }
 export interface CheckProcedureJob { organizationId: string; scanId: string }
 export interface ReplayMessagesJob { organizationId: string; replayId: string }
 export interface NotifyJob { organizationId: string; subscriptionId: string }
+/** `role` and `address` are the asker's, for the audit log. */
+export interface ExportRecordsJob { organizationId: string; exportId: string; role: string; address: string }
+export interface PullJob { organizationId: string; integrationId: string }
 export interface CommitStorageJob { organizationId: string; commitmentId: string }
 export interface CheckSourceJob { organizationId: string; scanId: string }
 export interface SearchPriorsJob { organizationId: string; scanId: string; integrationId: string }
 export interface RetrieveStudyJob { organizationId: string; retrievalId: string }
+export interface AskCommitmentJob { organizationId: string; requestId: string }
 export interface ImportWorklistJob { organizationId: string; integrationId: string }

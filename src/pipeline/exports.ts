@@ -1,0 +1,171 @@
+/**
+ * Whole sets of records in files: the implementation of src/gateway/exports.ts.
+ *
+ *   start      T: row, audit, job
+ *   job        type by type, page by page: records (audited, under row level security) -> adapter.exports.line() -> <home>/exports/<export>/<type>.ndjson
+ *   until it expires the files are given to the system that asked, and to no other
+ *
+ * One page is in memory at a time. A job that is tried again begins again; files count only when the row says completed.
+ */
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import type { PgBoss } from 'pg-boss';
+import { auditEvents } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
+import { countRunningExports, deleteExpiredExports, deleteExport, findExport, insertExport, moveExport, type ExportOutputRow, type ExportRow } from '../db/exports.ts';
+import { organizationIds } from '../db/maintenance.ts';
+import { bossDb, type Database } from '../db/pool.ts';
+import type { Keys } from '../db/secrets.ts';
+import { asSystem, inOrganization, type Transaction } from '../db/transaction.ts';
+import type { Log } from '../log.ts';
+import { QUEUES, type ExportRecordsJob } from '../queue/queues.ts';
+import type { Adapter, Integration } from '#gateway/adapter.ts';
+import type { Exports, RecordExport, RecordExporter } from '#gateway/exports.ts';
+import type { Reader, RecordKind, Records } from '#gateway/records.ts';
+import { createRecords } from './records.ts';
+
+export interface ExportDependencies { readonly database: Database; readonly boss: PgBoss; readonly keys: Keys; /** Of all exports; shared by the nodes as the object store is. */ readonly exportDirectory: string }
+export interface ExportJobDependencies extends ExportDependencies { integration(organizationId: string, integrationId: string): { readonly adapter: Adapter; readonly integration: Integration } | undefined }
+
+const KEEP_HOURS = 24;
+const MOST_RUNNING = 3;
+const PAGE = 200;
+
+export function createExports(dependencies: ExportDependencies): Exports {
+  const { database, boss } = dependencies;
+  const own = async (tx: Transaction, integrationId: string, exportId: string): Promise<ExportRow | undefined> => {
+    const row = await findExport(tx, exportId);
+    return row?.integration_id === integrationId ? row : undefined;
+  };
+  return {
+    start: (reader, request) => inOrganization(database, reader.organizationId, async (tx) => {
+      if (await countRunningExports(tx, request.integrationId) >= MOST_RUNNING) return undefined;
+      const row = await insertExport(tx, { integrationId: request.integrationId, userId: reader.userId, url: request.url, types: request.types, since: request.since, keepHours: KEEP_HOURS });
+      await audited(tx, reader, 'E', row.export_id, { types: request.types, ...(request.since === undefined ? {} : { since: request.since }) });
+      await boss.send(QUEUES.exportRecords.name, { organizationId: reader.organizationId, exportId: row.export_id, role: reader.role, address: reader.address } satisfies ExportRecordsJob, { singletonKey: row.export_id, db: bossDb(tx) as never });
+      return exportOf(row);
+    }),
+    read: (reader, integrationId, exportId) => inOrganization(database, reader.organizationId, async (tx) => {
+      const row = await own(tx, integrationId, exportId);
+      return row && exportOf(row);
+    }),
+    async end(reader, integrationId, exportId) {
+      const ended = await inOrganization(database, reader.organizationId, async (tx) => {
+        if (!await own(tx, integrationId, exportId) || !await deleteExport(tx, integrationId, exportId)) return false;
+        await audited(tx, reader, 'D', exportId, {});
+        return true;
+      });
+      if (ended) await removeFiles(dependencies.exportDirectory, exportId);
+      return ended;
+    },
+    async open(reader, made, type) {
+      const output = made.outputs.find((each) => each.type === type);
+      if (made.status !== 'completed' || output === undefined) return undefined;
+      const file = fileOf(dependencies.exportDirectory, made.exportId, type), { size } = await stat(file);
+      await inOrganization(database, reader.organizationId, (tx) => audited(tx, reader, 'R', made.exportId, { type, count: output.count }));
+      return { byteLength: size, stream: Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array> };
+    },
+  };
+}
+
+function audited(tx: Transaction, reader: Reader, action: 'E' | 'R' | 'D', exportId: string, detail: object): Promise<unknown> {
+  return recordAudit(tx, { ...auditEvents.dataExport, action, outcome: 'success', actor: { kind: 'application', id: reader.userId, role: reader.role, address: reader.address }, object: { type: 'record_export', id: exportId }, detail: { ...detail } });
+}
+
+function exportOf(row: ExportRow): RecordExport {
+  return {
+    exportId: row.export_id, organizationId: row.organization_id, integrationId: row.integration_id, userId: row.user_id, url: row.request_url, types: row.types, since: row.since?.toISOString(), status: row.status,
+    transactionAt: row.transaction_at.toISOString(), recordCount: row.record_count, outputs: row.outputs.map(({ type, count, byte_length }) => ({ type, count, byteLength: byte_length })), errorText: row.error_text ?? undefined, expiresAt: row.expires_at.toISOString(),
+  };
+}
+
+/** Ids are UUIDs and types come from the adapter's table: neither is text of a request. */
+const fileOf = (directory: string, exportId: string, type: string): string => path.join(directory, exportId, `${type}.ndjson`);
+const removeFiles = (directory: string, exportId: string): Promise<void> => rm(path.join(directory, exportId), { recursive: true, force: true });
+
+/** Handles one export-records job; `isLastTry` tells the asker that it failed. */
+export async function exportRecords(dependencies: ExportJobDependencies, job: ExportRecordsJob, run: { readonly signal: AbortSignal; readonly isLastTry: boolean }): Promise<void> {
+  const { database, keys, exportDirectory } = dependencies;
+  const row = await inOrganization(database, job.organizationId, (tx) => findExport(tx, job.exportId));
+  if (!row || (row.status !== 'queued' && row.status !== 'running')) return;
+  const found = dependencies.integration(job.organizationId, row.integration_id), exporter = found?.adapter.exports;
+  const move = (change: Parameters<typeof moveExport>[2]): Promise<boolean> => inOrganization(database, job.organizationId, (tx) => moveExport(tx, job.exportId, change));
+  if (!found || !exporter) {
+    await move({ status: 'failed', recordCount: 0, errorText: 'the integration is switched off' });
+    return;
+  }
+  try {
+    const reader: Reader = { organizationId: job.organizationId, userId: row.user_id, role: job.role, address: job.address };
+    const outputs = await writeFiles({ exporter, config: found.integration.config, records: createRecords({ database, keys }), reader, row, directory: exportDirectory, move, signal: run.signal });
+    if (outputs === undefined || !await move({ status: 'completed', recordCount: outputs.reduce((sum, { count }) => sum + count, 0), outputs })) await removeFiles(exportDirectory, job.exportId);
+  } catch (error) {
+    if (run.isLastTry) await move({ status: 'failed', recordCount: 0, errorText: 'the export failed here several times; an operator finds the fault in the log' });
+    throw error;
+  }
+}
+
+interface Writing {
+  readonly exporter: RecordExporter<unknown>; readonly config: unknown; readonly records: Records; readonly reader: Reader; readonly row: ExportRow; readonly directory: string; readonly signal: AbortSignal;
+  move(change: Parameters<typeof moveExport>[2]): Promise<boolean>;
+}
+
+/** Undefined: it was ended meanwhile. */
+async function writeFiles(writing: Writing): Promise<ExportOutputRow[] | undefined> {
+  const { row, directory } = writing, outputs: ExportOutputRow[] = [];
+  await removeFiles(directory, row.export_id);
+  await mkdir(path.join(directory, row.export_id), { recursive: true, mode: 0o700 });
+  let before = 0;
+  for (const type of row.types) {
+    const kind = writing.exporter.types[type];
+    const output = kind && await writeType(writing, type, kind, before);
+    if (output === undefined) return undefined;
+    before += output.count;
+    if (output.count > 0) outputs.push(output);
+  }
+  return outputs;
+}
+
+async function writeType(writing: Writing, type: string, kind: RecordKind, before: number): Promise<ExportOutputRow | undefined> {
+  const { exporter, config, records, reader, row, directory, signal } = writing;
+  const updated = [{ ...(row.since === null ? {} : { from: row.since.getTime() }), to: row.transaction_at.getTime() }];
+  const file = await open(fileOf(directory, row.export_id, type), 'w', 0o600);
+  let count = 0, byteLength = 0;
+  try {
+    let page = await records.search(reader, { kind, criteria: { updated }, count: PAGE, total: false, memo: {} });
+    for (;;) {
+      const bytes = Buffer.from(page.records.map((record) => `${exporter.line(record, config)}\n`).join(''));
+      await file.write(bytes);
+      [count, byteLength] = [count + page.records.length, byteLength + bytes.byteLength];
+      signal.throwIfAborted();
+      if (!await writing.move({ status: 'running', recordCount: before + count })) return undefined;
+      const next = page.next === undefined ? undefined : await records.next(reader, kind, page.next);
+      if (next === undefined) break;
+      page = next;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { type, count, byte_length: byteLength };
+}
+
+const TIDY_MILLISECONDS = 600_000;
+
+export function tidyExportsAtTimes(dependencies: Pick<ExportDependencies, 'database' | 'exportDirectory'>, log: Log): { stop(): void } {
+  const timer = setInterval(() => { tidyExports(dependencies).catch((error: unknown) => log.warn({ err: error }, 'expired exports were not removed; the next round tries again')); }, TIDY_MILLISECONDS);
+  return { stop: () => clearInterval(timer) };
+}
+
+/** Ends what has expired, and removes files of exports that are in no row any more. */
+export async function tidyExports({ database, exportDirectory }: Pick<ExportDependencies, 'database' | 'exportDirectory'>): Promise<void> {
+  const there = await readdir(exportDirectory).catch(() => []);
+  for (const organizationId of await asSystem(database, 'tidy exports', organizationIds)) {
+    for (const exportId of await inOrganization(database, organizationId, deleteExpiredExports)) await removeFiles(exportDirectory, exportId);
+  }
+  for (const exportId of there) {
+    const { mtimeMs } = await stat(path.join(exportDirectory, exportId)).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > 2 * KEEP_HOURS * 3_600_000) await removeFiles(exportDirectory, exportId);
+  }
+}
