@@ -69,9 +69,9 @@ export async function insertPriorSearch(tx: CommonQueryMethods, scanId: string, 
   return rowCount === 1;
 }
 
-/** Scans of the last two days that a rule is about and that nobody has searched for: orders, or complete ones that a hook missed. */
+/** Scans that a rule is about and that nobody has searched for: ordered in the last two days, or complete since a moment ago (a person's completion, or one that was missed). */
 export async function scansWithoutSearch(tx: CommonQueryMethods, integrationId: string, when: 'complete' | 'ordered', scanTypes: readonly string[]): Promise<readonly string[]> {
-  const stage = when === 'ordered' ? sql.fragment`s.status = 'scheduled' AND s.order_status = 'ordered'` : sql.fragment`s.images_complete_at IS NOT NULL`;
+  const stage = when === 'ordered' ? sql.fragment`s.status = 'scheduled' AND s.order_status = 'ordered'` : sql.fragment`s.images_complete_at > now() - interval '15 minutes'`;
   return tx.anyFirst(sql.type(z.object({ id: z.string() }))`
     SELECT s.scan_id AS id FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND s.created_at > now() - interval '2 days' AND ${stage}
       AND (${scanTypes.length === 0} OR s.scan_type = ANY(${sql.array([...scanTypes], 'text')}))

@@ -24,6 +24,7 @@ import type { Log } from '../log.ts';
 import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.ts';
 import { QUEUES, type DeliverJob } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
+import { awaitCommitment } from './confirmations.ts';
 import type { Adapter, AdapterContext, Delivery, DeliveryOutcome, Integration } from '#gateway/adapter.ts';
 
 export interface Destination { readonly adapter: Adapter; readonly integration: Integration; readonly context: AdapterContext }
@@ -140,6 +141,7 @@ async function writeOutcome(dependencies: DeliverDependencies, job: DeliverJob, 
       actor: { kind: 'system', id: 'deliver', address: outcome.peer }, object: { type: 'report', id: head.report_id }, patientId: head.patient_id, syncId: exchange.syncId,
       detail: { integration: destination.integration.name, attempt: exchange.number, outcome: outcome.kind },
     });
+    if (outcome.kind === 'delivered' && outcome.uncommitted?.length) await awaitCommitment(dependencies, tx, { ...job, deliveryId: head.delivery_id }, outcome.uncommitted);
     await writeHealth(tx, job, destination, head, outcome);
     if (isOpen) await dependencies.boss.send(QUEUES.deliver.name, job, { singletonKey: job.integrationId, startAfter: nextAttemptAt, db: bossDb(tx) as never });
     failpoint('deliver.beforeCommit');

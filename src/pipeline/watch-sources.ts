@@ -4,6 +4,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import type { Database } from '../db/pool.ts';
+import { dueAskedCommitments } from '../db/asked-commitments.ts';
 import { claimPoll, dueQuestions, scansWithoutSearch } from '../db/source-questions.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { bossDb } from '../db/pool.ts';
@@ -51,7 +52,11 @@ export async function watch(dependencies: WatchDependencies, isSweep: boolean): 
 }
 
 async function findLost({ database, boss, now }: WatchDependencies, organizationId: string): Promise<void> {
-  const due = await inOrganization(database, organizationId, (tx) => dueQuestions(tx, new Date(now().getTime() - LOST_AFTER_MILLISECONDS)));
+  const due = await inOrganization(database, organizationId, async (tx) => {
+    const before = new Date(now().getTime() - LOST_AFTER_MILLISECONDS);
+    return { ...await dueQuestions(tx, before), commitments: await dueAskedCommitments(tx, before) };
+  });
   for (const { scan_id: scanId, integration_id: integrationId } of due.searches) await boss.send(QUEUES.searchPriors.name, { organizationId, scanId, integrationId }, { singletonKey: `${scanId} ${integrationId}` });
+  for (const requestId of due.commitments) await boss.send(QUEUES.askCommitment.name, { organizationId, requestId }, { singletonKey: requestId });
   for (const retrievalId of due.retrievals) await boss.send(QUEUES.retrieveStudy.name, { organizationId, retrievalId }, { singletonKey: retrievalId });
 }

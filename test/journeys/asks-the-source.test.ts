@@ -36,7 +36,11 @@ afterAll(async () => {
   await journey?.stop();
   if (directory) rmSync(directory, { recursive: true, force: true });
 });
-const asks = (settings: object): Promise<void> => changeSettings(journey.gateway, 'PACS', { destination: { host: '127.0.0.1', port: archive.port, called_ae_title: archive.aeTitle, calling_ae_title: 'MEDSCAN' }, calling_ae_titles: [], completeness: undefined, priors: undefined, retrieve_by: 'C-MOVE', ...settings });
+/** Settings merge: what an earlier test asked for is taken out first. */
+async function asks(settings: object): Promise<void> {
+  await changeSettings(journey.gateway, 'PACS', { completeness: undefined, priors: undefined, retrieve_by: 'C-MOVE' });
+  await changeSettings(journey.gateway, 'PACS', { destination: { host: '127.0.0.1', port: archive.port, called_ae_title: archive.aeTitle, calling_ae_title: 'MEDSCAN' }, calling_ae_titles: [], ...settings });
+}
 
 describe.skipIf(isMissing)('completeness', () => {
   test('is proven when the source has no more images than are here, and it is on record who said how many', async () => {
@@ -127,7 +131,7 @@ describe.skipIf(isMissing)('earlier studies', () => {
     await archiveHas(prior);
     await asks({ priors: { most_studies: 1 }, destination: { host: '127.0.0.1', port: 1, called_ae_title: 'NOBODY', calling_ae_title: 'MEDSCAN' } });
     await journey.hospital.pacs.store(current.objects);
-    await eventually(async () => (await journey.gateway.db.asOwner("SELECT FROM prior_searches WHERE status = 'queued' AND attempts > 0 AND last_text LIKE '%Nothing listens there%'")).length === 1);
+    await eventually(async () => (await journey.gateway.db.asOwner("SELECT FROM prior_searches p JOIN scans s USING (organization_id, scan_id) WHERE s.study_instance_uid = $1 AND p.status = 'queued' AND p.attempts > 0 AND p.last_text LIKE '%Nothing listens there%'", [current.studyInstanceUid])).length === 1);
     await asks({ priors: { most_studies: 1 } });
     await eventually(async () => (await journey.gateway.db.asOwner("SELECT FROM study_retrievals WHERE study_instance_uid = $1 AND status = 'retrieved'", [prior.studyInstanceUid])).length === 1);
   });
