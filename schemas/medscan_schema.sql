@@ -1399,6 +1399,34 @@ BEGIN
   END LOOP;
 END $$;
 
+-- ======== migrations/0023_search.sql ========
+
+-- schema-version: 1.7.0
+-- Searches of other systems over a million scans. Under row level security an index serves only comparisons that cannot tell anything of rows of
+-- others (leakproof): = and < of plain columns, but no LIKE, no lower(), no function of a column. So what is searched for is a column of its own.
+
+-- The alphabetic name as a query has it, in small letters: family^given^middle^prefix^suffix. In "C" order, so that a beginning is a range.
+ALTER TABLE patients ADD COLUMN name_key text COLLATE "C" GENERATED ALWAYS AS (lower(rtrim(coalesce(family_name, '') || '^' || coalesce(given_name, '') || '^' || coalesce(middle_name, '')
+  || '^' || coalesce(name_prefix, '') || '^' || coalesce(name_suffix, ''), '^'))) STORED;
+-- With what else a person is looked for by, so that a part of a name is looked for in the index alone.
+CREATE INDEX patients_name_key ON patients (organization_id, name_key) INCLUDE (patient_id, birth_date);
+-- Names in other writings: few rows where few have them.
+CREATE INDEX patients_other_names ON patients (organization_id, patient_id) WHERE ideographic_name IS NOT NULL OR phonetic_name IS NOT NULL;
+
+-- "What changed since": reports are written seldom. Scans and patients change with every image and message, and an ordinary index would cost each of
+-- these changes; a BRIN costs nothing from PostgreSQL 16 on, where it does not keep an update from staying on its page.
+CREATE INDEX reports_updated ON reports (organization_id, updated_at);
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::integer >= 160000 THEN
+    CREATE INDEX scans_updated ON scans USING brin (updated_at) WITH (pages_per_range = 32, autosummarize = on);
+    CREATE INDEX patients_updated ON patients USING brin (updated_at) WITH (pages_per_range = 32, autosummarize = on);
+  END IF;
+END $$;
+
+-- Lists of what is not done yet.
+CREATE INDEX scans_unfinished ON scans (organization_id, status, scan_id) WHERE status IN ('scheduled', 'cancelled', 'failed');
+
 -- ======== migrations/0024_record_names.sql ========
 
 -- What senders call records of ours: the logical ids under which a FHIR client PUT them. A patient's are identifiers of the patient instead.
@@ -1848,7 +1876,8 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0019_association_logs.sql', '435515012556f512ba51eb31d29434d73a41718a3693d910b644480af70eab61', '1.5.0', 0),
   ('0020_merges_and_links.sql', 'ef0678caa7000e0af3a508173ed2421475f001df3994849f9968b4e25c175647', '1.5.1', 0),
   ('0022_operating_messages.sql', 'f98ea69ec13a1b25fd2360442d91e9f64250aa6de2f493fe33a72587f57f1876', '1.6.0', 0),
-  ('0024_record_names.sql', '87ccb099c0ddae8cebc2e492e6425d8eb3d32ec9eb8fedf263e54d5b36c0fbdf', '1.6.0', 0),
+  ('0023_search.sql', 'b47d47cc1f0114b54e1f5cdc3ed809b15bb0b2bbf99a952e5c8fc41f5cfa47ed', '1.7.0', 0),
+  ('0024_record_names.sql', '87ccb099c0ddae8cebc2e492e6425d8eb3d32ec9eb8fedf263e54d5b36c0fbdf', '1.7.0', 0),
   ('0026_result_subscriptions.sql', 'bd95a86b5a7a286c95755ae41e63e87bddae3686b82a3d30fc4f3f5d378d9dd0', '1.8.0', 0),
   ('0027_exports_and_pulls.sql', 'd3594f867aad9708041682017da96b292cd3fa93b2305106965017b06906f935', '1.8.1', 0),
   ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),
