@@ -11,9 +11,30 @@ const MOST_PLACES = 10_000;
 
 export class KnownStudies {
   readonly #places = new Map<string, KnownPlace>();
+  readonly #opening = new Map<string, Promise<unknown>>();
 
   place(item: PersistItem): KnownPlace | undefined {
     return this.#places.get(keyOf(item));
+  }
+
+  /** The place, once whoever is opening the study now has done so: of several first instances one takes the long way. */
+  async placeAfterOpening(item: PersistItem): Promise<KnownPlace | undefined> {
+    const opening = this.#opening.get(keyOf(item));
+    if (!this.place(item)) await opening?.catch(() => {});
+    return this.place(item);
+  }
+
+  /** Others wait for `open`, as the one that makes the item's place known. */
+  async opening<T>(item: PersistItem, open: () => Promise<T>): Promise<T> {
+    const key = keyOf(item);
+    const opened = open();
+    if (this.#opening.has(key)) return opened;
+    this.#opening.set(key, opened);
+    try {
+      return await opened;
+    } finally {
+      this.#opening.delete(key);
+    }
   }
 
   remember(item: PersistItem, place: KnownPlace): void {

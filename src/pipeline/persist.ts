@@ -17,7 +17,8 @@ import { GroupCommit } from './group-commit.ts';
 import { KnownPatients } from './known-patients.ts';
 import { KnownStudies } from './known-studies.ts';
 import { persistInstances, persistKnownInstances, type InstanceDependencies, type KnownItem } from './persist-instances.ts';
-import { persistMessages } from './persist-messages.ts';
+import { MessageLanes } from './message-lanes.ts';
+import { orderKeys, persistMessages } from './persist-messages.ts';
 
 export interface PersistItem {
   readonly exchangeId: string;
@@ -46,7 +47,7 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
     let group = groups.get(organizationId);
     if (!group) groups.set(organizationId, group = organizationGroups({ ...dependencies, known }, organizationId));
     if (!item.normalized.instance) return submit(group.messages, item);
-    const place = known.place(item);
+    const place = await known.placeAfterOpening(item);
     if (place) {
       // The sync of the file runs beside this transaction, which waits for it before it commits. A repeat that races with its first copy
       // fails there and is recognised in the one-lane group; a refused value is worded there; a deadlock is tried again there.
@@ -56,25 +57,27 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
       });
       if (persisted) return persisted;
     }
-    await item.message.object?.durable;
-    return submit(group.instances, item);
+    return known.opening(item, async () => {
+      await item.message.object?.durable;
+      return submit(group.instances, item);
+    });
   };
 }
 
 interface Groups {
-  readonly messages: GroupCommit<PersistItem, Persisted>;
+  readonly messages: MessageLanes<PersistItem, Persisted>;
   readonly instances: GroupCommit<PersistItem, Persisted>;
   readonly known: GroupCommit<KnownItem, Persisted | undefined>;
 }
 
 const organizationGroups = (dependencies: InstanceDependencies, organizationId: string, patients = new KnownPatients()): Groups => ({
-  messages: new GroupCommit((items) => persistMessages(dependencies, organizationId, items, patients), 64),
+  messages: new MessageLanes((items) => persistMessages(dependencies, organizationId, items, patients), (item) => orderKeys(item, patients), { lanes: Number(process.env['LANES'] ?? 2), maximumItems: 64 }),
   instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
   known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256),
 });
 
 /** Another process may have made the same patient or study first: seen again, it is found. A refused value is the sender's to change. */
-async function submit(group: GroupCommit<PersistItem, Persisted>, item: PersistItem): Promise<Persisted> {
+async function submit(group: Pick<GroupCommit<PersistItem, Persisted>, 'submit'>, item: PersistItem): Promise<Persisted> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await group.submit(item);
