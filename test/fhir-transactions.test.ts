@@ -1,4 +1,5 @@
 /** What an EMR writes: transactions that are one commit or nothing, conditions judged while the record is held, and what can be read of it afterwards. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createApiToken } from '../src/db/user-sessions.ts';
 import { validateResource } from '../src/standards/fhir/validate.ts';
@@ -87,11 +88,10 @@ describe('a transaction', () => {
     ['a Task about nothing', [post(patient('N-1'), urn('1')), post({ resourceType: 'Task', status: 'cancelled', intent: 'order', for: { reference: urn('1') }, focus: { identifier: { value: 'NOWHERE' } } })], 422, 'Bundle.entry[1].resource.focus', 'names no order'],
     ['one resource twice', [put({ ...patient('N-1'), id: 'n1' }, 'Patient/n1'), put({ ...patient('N-2'), id: 'n1' }, 'Patient/n1')], 422, 'Bundle.entry[1]', 'same resource'],
     ['a delete', [post(patient('N-1')), { request: { method: 'DELETE', url: 'Patient/1' } }], 400, 'Bundle.entry[1].request', 'GET, HEAD, POST and PUT'],
-    ['an impossible moment', [post(patient('N-1'), urn('1')), post(order('N-1', { reference: urn('1') }, { occurrenceDateTime: '0001-01-01T00:00:00Z', identifier: [{ value: 'x'.repeat(3000), type: typed('ACSN') }] }))], 422, '', ''],
+    ['a value that no column takes', [post(patient('N-1'), urn('1')), post(order('N-1', { reference: urn('1') }, { priority: 'routine', identifier: [{ value: randomBytes(6000).toString('hex'), type: typed('ACSN') }] }))], 422, 'Bundle.entry[1]', 'cannot be stored'],
   ])('with %s writes nothing of any entry, and is on record with the reason', async (_title, entry, status, place, words) => {
     const before: any = await counts();
     const answer = await transaction(entry);
-    if (place === '' && answer.status === 200) return; // the database takes it after all
     expect([answer.status, answer.body.resourceType, answer.body.issue[0].expression]).toEqual([status, 'OperationOutcome', [place]]);
     expect(answer.body.issue[0].diagnostics).toContain(words);
     expect(await counts()).toEqual(before);
@@ -180,7 +180,7 @@ describe('what is PUT under an id', () => {
       const read = await ask('GET', path);
       expect([type, read.status, read.body.id, read.headers.get('etag'), validateResource(read.body)]).toEqual([type, 200, id, created.headers.get('etag'), []]);
       const again = await ask('PUT', path, { ...resource, id }, { 'if-match': read.headers.get('etag')! });
-      expect([type, again.status]).toEqual([type, type === 'ServiceRequest' || type === 'Task' ? 200 : 200]);
+      expect([type, again.status]).toEqual([type, 200]);
     }
     expect((await ask('GET', '/Task/task-9')).body).toMatchObject({ status: 'requested', priority: 'stat' });
     expect((await ask('GET', '/ImagingStudy/imagingstudy-9')).body).toMatchObject({ status: 'registered', description: 'CT chest' });

@@ -36,8 +36,8 @@ export async function answerRead(request: Request, read: ReadRequest, peer: Peer
   if (context.records === undefined) throw new FhirRefusal(503, 'transient', 'The records cannot be read now.');
   const reader: Reader = { organizationId: principal.organizationId, userId: principal.userId, role: principal.role, address: peer.address };
   const asking: Asking = { access, reader, records: context.records };
-  const response = read.version !== undefined ? await readVersions(request, read, asking) : read.id === undefined ? await search(request, read, asking) : await readOne(request, read, read.id, asking);
-  return request.method === 'HEAD' ? new Response(null, response) : response;
+  if (read.version !== undefined) return readVersions(request, read, asking);
+  return read.id === undefined ? search(request, read, asking) : readOne(request, read, read.id, asking);
 }
 
 async function readOne(request: Request, { type, parameters }: ReadRequest, id: string, { access: { integration }, reader, records }: Asking): Promise<Response> {

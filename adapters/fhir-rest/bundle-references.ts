@@ -12,7 +12,7 @@ import { FhirRefusal } from './answer.ts';
 import type { Config } from './config.ts';
 import { writtenTypes, criteriaOf } from './interaction.ts';
 import type { WritingEntry } from './receive-transaction.ts';
-import { patientToken } from './served-types.ts';
+import { patientTokens } from './served-types.ts';
 import { identifiersOf } from './write-request.ts';
 import type { Outcome } from './write-request.ts';
 
@@ -68,7 +68,7 @@ function withoutReference(reference: Literal): object {
 
 function patientGuard({ system, value }: Conditional, { config }: Integration<Config>, outcome: Outcome): Guard {
   return {
-    kind: 'patient', criteria: { patientIdentifiers: [patientToken({ system, value }, config)] },
+    kind: 'patient', criteria: { patientIdentifiers: patientTokens({ system, value }, config) },
     judge(records) {
       const [only] = records;
       if (only !== undefined && records.length === 1) return (normalized) => ({ ...normalized, patient: { ...normalized.patient, patient_id: only.id, identifiers: [] } });

@@ -29,6 +29,7 @@ export function interactionOf({ method, url, ifNoneExist }: Asked, mount: string
   const [type = '', id, ...rest] = pathBelow(url.pathname, mount);
   if (type === 'metadata' && id === undefined) throw new FhirRefusal(405, 'not-supported', `${method} is not taken here, only GET, HEAD.`, { headers: { allow: 'GET, HEAD' } });
   if (!Object.hasOwn(writtenTypes, type) || rest.length > 0) throw new FhirRefusal(404, 'not-found', `There is nothing here to write to. GET metadata tells what this server takes: ${Object.keys(writtenTypes).join(', ')}.`);
+  if (id?.startsWith('$') === true) throw new FhirRefusal(404, 'not-supported', 'There is no such operation here. GET metadata tells which there are.');
   const resourceType = type as WrittenType;
   if (id !== undefined) return allow(method, ['GET', 'HEAD', 'PUT'], { kind: 'update', resourceType, id: checkedId(id) });
   if (method === 'PUT') return { kind: 'conditional-update', resourceType, criteria: criteriaOf(url.searchParams, 'The URL of a conditional update') };

@@ -95,7 +95,8 @@ function writingEntry(entry: EntryRequest): WritingEntry {
 
 /** 'Patient.gender' of the third entry is 'Bundle.entry[2].resource.gender'. */
 function placed(refusal: FhirRefusal, index: number): FhirRefusal {
-  const expression = refusal.expression === undefined ? `Bundle.entry[${index}]` : `Bundle.entry[${index}].resource${/^[A-Z]/.test(refusal.expression) ? refusal.expression.replace(/^[A-Za-z]+/, '') : ''}`;
+  const [, below] = /^[A-Z][A-Za-z]*(|[.[].*)$/.exec(refusal.expression ?? '') ?? [];
+  const expression = below === undefined ? `Bundle.entry[${index}]` : `Bundle.entry[${index}].resource${below}`;
   const status = refusal.status === 404 || refusal.status === 405 ? 422 : refusal.status;
   return new FhirRefusal(status, refusal.code, refusal.message, { expression, headers: refusal.headers });
 }

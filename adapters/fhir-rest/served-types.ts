@@ -33,7 +33,7 @@ const ids: SearchParameter = { type: 'token', criteria: (values) => ({ ids: valu
 const lastUpdated: SearchParameter = { type: 'date', criteria: 'updated' };
 const common = { _id: ids, _lastUpdated: lastUpdated };
 const patient: SearchParameter = { type: 'reference', documentation: 'Patient/<id> or <id>.', modifiers: ['Patient'], criteria: (values) => ({ patientIds: values.map((value) => idIn(value, 'Patient')) }) };
-const patientIdentifier: SearchParameter = { type: 'token', documentation: 'Chained: an identifier of the patient, system|value.', criteria: tokens((values, config) => ({ patientIdentifiers: values.map((token) => patientToken(token, config)) })) };
+const patientIdentifier: SearchParameter = { type: 'token', documentation: 'Chained: an identifier of the patient, system|value.', criteria: tokens((values, config) => ({ patientIdentifiers: values.flatMap((token) => patientTokens(token, config)) })) };
 const patientOnly = { ...common, patient, 'patient.identifier': patientIdentifier };
 const ofPatient = { ...patientOnly, subject: patient };
 const status = (stored: Readonly<Record<string, string>> = {}): SearchParameter => ({ type: 'token', criteria: tokens((values) => ({ statuses: words(values).flatMap((value) => (stored[value] ?? value).split('|')) })) });
@@ -55,7 +55,7 @@ export const servedTypes: Readonly<Record<ServedType, Served>> = {
   Patient: {
     kind: 'patient', documentation: 'An update replaces what it names and leaves what it omits.', includes: {}, sorts: { family: 'family' },
     parameters: {
-      ...common, identifier: { type: 'token', criteria: tokens((values, config) => ({ patientIdentifiers: values.map((token) => patientToken(token, config)) })) },
+      ...common, identifier: { type: 'token', criteria: tokens((values, config) => ({ patientIdentifiers: values.flatMap((token) => patientTokens(token, config)) })) },
       active: { type: 'token', criteria: tokens((values) => ({ statuses: words(values).map((value) => (value === 'false' ? 'inactive' : 'active')) })) },
       family: named(['family_name'], 'Begins with; :exact and :contains.'), given: named(['given_name', 'middle_name'], 'Begins with; :exact and :contains.'),
       name: named(['family_name', 'given_name', 'middle_name', 'name_prefix', 'name_suffix'], 'Any part begins with; :exact and :contains.'),
@@ -127,8 +127,11 @@ function idIn(reference: string, type: ServedType): string {
   return id;
 }
 
-export function patientToken({ system, value }: Token, config: Config): { value: string; authority?: string } {
-  return { value, ...(system === undefined ? {} : { authority: authorityOf(system.startsWith('urn:oid:') && !Object.values(config.identifier_systems).includes(system) ? system.slice(8) : system, config) }) };
+/** An OID is an authority as HL7 v2 and DICOM write it, and as FHIR does: either may be stored. */
+export function patientTokens({ system, value }: Token, config: Config): { value: string; authority?: string }[] {
+  if (system === undefined) return [{ value }];
+  const authorities = [authorityOf(system, config), ...(system.startsWith('urn:oid:') ? [system.slice(8)] : /^[0-2](\.\d+)+$/.test(system) ? [`urn:oid:${system}`] : [])];
+  return authorities.map((authority) => ({ value, authority }));
 }
 
 function studyToken(values: readonly Token[]): Criteria {

@@ -23,10 +23,10 @@ export function isTransientError(error: unknown): boolean {
   return state === undefined || ['08', '40', '53', '55', '57', '58', 'XX'].includes(state.slice(0, 2));
 }
 
-/** Class 22 (data exception) and 23514 (check): the value itself is refused. */
+/** Class 22 (data exception), 23514 (check) and 54000 (too long for an index): the value itself is refused. */
 export function isRefusedValue(error: unknown): boolean {
   // slonik keeps no SQLSTATE with 22P02 (invalid text representation).
   if (error instanceof InvalidInputError) return true;
   const state = sqlState(error);
-  return state !== undefined && (state.startsWith('22') || state === '23514' || state === '23502');
+  return state !== undefined && (state.startsWith('22') || state === '23514' || state === '23502' || state === '54000');
 }

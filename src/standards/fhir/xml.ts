@@ -16,7 +16,7 @@ export class FhirXmlError extends Error {
   }
 }
 
-interface Converter { xmlToObj(xml: string): Record<string, unknown>; objToXml(resource: object): string }
+interface Converter { xmlToJson(xml: string): string | undefined; objToXml(resource: object): string }
 let converter: Promise<Converter> | undefined;
 /** Its tables take 40 MB: loaded when the first XML comes. */
 const load = (): Promise<Converter> => (converter ??= import('fhir').then(({ Fhir }) => new Fhir() as unknown as Converter));
@@ -26,11 +26,12 @@ export async function parseFhirXml(bytes: Uint8Array, limits: XmlLimits = defaul
   const text = decoded(bytes);
   const shape = readShape(text, limits);
   if ('problem' in shape) throw new FhirXmlError(shape.problem);
-  const { xmlToObj, objToXml } = bound(await load());
+  const library = await load();
   let resource: Record<string, unknown>, again: ReturnType<typeof readShape>;
   try {
-    resource = withoutUndefined(xmlToObj(text));
-    again = readShape(objToXml(resource), limits);
+    // By way of JSON text: as an object the library leaves decimals as strings. It takes nothing beside the root, not even a comment.
+    resource = JSON.parse(library.xmlToJson(text.replaceAll(/<!--[\s\S]*?-->/g, '')) ?? '') as Record<string, unknown>;
+    again = readShape(library.objToXml(resource), limits);
   } catch {
     throw new FhirXmlError('The message is no resource of FHIR R4 in XML.');
   }
@@ -41,10 +42,8 @@ export async function parseFhirXml(bytes: Uint8Array, limits: XmlLimits = defaul
 
 /** With XML declaration. Throws for a resource type that is not of R4. */
 export async function writeFhirXml(resource: Readonly<Record<string, unknown>>): Promise<string> {
-  return bound(await load()).objToXml(resource);
+  return (await load()).objToXml(resource);
 }
-
-const bound = (library: Converter): Converter => ({ xmlToObj: (xml) => library.xmlToObj(xml), objToXml: (resource) => library.objToXml(resource) });
 
 function decoded(bytes: Uint8Array): string {
   try {
@@ -52,9 +51,4 @@ function decoded(bytes: Uint8Array): string {
   } catch {
     throw new FhirXmlError('The message is not UTF-8 (FHIR R4 xml.html requires it).');
   }
-}
-
-/** The library leaves keys without value. */
-function withoutUndefined(value: Record<string, unknown>): Record<string, unknown> {
-  return JSON.parse(JSON.stringify(value)) as Record<string, unknown>;
 }
