@@ -8,9 +8,9 @@ import { adapterSettingsTable, environmentTable, inject, metricsTable } from './
 export const root = path.join(import.meta.dirname, '..');
 
 /** Of one integration with the settings as they come and a destination, which is what a reader compares with. */
-async function dicomConformance(): Promise<string> {
-  const adapter = (await loadAdapters()).get('dicom-dimse')!;
-  const config = adapter.configSchema.parse({ destination: { host: 'pacs.example', called_ae_title: 'PACS' } });
+async function defaultConformance(name: string, settings: object): Promise<string> {
+  const adapter = (await loadAdapters()).get(name)!;
+  const config = adapter.configSchema.parse(settings);
   return adapter.conformance!({ product: 'MedScan Gateway', version: product.version, integrations: [{ integrationId: 'default', organizationId: 'default', name: 'the default configuration', config }] });
 }
 
@@ -24,6 +24,7 @@ export async function generatedDocs(): Promise<ReadonlyMap<string, string>> {
     const file = path.join(root, name);
     documents.set(file, inject(await readFile(file, 'utf8'), marker, table));
   }
-  documents.set(path.join(root, 'docs/dicom-conformance.md'), await dicomConformance());
+  documents.set(path.join(root, 'docs/dicom-conformance.md'), await defaultConformance('dicom-dimse', { destination: { host: 'pacs.example', called_ae_title: 'PACS' } }));
+  documents.set(path.join(root, 'docs/hl7-conformance.md'), await defaultConformance('hl7v2-mllp', { host: 'ris.example', port: 2575 }));
   return documents;
 }

@@ -43,8 +43,8 @@ patient.command('unmerge <merge-id>').option('--organization <name>').descriptio
   .option('--later-scans <ids>', 'of the scans that came after the merge those of the earlier patient, with commas between them; or: none')
   .action(async (mergeId: string, options: { organization?: string; laterScans?: string }) => (await import('./cli/patient.ts')).unmergeCommand(mergeId, options));
 
-program.command('conformance <standard>').option('--organization <name>', 'may be left out when there is only one').description('print the conformance statement of what is configured: dicom, or an adapter\'s name')
-  .action(async (standard: string, options: { organization?: string }) => (await import('./cli/conformance.ts')).conformanceCommand(standard === 'dicom' ? 'dicom-dimse' : standard, options));
+program.command('conformance <standard> [integration]').option('--organization <name>', 'may be left out when there is only one').description('print the conformance statement of what is configured: dicom, hl7, or an adapter\'s name; of all its integrations or of one')
+  .action(async (standard: string, integration: string | undefined, options: { organization?: string }) => (await import('./cli/conformance.ts')).conformanceCommand(standard, integration, options));
 
 const exchange = program.command('exchange').description('messages received and sent');
 exchange.command('list').option('--organization <name>').option('--limit <number>', 'how many', positiveNumber, 20).description('list the newest exchanges')

@@ -2,6 +2,7 @@
 import type { Adapter } from '#gateway/adapter.ts';
 import { hl7v2Config } from './config.ts';
 import type { Hl7v2Config } from './config.ts';
+import { conformance } from './conformance.ts';
 import { testConnection } from './connection-test.ts';
 import { deliverOru } from './deliver-oru.ts';
 import { inboundInteractions } from './header-check.ts';
@@ -18,6 +19,7 @@ const adapter: Adapter<Hl7v2Config> = {
   configSchema: hl7v2Config,
   inbound: { transport: 'socket', interactions: inboundInteractions, listen, http: { mount, handle }, watch, read: readMessages, normalize },
   outbound: { interactions: ['ORU^R01'], deliver: deliverOru },
+  conformance,
   testConnection,
 };
 

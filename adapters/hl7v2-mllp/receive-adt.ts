@@ -21,6 +21,8 @@ const merges = ['A18', 'A30', 'A34', 'A35', 'A36', 'A39', 'A40', 'A41', 'A46', '
 /** Two PIDs are one person, or are not; both records stay. */
 const links: Readonly<Record<string, 'link' | 'unlink'>> = { A24: 'link', A37: 'unlink' };
 
+export const mergeEvents: readonly string[] = merges;
+export const linkEvents: readonly string[] = Object.keys(links);
 export const adtInteractions: readonly string[] = [...upserts, ...merges, ...Object.keys(links)].toSorted().map((event) => `ADT^${event}`);
 
 export function normalizeAdt(parsed: Hl7Message, message: StoredMessage<Hl7v2Config>, map: Mapper): Normalized {

@@ -37,8 +37,8 @@ export interface IntegrationCommands {
   saveIntegration(organizationId: string, integrationId: string | undefined, change: IntegrationChange, actor: AuditActor): Promise<SavedIntegration>;
   /** Runs the adapter's testConnection. undefined: no such integration in this organization. */
   testIntegration(organizationId: string, integrationId: string, options?: ConnectionTestOptions): Promise<ConnectionTest | undefined>;
-  /** The adapter's conformance statement with the organization's integrations, as Markdown. undefined: no such adapter, or it states none. */
-  conformanceStatement(organizationId: string, adapter: string): Promise<string | undefined>;
+  /** The adapter's conformance statement with the organization's integrations, or the one of that name, as Markdown. undefined: no such adapter or integration, or it states none. */
+  conformanceStatement(organizationId: string, adapter: string, integration?: string): Promise<string | undefined>;
 }
 
 export async function integrationCommands(dependencies: { database: Database; keys: Keys; log: Log; adapters?: ReadonlyMap<string, Adapter>; config?: Config }): Promise<IntegrationCommands> {
@@ -51,13 +51,14 @@ export async function integrationCommands(dependencies: { database: Database; ke
     })),
     saveIntegration: (organizationId, integrationId, change, actor) =>
       saveIntegration({ database, keys, adapters }, organizationId, integrationId === undefined ? undefined : { integrationId }, change, actor),
-    async conformanceStatement(organizationId, name) {
+    async conformanceStatement(organizationId, name, wanted) {
       const adapter = adapters.get(name);
       if (!adapter?.conformance) return undefined;
       const open = await openIntegrations(database, keys, new Map([[name, adapter]]), log);
       open.stop();
       const all = [...open.directory(name).all(), ...open.directory(name).sending!()].filter((integration) => integration.organizationId === organizationId);
-      const integrations = [...new Map(all.map((integration) => [integration.integrationId, integration])).values()];
+      const integrations = [...new Map(all.map((integration) => [integration.integrationId, integration])).values()].filter((integration) => wanted === undefined || integration.name === wanted);
+      if (wanted !== undefined && integrations.length === 0) return undefined;
       return adapter.conformance({ product: 'MedScan Gateway', version: product.version, integrations, ...(dependencies.config ? listenerLimits(name, dependencies.config) : {}) });
     },
     async testIntegration(organizationId, integrationId, options) {

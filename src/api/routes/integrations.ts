@@ -21,9 +21,10 @@ export function integrationRoutes(router: ApiRouter, { commands }: ApiDependenci
 
   router.route('GET /adapters/{adapter}/conformance', {
     summary: 'Conformance statement with the integrations that are configured', tag: 'integrations', params: z.object({ adapter: z.string().max(64) }), produces: 'text/markdown',
+    query: z.object({ integration: z.string().max(100).optional().openapi({ description: 'Name of the one integration to state' }) }),
     unaudited: 'what the product speaks, and to whom it is configured to; no patient is in it',
-  }, async ({ params, caller, c }) => {
-    const statement = await commands.conformanceStatement(caller.organizationId, params.adapter);
+  }, async ({ params, query, caller, c }) => {
+    const statement = await commands.conformanceStatement(caller.organizationId, params.adapter, query.integration);
     if (statement === undefined) throw notFound('conformance statement');
     return c.body(statement, 200, { 'content-type': 'text/markdown; charset=utf-8' });
   });
