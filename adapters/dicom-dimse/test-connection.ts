@@ -14,6 +14,7 @@ import { verification } from './association.ts';
 import type { Config, Receiver } from './config.ts';
 import { receiverOf } from './config.ts';
 import { initiatedServices, serviceName } from './conformance-tables.ts';
+import { tryServices } from './scu/try-services.ts';
 import { Status, statusCode, storeOutcome } from './status.ts';
 import { testObject } from './test-object.ts';
 import { tlsOptions } from './tls-options.ts';
@@ -31,6 +32,7 @@ export async function testConnection(config: Config, context: AdapterContext, { 
   }
   const steps: ConnectionStep[] = await reach(receiver, context.signal);
   if (steps.every(({ ok }) => ok)) steps.push(...await speak(receiver, config, context.signal, stores));
+  if (steps.every(({ ok }) => ok)) steps.push(...await tryServices(config, context));
   return { ok: steps.every(({ ok }) => ok), steps };
 }
 

@@ -11,6 +11,7 @@ import type { Archive } from '../testing/archives.ts';
 import { missing, startDcmqrscp, startOrthanc } from '../testing/archives.ts';
 import type { TestGateway } from '../testing/gateway.ts';
 import { integration, startGateway, testContext } from '../testing/gateway.ts';
+import { testConnection } from '../test-connection.ts';
 import { queries } from './queries.ts';
 
 const patient = samplePatients.plain;
@@ -102,6 +103,14 @@ describe.each(archives)('$name', ({ isMissing, start, bodyParts }) => {
     const receive: Receive = async () => (++count === 1 ? { kind: 'failed', text: 'no', retryable: true, exchangeId: undefined, answered() { /* nobody looks */ } } : { kind: 'accepted', links: {}, exchangeId: undefined, answered() { /* nobody looks */ } });
     const outcome = await queries.retrieve({ studyInstanceUid: newer.studyInstanceUid }, source({ retrieve_by: 'C-GET' }), receive, context());
     expect(outcome.kind === 'answered' ? outcome.value : outcome).not.toMatchObject({ failed: 0, completed: 8 });
+  });
+
+  test.skipIf(isMissing)('the connection test asks for a study that does not exist: nothing is sent', async () => {
+    const wants = { priors: {} as never };
+    const before = gateway.received.length;
+    const known = await testConnection(source(wants).config, context());
+    expect(known.steps.map(({ step, ok }) => [step, ok])).toEqual([['TCP', true], ['A-ASSOCIATE', true], ['C-ECHO', true], ['C-FIND', true], ['C-MOVE', true]]);
+    expect(gateway.received.length).toBe(before);
   });
 
   test.skipIf(isMissing)('stops at once when the gateway stops', async () => {

@@ -30,7 +30,8 @@ export async function retrieve(selection: Selection, integration: Integration<Co
   return integration.config.retrieve_by === 'C-GET' ? getImages(selection, integration, receive, context) : moveImages(selection, integration, context);
 }
 
-function moveImages(selection: Selection, { config }: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<Retrieved>> {
+/** C-MOVE to the AE title that the source calls us by. */
+export function moveImages(selection: Selection, { config }: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<Retrieved>> {
   const abstractSyntax = queryModel(config.query_root, 'move');
   return withAssociation(config, 'C-MOVE', { contexts: [identifierContext(1, abstractSyntax)] }, context.signal, (association) =>
     askForAll(association, selection, config, context, abstractSyntax, { byReceive: false, encode: (sopClassUid) => (messageId) => encodeMoveRequest({ sopClassUid, messageId, destinationAeTitle: config.called_ae_title }) }));
