@@ -4,6 +4,7 @@
  *   every entry 2xx        delivered
  *   some entries not 2xx   the server runs a transaction entry by entry, answers 200 and keeps a part: completed in stages, or unreachable when
  *                          the entries say "later"
+ *   refused for its size    sent in stages instead
  *   401, 403               unreachable: the login must be mended, and every report would meet it
  *   408, 425, 429, 5xx     unreachable, with Retry-After
  *   other status           refused, with the OperationOutcome's codes; its words are in the answer
@@ -28,6 +29,7 @@ import type { Plan } from './plan.ts';
 import { needsLookup, transactionOf } from './report-bundle.ts';
 import { reportItems } from './report-items.ts';
 import type { Item, Surroundings } from './report-items.ts';
+import { withoutTransaction } from './server-offer.ts';
 import { learnNoTransaction, offerFrom } from './statement-cache.ts';
 import { matchPatient, surroundingsOf, unknownPatient } from './surroundings.ts';
 import { withdrawnFindings } from './withdrawn.ts';
@@ -35,12 +37,12 @@ import { withdrawnFindings } from './withdrawn.ts';
 export const interactions = ['transaction DiagnosticReport', 'batch DiagnosticReport', 'create DiagnosticReport', 'transaction DocumentReference', 'batch DocumentReference', 'create DocumentReference'] as const;
 
 type Interaction = (typeof interactions)[number];
-interface Sent { readonly failure: Failure | undefined; readonly answerCode: string; readonly interaction: Interaction; readonly sent?: Buffer; readonly answer?: Buffer; readonly runsEntries?: boolean }
+interface Sent { readonly failure: Failure | undefined; readonly answerCode: string; readonly interaction: Interaction; readonly sent?: Buffer; readonly answer?: Buffer; readonly runsEntries?: boolean; readonly isTooLarge?: boolean }
 
 export async function deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome> {
   if (config.base_url === undefined) return { kind: 'refused', answerCode: 'settings', text: 'base_url is not set: this system gets no results', interaction: interactions[0], peer: '' };
   const client = clientFor(config);
-  const { failure, answerCode, runsEntries, ...about } = await send(client, delivery.document, config, context);
+  const { failure, answerCode, runsEntries, isTooLarge: _, ...about } = await send(client, delivery.document, config, context);
   const outcome = { ...about, peer: new URL(client.baseUrl).host, sentType: 'application/fhir+json' };
   if (runsEntries === true) context.log.warn({ deliveryId: delivery.deliveryId, peer: outcome.peer }, 'the server ran a transaction entry by entry; results go there in stages from now on');
   if (failure === undefined) return { kind: 'delivered', answerCode, ...outcome };
@@ -57,6 +59,11 @@ async function send(client: FhirClient, document: ReportDocument, config: Config
   if ('failure' in surroundings) return { failure: surroundings.failure, answerCode: '', interaction: `${plan.way === 'single' ? 'create' : plan.way} ${plan.carrier}` };
   if (plan.way !== 'transaction') return sendInStages(client, document, config, plan, surroundings, context);
   const sent = await sendTransaction(client, document, config, plan, surroundings, context);
+  if (sent.isTooLarge === true && config.deliver_by !== 'transaction') {
+    // Nothing of it was stored; smaller reports may still go as a whole.
+    const smaller = planFor(withoutTransaction(offer), config);
+    if (!('refused' in smaller)) return sendInStages(client, document, config, smaller, surroundings, context);
+  }
   if (sent.runsEntries !== true || config.deliver_by === 'transaction') return sent;
   const learned = learnNoTransaction(client, offer, config, context.now()), next = planFor(learned, config);
   if (sent.failure?.kind !== 'refused' || 'refused' in next) return sent;
@@ -79,7 +86,7 @@ async function sendTransaction(client: FhirClient, document: ReportDocument, con
   const { status, body } = exchanged.answer;
   const failure = judge(exchanged.answer, bundle, context.now());
   const runsEntries = status === 501 || (status >= 200 && status < 300 && (body as Partial<Bundle> | null)?.type === 'batch-response') || failure?.answerCode.startsWith('entry ') === true;
-  return { failure, answerCode: String(status), interaction, sent: Buffer.from(json), ...kept(body), runsEntries };
+  return { failure, answerCode: String(status), interaction, sent: Buffer.from(json), ...kept(body), runsEntries, isTooLarge: isTooLarge(exchanged.answer) };
 }
 
 async function sendInStages(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, surroundings: Surroundings, context: AdapterContext): Promise<Sent> {
@@ -125,6 +132,14 @@ function outcomeOf(failure: Failure): { kind: 'refused'; answerCode: string; tex
   const { kind, answerCode, text, retryAfterMilliseconds } = failure;
   if (kind === 'refused') return { kind, answerCode, text };
   return kind === 'unconfirmed' ? { kind, text } : { kind, text, ...(retryAfterMilliseconds === undefined ? {} : { retryAfterMilliseconds }) };
+}
+
+/** Refused as a whole for its size alone. Medplum says so in words only ("too many entries"), under the code of an invalid Bundle. */
+function isTooLarge({ status, body }: HttpAnswer): boolean {
+  if (status === 413) return true;
+  const { resourceType, issue } = (typeof body === 'object' && body !== null ? body : {}) as { resourceType?: unknown; issue?: readonly { code?: unknown; diagnostics?: unknown; details?: { text?: unknown } }[] };
+  if (status < 400 || status > 499 || resourceType !== 'OperationOutcome' || !Array.isArray(issue)) return false;
+  return issue.some(({ code, diagnostics, details }) => code === 'too-costly' || code === 'too-long' || /\btoo (many entries|large)\b/i.test(`${String(diagnostics)} ${String(details?.text)}`));
 }
 
 /** Undefined when the answer says that every entry is stored. */

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { AdapterContext, DeliveryOutcome } from '#gateway/adapter.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
-import type { CapabilityStatement, DiagnosticReport, DocumentReference, Observation } from '#standards/fhir/types.ts';
+import type { Bundle, CapabilityStatement, DiagnosticReport, DocumentReference, Observation } from '#standards/fhir/types.ts';
 import { validateResource } from '#standards/fhir/validate.ts';
 import adapter from './adapter.ts';
 import type { Config } from './config.ts';
@@ -239,4 +239,20 @@ test('settings choose the way and the carrier', async () => {
   server.statement = everything();
   expect(await deliver({}, { deliver_by: 'single' })).toMatchObject({ kind: 'delivered', interaction: 'create DiagnosticReport' });
   expect(await deliver({}, { report_as: 'document-reference' })).toMatchObject({ kind: 'delivered', interaction: 'transaction DocumentReference' });
+});
+
+test.each([[413, 'too-long', ''], [400, 'invalid', 'Transaction requires strict isolation but has too many entries'], [422, 'too-costly', '']] as const)('a transaction that is refused for its size (%i %s %s) goes in stages; one that is refused for its content does not', async (status, code, text) => {
+  server.statement = everything();
+  server.intercept = (request, response, body) => {
+    if (request.url !== '/fhir' || (JSON.parse(body) as Bundle).type !== 'transaction') return false;
+    send(response, status, { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code, details: { text } }] });
+    return true;
+  };
+  for (let attempt = 0; attempt < 2; attempt += 1) expect(await deliver()).toMatchObject({ kind: 'delivered', interaction: 'batch DiagnosticReport' });
+  expect(server.ofType('DiagnosticReport')).toHaveLength(1);
+  expect(await deliver({}, { deliver_by: 'transaction' })).toMatchObject({ kind: 'refused' });
+  server.intercept = (_, response) => { send(response, 422, { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'invalid', details: { text: 'birthDate is no date' } }] }); return true; };
+  const posts = server.requests.length;
+  expect(await deliver()).toMatchObject({ kind: 'refused', answerCode: '422' });
+  expect(server.requests.length - posts).toBeLessThanOrEqual(2);
 });

@@ -4,13 +4,14 @@
  *
  *   a report's life           made, sent again, signed, a finding withdrawn, retracted; after each step the server is asked what it has
  *   answers that get lost     a relay passes each request on and loses its answer, one after the other; then nothing is missing or doubled
+ *   fetching                  what changed there, by _lastUpdated
  *   conditions                what the server makes of If-None-Exist, conditional update and a stale If-Match, as far as it claims them
  */
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AdapterContext, DeliveryOutcome } from '#gateway/adapter.ts';
+import type { AdapterContext, DeliveryOutcome, Receive } from '#gateway/adapter.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 import type { CapabilityStatement, Resource } from '#standards/fhir/types.ts';
 import adapter from './adapter.ts';
@@ -20,6 +21,7 @@ import type { ClientRequest, FhirClient } from './fhir-client.ts';
 import { ownIdentifier } from './identifiers.ts';
 import { resourcesOf } from './lookup.ts';
 import { planFor, planWords } from './plan.ts';
+import { pulls } from './pull.ts';
 import { offerOf } from './server-offer.ts';
 import type { ServerOffer } from './server-offer.ts';
 import { sampleConfig, sampleReport } from './testcases/sample-report.ts';
@@ -139,6 +141,21 @@ describe.skipIf(url === undefined)(`a FHIR server (${url ?? 'set MEDSCAN_TEST_FH
     const [there] = await found('Patient', identifier.system, identifier.value);
     expect((await send({ method: 'PUT', url: `Patient/${there?.id}`, ifMatch: 'W/"not-this-version"' }, { ...patient, id: there?.id })).status).toBe(412);
     expect(await found('Patient', identifier.system, identifier.value)).toMatchObject([{ gender: 'female' }]);
+  }, 60_000);
+
+  test('what changed is fetched by _lastUpdated, once, and not again', async (about) => {
+    if (!offer.searches('Patient', '_lastUpdated')) about.skip('the server does not search by _lastUpdated');
+    const value = randomUUID(), names: string[] = [], since = new Date(Date.now() - 1000).toISOString();
+    const stored = await client.send({ method: 'POST', url: 'Patient', json: JSON.stringify({ resourceType: 'Patient', identifier: [{ system: 'urn:medscan:interop', value }] }) }, context.signal);
+    expect(stored).toMatchObject({ answer: { status: 201 } });
+    const receive: Receive = async ({ controlId }) => { names.push(controlId); return { kind: 'accepted', links: {}, exchangeId: undefined, answered: () => undefined }; };
+    const pulled = await pulls.pull({ integrationId: 'i', organizationId: 'o', name: 'EMR', config }, 'Patient', since, receive, context);
+    expect(pulled).toMatchObject({ kind: 'read', refused: 0 });
+    expect(names.filter((name) => name.includes(value))).toHaveLength(1);
+    const again = pulled.kind === 'read' ? await pulls.pull({ integrationId: 'i', organizationId: 'o', name: 'EMR', config }, 'Patient', pulled.until, receive, context) : pulled;
+    // Read again within the overlap, it has the same name: a repeat.
+    expect(again.kind).toBe('read');
+    expect(new Set(names.filter((name) => name.includes(value))).size).toBe(1);
   }, 60_000);
 
   test('a transaction with one bad entry is refused as a whole, or told entry by entry; it is never taken for delivered', async () => {
