@@ -1219,6 +1219,36 @@ BEGIN
   END IF;
 END $$;
 
+-- ======== migrations/0017_reidentification_vault.sql ========
+
+-- What stands behind the UIDs and pseudonyms under which images left: sealed, for what comes back. A replacement is made by a secret function, so
+-- that the same original always has the same one.
+CREATE TABLE reidentification_vault (
+  organization_id  uuid NOT NULL,
+  -- UID that was sent
+  replacement      text NOT NULL CHECK (replacement <> '' AND length(replacement) <= 64),
+  kind             text NOT NULL CHECK (kind IN ('uid', 'instance', 'study')),
+  scan_id          uuid NOT NULL,
+  -- the original UID and, of instances and studies, what was taken out; only this installation's key opens it
+  sealed           text NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, replacement),
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans
+);
+CREATE INDEX reidentification_vault_scan ON reidentification_vault (organization_id, scan_id);
+
+ALTER TABLE reidentification_vault ENABLE ROW LEVEL SECURITY;
+ALTER TABLE reidentification_vault FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON reidentification_vault USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON reidentification_vault FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON reidentification_vault TO medscan_app;
+  END IF;
+END $$;
+
 -- ======== migrations/0019_association_logs.sql ========
 
 -- schema-version: 1.5.0
@@ -1313,6 +1343,79 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE ON patient_links TO medscan_app;
   END IF;
 END $$;
+
+-- ======== migrations/0021_order_notices.sql ========
+
+-- Who placed an order may want to hear what becomes of it: its first image is here, all of them, the AI is done. One row per destination and milestone,
+-- written by the database where the scan changes, so that no way to a milestone misses it.
+
+CREATE SEQUENCE order_notice_sequence;
+CREATE TABLE order_notices (
+  organization_id  uuid NOT NULL,
+  notice_id        uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  integration_id   uuid NOT NULL,
+  scan_id          uuid NOT NULL,
+  event            text NOT NULL CHECK (event IN ('received', 'complete', 'analysed')),
+  -- completion run, or version of the report: late images make another
+  run              integer NOT NULL DEFAULT 0,
+  position         bigint NOT NULL DEFAULT nextval('order_notice_sequence'),
+  status           text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'delivered', 'refused')),
+  attempts         integer NOT NULL DEFAULT 0,
+  next_attempt_at  timestamptz NOT NULL DEFAULT now(),
+  last_text        text,
+  delivered_at     timestamptz,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, notice_id),
+  UNIQUE (organization_id, integration_id, scan_id, event, run),
+  FOREIGN KEY (organization_id, integration_id) REFERENCES external_integrations,
+  FOREIGN KEY (organization_id, scan_id) REFERENCES scans
+);
+CREATE INDEX order_notices_open ON order_notices (organization_id, integration_id, position) WHERE status = 'queued';
+CREATE INDEX order_notices_scan ON order_notices (organization_id, scan_id);
+
+ALTER TABLE order_notices ENABLE ROW LEVEL SECURITY;
+ALTER TABLE order_notices FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON order_notices USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON order_notices FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON order_notices TO medscan_app;
+    GRANT USAGE ON SEQUENCE order_notice_sequence TO medscan_app;
+  END IF;
+END $$;
+
+-- The integrations whose setting order_status_messages names the event.
+CREATE FUNCTION medscan_note_order(p_organization_id uuid, p_scan_id uuid, p_event text, p_run integer) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO order_notices (organization_id, integration_id, scan_id, event, run)
+  SELECT i.organization_id, i.integration_id, p_scan_id, p_event, p_run FROM external_integrations i
+  WHERE i.organization_id = p_organization_id AND i.is_enabled AND i.state = 'active' AND i.direction IN ('outbound', 'both') AND i.settings->'order_status_messages' ? p_event
+  ON CONFLICT DO NOTHING
+$$;
+
+CREATE FUNCTION medscan_note_order_of_scan() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM medscan_note_order(NEW.organization_id, NEW.scan_id, TG_ARGV[0], CASE TG_ARGV[0] WHEN 'complete' THEN NEW.completion_run ELSE 0 END);
+  RETURN NULL;
+END $$;
+CREATE FUNCTION medscan_note_order_of_report() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM scans s WHERE s.organization_id = NEW.organization_id AND s.scan_id = NEW.scan_id AND s.order_status = 'ordered') THEN
+    PERFORM medscan_note_order(NEW.organization_id, NEW.scan_id, 'analysed', NEW.version);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- Conditions first: an image that is not the first of its scan costs a comparison and no call.
+CREATE TRIGGER note_received AFTER UPDATE OF first_instance_at, order_status ON scans FOR EACH ROW
+  WHEN ((OLD.first_instance_at IS NULL OR OLD.order_status IS NULL) AND NEW.first_instance_at IS NOT NULL AND NEW.order_status = 'ordered')
+  EXECUTE FUNCTION medscan_note_order_of_scan('received');
+CREATE TRIGGER note_complete AFTER UPDATE OF images_complete_at ON scans FOR EACH ROW
+  WHEN (OLD.images_complete_at IS NULL AND NEW.images_complete_at IS NOT NULL AND NEW.order_status = 'ordered')
+  EXECUTE FUNCTION medscan_note_order_of_scan('complete');
+CREATE TRIGGER note_analysed AFTER INSERT ON reports FOR EACH ROW WHEN (NEW.author_kind = 'device')
+  EXECUTE FUNCTION medscan_note_order_of_report();
 
 -- ======== migrations/0022_operating_messages.sql ========
 
@@ -1873,8 +1976,10 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0014_one_version_in_use.sql', 'df132897ef1d4d8ed6117ed492efa568ccaf1098492534d73a55ffa6065be304', '1.4.0', 0),
   ('0015_asking_other_systems.sql', '6db9f52f30d72968db9262d92a8a6d6a70f4cc348927dc526f2a740c10d35b43', '1.4.1', 0),
   ('0016_asked_commitments.sql', '1c8f3018955475c2e011ba5cbf9601b7568134e9c03dee379dc02ab3b15a9bb5', '1.4.2', 0),
+  ('0017_reidentification_vault.sql', '85df4a2c0209a275d2543713b37b8479dfb891aefbb3d6490f05c9590059b5d2', '1.4.2', 0),
   ('0019_association_logs.sql', '435515012556f512ba51eb31d29434d73a41718a3693d910b644480af70eab61', '1.5.0', 0),
   ('0020_merges_and_links.sql', 'ef0678caa7000e0af3a508173ed2421475f001df3994849f9968b4e25c175647', '1.5.1', 0),
+  ('0021_order_notices.sql', '6ba27f1ecab2ae5ca2caa6c94113f65e4de337d53b15ee7b99999c01be1e0bd6', '1.5.1', 0),
   ('0022_operating_messages.sql', 'f98ea69ec13a1b25fd2360442d91e9f64250aa6de2f493fe33a72587f57f1876', '1.6.0', 0),
   ('0023_search.sql', 'b47d47cc1f0114b54e1f5cdc3ed809b15bb0b2bbf99a952e5c8fc41f5cfa47ed', '1.7.0', 0),
   ('0024_record_names.sql', '87ccb099c0ddae8cebc2e492e6425d8eb3d32ec9eb8fedf263e54d5b36c0fbdf', '1.7.0', 0),

@@ -23,12 +23,12 @@ export const categories: readonly Category[] = [
   {
     title: 'AI processing',
     tables: { ai_models: 'models, versions, settings', ai_analyses: 'one model on one scan', findings: 'what a model found, where and how sure' },
-    additions: {},
+    additions: { reidentification_vault: 'sealed: what stands behind the UIDs under which images left' },
   },
   {
     title: 'Reporting & documentation',
     tables: { reports: 'versions of a report', report_templates: 'text with slots' },
-    additions: { deliveries: 'outbox: one row per report version and destination' },
+    additions: { deliveries: 'outbox: one row per report version and destination', order_notices: 'what those who placed an order are told of it' },
   },
   {
     title: 'Analytics & monitoring',

@@ -35,6 +35,7 @@ export const routePermissions = {
   'GET /scans': 'scans:read',
   'GET /scans/{scan_id}': 'scans:read',
   'GET /scans/{scan_id}/files': 'scans:read',
+  'GET /scans/{scan_id}/sources': 'scans:read',
   'POST /scans/{scan_id}/force-complete': 'scans:complete',
   'GET /scan-files/{scan_file_id}': 'scans:read',
   'GET /scan-files/{scan_file_id}/content': 'images:read',

@@ -30,6 +30,7 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'GET /scans': { query: 'status=in_progress&scan_type=ct&created_from=2020-01-01&study_before=2100-01-01T00:00:00Z' },
   'GET /scans/{scan_id}': {},
   'GET /scans/{scan_id}/files': {},
+  'GET /scans/{scan_id}/sources': {},
   'POST /scans/{scan_id}/force-complete': { status: 202 },
   'GET /scan-files/{scan_file_id}': {},
   'GET /scan-files/{scan_file_id}/content': {},

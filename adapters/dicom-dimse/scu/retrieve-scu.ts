@@ -7,7 +7,7 @@
 import type { AdapterContext, Integration, Receive } from '#gateway/adapter.ts';
 import type { FoundInstance, QueryOutcome, Retrieved, StudyReference } from '#gateway/queries.ts';
 import type { DatasetElements } from '#standards/dicom/dataset-writer.ts';
-import type { Config, Receiver } from '../config.ts';
+import type { Config } from '../config.ts';
 import { CStoreReceiver } from '../receive-c-store.ts';
 import type { StoreAssociation } from '../receive-c-store.ts';
 import type { CommandSet, SubOperations } from '../upper-layer/command-set.ts';

@@ -15,7 +15,7 @@ export const deliveryQuery = pageQuery.extend({
   status: z.enum(deliveryStatuses).optional().openapi({ description: 'refused: parked, a person must decide; skipped: discarded' }), integration_id: id.optional(), report_id: id.optional(), scan_id: id.optional(),
 });
 
-const columns = sql.fragment`d.delivery_id, d.integration_id, i.name AS integration_name, d.status, d.attempts, d.next_attempt_at, d.last_outcome, d.last_text, d.delivered_at, d.report_id,
+const columns = sql.fragment`d.delivery_id, d.integration_id, i.name AS integration_name, d.status, d.attempts, d.next_attempt_at, d.last_outcome, d.last_text, d.delivered_at, d.commitment, d.report_id,
   r.version AS report_version, r.scan_id, s.scan_number, s.patient_id, d.created_at, d.updated_at`;
 const source = sql.fragment`deliveries d JOIN external_integrations i ON i.organization_id = d.organization_id AND i.integration_id = d.integration_id
   JOIN reports r ON r.organization_id = d.organization_id AND r.report_id = d.report_id JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id`;

@@ -15,6 +15,7 @@ export const Report = z.object({
 export const Delivery = z.object({
   delivery_id: id, integration_id: id, integration_name: z.string(), status: z.enum(['queued', 'sending', 'delivered', 'refused', 'skipped']), attempts: z.int(),
   next_attempt_at: timestamp, last_outcome: text, last_text: text, delivered_at: optionalTimestamp,
+  commitment: z.enum(['awaited', 'committed', 'refused']).nullable().describe('whether the destination keeps it for good, where it is asked (storage commitment)'),
 }).openapi('Delivery');
 
 export const ReportWithDeliveries = Report.extend({ document: json, deliveries: z.array(Delivery) }).openapi('ReportWithDeliveries');
@@ -38,7 +39,7 @@ export async function readReport(tx: Transaction, reportId: string): Promise<z.o
   const report = await tx.maybeOne(sql.type(Report.extend({ document: json }))`SELECT ${columns}, r.document FROM ${source} WHERE r.organization_id = ${ORGANIZATION} AND r.report_id = ${reportId}`);
   if (!report) return undefined;
   const deliveries = await tx.any(sql.type(Delivery)`
-    SELECT d.delivery_id, d.integration_id, i.name AS integration_name, d.status, d.attempts, d.next_attempt_at, d.last_outcome, d.last_text, d.delivered_at
+    SELECT d.delivery_id, d.integration_id, i.name AS integration_name, d.status, d.attempts, d.next_attempt_at, d.last_outcome, d.last_text, d.delivered_at, d.commitment
     FROM deliveries d JOIN external_integrations i ON i.organization_id = d.organization_id AND i.integration_id = d.integration_id
     WHERE d.organization_id = ${ORGANIZATION} AND d.report_id = ${reportId} ORDER BY d.position`);
   return { ...report, deliveries: [...deliveries] };

@@ -6,6 +6,7 @@ import { pathId } from '../fields.ts';
 import { listOf, pageQuery, toPage } from '../pagination.ts';
 import { notFound, Problem } from '../problem.ts';
 import { listScanFiles, locateScanFile, readScanFile, ScanFile } from '../queries/scan-files.ts';
+import { readScanSources, ScanSources } from '../queries/scan-sources.ts';
 import { listScans, readScan, Scan, scanQuery } from '../queries/scans.ts';
 import type { ApiRouter, RequestAudit } from '../router.ts';
 
@@ -26,6 +27,14 @@ export function scanRoutes(router: ApiRouter, { commands }: ApiDependencies): vo
   }, ({ transact, params, query }) => transact(async (tx, audit) => {
     await openScan(tx, audit, params.scan_id, 'files');
     return toPage(await listScanFiles(tx, params.scan_id, query), query, (file) => file.scan_file_id);
+  }));
+
+  router.route('GET /scans/{scan_id}/sources', {
+    summary: 'What other systems were asked about the scan', tag: 'scans', params: pathId('scan_id'), returns: ScanSources,
+    description: 'How many images the source says the study has, searches for earlier studies, and what is fetched for it.',
+  }, ({ transact, params }) => transact(async (tx, audit) => {
+    await openScan(tx, audit, params.scan_id, 'sources');
+    return readScanSources(tx, params.scan_id);
   }));
 
   router.route('POST /scans/{scan_id}/force-complete', {
