@@ -9,7 +9,7 @@ const PATIENT = 'MRN0000000';
 const PATIENTS = 5000;
 const TEXT = [
   `MSH|^~\\&|REG|HOSP|MEDSCAN|AI|20260105101500+0000||ADT^A08^ADT_A01|${CONTROL_ID}|P|2.5.1`, 'EVN|A08|20260105101500+0000|||REG01^Clerk^Rita',
-  `PID|1||${PATIENT}^^^HOSP^MR||Doe^Jane^Quinn^^Dr.^^L||19800517|F|||12 Long Street^Apt 4^Springfield^IL^62701^USA^H||+1-555-010-0000^PRN^PH~jane.doe@example.org^NET^Internet|+1-555-020-0000^WPN^PH|en|M|CHR|ACC-778899^^^HOSP^AN|||||Springfield|N|1|US|||N`,
+  `PID|1||${PATIENT}^^^HOSP^MR||Doe^Jane^Quinn^^Dr.^^L||19800517|F|||12 Long Street^Apt 4^Springfield^IL^62701^USA^H||+1-555-010-0000^PRN^PH~jane.doe@example.org^NET^Internet|+1-555-020-0000^WPN^PH|en|M|CHR|ACC-778899^^^HOSP^AN|||||Springfield|N|1|US||||N`,
   'PD1|||Central Clinic^^10012|1234^Primary^Paula^^^Dr.', 'NK1|1|Doe^John^^^^^L|SPO^Spouse|12 Long Street^Apt 4^Springfield^IL^62701^USA|+1-555-010-0001',
   'PV1|1|I|W3^301^2^HOSP^^^^3|R|||1001^Adams^Alice^^^Dr.|1002^Brown^Bob^^^Dr.|1003^Clark^Cora^^^Dr.|MED||||1|||1001^Adams^Alice^^^Dr.|IN|V2026000123^^^HOSP^VN|||||||||||||||||||||||||20260104080000+0000',
   'AL1|1|DA|70618^Penicillin^RXN|SV|Rash|20010301', 'GT1|1||Doe^John^^^^^L||12 Long Street^Apt 4^Springfield^IL^62701^USA|+1-555-010-0001', 'IN1|1|PLAN7|INS77|Mutual Health Company', 'DG1|1||I10^Essential hypertension^I10||20200101|A', '',

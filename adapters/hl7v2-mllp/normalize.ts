@@ -11,9 +11,15 @@ import { normalizeOrder, orderInteractions } from './receive-orm.ts';
 import { normalizeReports, reportInteractions } from './receive-report.ts';
 import { normalizeSchedule, scheduleInteractions } from './receive-siu.ts';
 
+/** What was read a moment ago and found well, by its bytes: they need not be read twice. */
+const checked = new WeakMap<Buffer, Hl7Message>();
+export function rememberChecked(bytes: Buffer, message: Hl7Message): void { checked.set(bytes, message); }
+
 export async function normalize(message: StoredMessage<Hl7v2Config>, map: Mapper): Promise<Normalized> {
-  const parsed = readable(message);
-  const problem = contentProblem(parsed); // again: a message may have been kept before this was looked at, or be read in another character set
+  const justRead = message.integration.config.character_set === undefined ? checked.get(message.head) : undefined;
+  const parsed = justRead ?? readable(message);
+  // Again: a message may have been kept before this was looked at, or be read in another character set.
+  const problem = justRead ? undefined : contentProblem(parsed);
   if (problem) throw new NormalizeError(problem.reason, problem.text, problem.location);
   if (adtInteractions.includes(message.interaction)) return normalizeAdt(parsed, message, map);
   if (orderInteractions.includes(message.interaction)) return normalizeOrder(parsed, message, map);

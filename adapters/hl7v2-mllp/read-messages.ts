@@ -1,5 +1,5 @@
 /** Bytes to messages as the listener takes them, with what it would refuse and nothing received: for a dry run and to replay what was kept. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Integration, ReadMessage, Refusal } from '#gateway/adapter.ts';
 import { validControlId } from '#standards/hl7v2/acknowledgment.ts';
 import { splitFrame } from '#standards/hl7v2/batch.ts';
@@ -42,7 +42,7 @@ export function exchangesOf(message: Hl7Message, bytes: Buffer, isTaken: boolean
 
 export const refusalOf = ({ reason, text, location }: Refusal): Refusal => ({ reason, text, ...(location ? { location } : {}) });
 /** What stands for MSH-10 where there is none. */
-export const digestName = (bytes: Buffer): string => `sha256:${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`;
+export const digestName = (bytes: Buffer): string => `sha256:${hash('sha256', bytes).slice(0, 16)}`;
 
 function unreadable(bytes: Buffer, error: unknown): ReadMessage {
   if (!(error instanceof Hl7ParseError)) throw error;

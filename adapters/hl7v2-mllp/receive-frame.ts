@@ -6,7 +6,7 @@
  * Everything is handed to receive, what we refuse too: a message that cannot be read is recorded with its bytes. An order message with several
  * ORC groups becomes one exchange per group, the second with control id '<MSH-10>#2', and one answer when all are safe.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { InboundMessage, Integration, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
 import { buildAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
 import { splitFrame } from '#standards/hl7v2/batch.ts';
@@ -20,6 +20,7 @@ import { claimingIntegration } from './claim.ts';
 import type { Hl7v2Config } from './config.ts';
 import { answersOurAcknowledgment, nextControlId } from './control-id.ts';
 import { headerProblem } from './header-check.ts';
+import { rememberChecked } from './normalize.ts';
 import { digestName, exchangesOf, refusalOf } from './read-messages.ts';
 
 /** `heard` is to be called once, after the socket took the bytes or failed to. */
@@ -59,6 +60,7 @@ async function receiveMessage(bytes: Buffer, frame: Buffer, peer: Peer, to: Fram
   const sender: Peer = { ...peer, application: senderName(application, facility) };
   const integration = claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject });
   const problem = headerProblem(message, integration);
+  if (!problem) rememberChecked(bytes, message);
   const inbound = inboundMessages(message, bytes, integration, sender, to.now(), problem === undefined);
   const { verdict, receipts } = await receiveAll(inbound, problem, to);
   return answersTo(message, integration?.config.acknowledgment ?? 'one-answer', verdict, receipts, to.now());
@@ -78,7 +80,7 @@ Promise<{ verdict: Verdict; receipts: readonly Receipt[] }> {
 }
 
 function inboundMessages(message: Hl7Message, bytes: Buffer, integration: Integration<Hl7v2Config> | undefined, peer: Peer, receivedAt: Date, isTaken: boolean): InboundMessage<Hl7v2Config>[] {
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const sha256 = hash('sha256', bytes);
   const tls = peer.tlsSubject === undefined ? {} : { tlsSubject: peer.tlsSubject };
   return exchangesOf(message, bytes, isTaken).map(({ facts, ...exchange }) => ({ integration, peer, receivedAt, head: bytes, sha256, byteSize: bytes.length, ...exchange, facts: { ...facts, ...tls } }));
 }
@@ -92,7 +94,7 @@ export function senderName(application: string, facility: string): string {
 async function refuseUnreadable(bytes: Buffer, frame: Buffer, peer: Peer, to: FrameReceiver, error: Hl7ParseError): Promise<readonly Answer[]> {
   const readable = readableHeader(bytes);
   const [application, facility] = [readable?.header(3) ?? '', readable?.header(4) ?? ''];
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const sha256 = hash('sha256', bytes);
   const inbound: InboundMessage<Hl7v2Config> = {
     integration: claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject }), interaction: 'unreadable',
     controlId: digestName(bytes), peer: { ...peer, application: senderName(application, facility) }, receivedAt: to.now(),

@@ -11,15 +11,13 @@ import { compileConditions } from './condition.ts';
 import type { CodeTable, FieldSpec } from './format.ts';
 import { resolveSetting } from './setting.ts';
 import { compileSource } from './source.ts';
-import type { Place, Reading } from './source.ts';
+import type { Place, Value } from './source.ts';
 import { compileSteps } from './steps.ts';
 
-/** What one run of a mapping over one message collects. */
+/** What one run of a mapping over one message collects; the trace only when somebody asked for it. */
 export interface Run {
   readonly root: SourceReader; readonly settings: MapSettings;
-  readonly trace: TraceEntry[]; readonly warnings: MappingWarning[];
-  /** The trace with the values that nothing read; made when it is asked for. */
-  completed?: readonly TraceEntry[];
+  readonly trace: TraceEntry[] | undefined; readonly warnings: MappingWarning[];
 }
 export type Row = Record<string, unknown>;
 /** Writes its key into the row, or nothing; false: the row is not to be kept. */
@@ -28,55 +26,58 @@ export type FieldRule = (place: Place, run: Run, row: Row) => boolean;
 export function compileField(spec: FieldSpec, table: string, codeTables: ReadonlyMap<string, CodeTable>): FieldRule {
   const rule = ruleInWords(spec), target = `${table}.${spec.target}`, key = spec.target;
   const applies = compileConditions(spec.when);
-  const read = compileSource(spec);
+  const source = compileSource(spec);
   const convert = compileSteps(spec, codeTables);
   const { required } = spec;
   const isRequired = required === true || required === 'row';
 
   return (place, run, row) => {
-    if (Object.hasOwn(row, key)) return note(run, { source: place.text, rule, target, outcome: 'empty', text: 'an earlier rule has set it' });
-    if (!applies(place, run)) return note(run, { source: place.text, rule, target, outcome: 'empty', text: 'its condition does not hold' });
-    const reading = read(place, run);
-    if (spec.const !== undefined) return write(run, row, reading, resolveSetting(spec.const, run.settings), 'default');
-    const input = inputText(reading);
-    if (reading.value === null && !isRequired) return write(run, row, reading, null, 'mapped');
-    const result = reading.value === undefined || reading.value === null ? undefined : convert(reading.value, run.settings);
-    if (result?.kind === 'failed') return failed(run, reading, input, result.text);
-    if (result?.kind === 'value' && result.value !== undefined) return write(run, row, reading, result.value, 'mapped', result.text);
+    if (Object.hasOwn(row, key)) return skipped(place, run, 'an earlier rule has set it');
+    if (!applies(place, run)) return skipped(place, run, 'its condition does not hold');
+    const input = source.read(place, run);
+    if (spec.const !== undefined) return write(place, run, row, input, resolveSetting(spec.const, run.settings), 'default');
+    if (input === null && !isRequired) return write(place, run, row, input, null, 'mapped');
+    const result = input === undefined || input === null ? undefined : convert(input, run.settings);
+    if (result?.kind === 'failed') return failed(place, run, input, result.text);
+    if (result?.kind === 'value' && result.value !== undefined) return write(place, run, row, input, result.value, 'mapped', result.text);
     const fallback = resolveSetting(spec.default, run.settings);
-    if (result?.kind === 'no-code' && fallback === undefined) return failed(run, reading, input, result.text);
-    if (result?.kind === 'no-code') warn(run, reading, result.text);
-    if (fallback !== undefined) return write(run, row, reading, fallback, 'default', result?.text);
-    return empty(run, reading);
+    if (result?.kind === 'no-code' && fallback === undefined) return failed(place, run, input, result.text);
+    if (result?.kind === 'no-code') warn(place, run, result.text);
+    if (fallback !== undefined) return write(place, run, row, input, fallback, 'default', result?.text);
+    return empty(place, run);
   };
 
-  function write(run: Run, row: Row, reading: Reading, value: unknown, outcome: TraceEntry['outcome'], text?: string): boolean {
-    if (value === undefined) return empty(run, reading);
+  function skipped(place: Place, run: Run, text: string): true {
+    run.trace?.push({ source: place.text, rule, target, outcome: 'empty', text });
+    return true;
+  }
+  function write(place: Place, run: Run, row: Row, from: Value, value: unknown, outcome: TraceEntry['outcome'], text?: string): boolean {
+    if (value === undefined) return empty(place, run);
     row[key] = value;
-    const input = inputText(reading);
-    return note(run, { source: reading.source, rule, target, outcome, value, ...(input === undefined ? {} : { input }), ...(text === undefined ? {} : { text }) });
+    if (!run.trace) return true;
+    const input = inputText(from);
+    run.trace.push({ source: source.text(place, run), rule, target, outcome, value, ...(input === undefined ? {} : { input }), ...(text === undefined ? {} : { text }) });
+    return true;
   }
-  function empty(run: Run, reading: Reading): boolean {
-    if (required === true) throw new NormalizeError('invalid', `${reading.source} is required (${target}) and the message has no value there`, reading.source);
-    note(run, { source: reading.source, rule, target, outcome: 'empty', ...(required === 'row' ? { text: 'row left out: it has no meaning without this value' } : {}) });
+  function empty(place: Place, run: Run): boolean {
+    if (required === true) throw new NormalizeError('invalid', `${source.text(place, run)} is required (${target}) and the message has no value there`, source.text(place, run));
+    run.trace?.push({ source: source.text(place, run), rule, target, outcome: 'empty', ...(required === 'row' ? { text: 'row left out: it has no meaning without this value' } : {}) });
     return required !== 'row';
   }
-  function failed(run: Run, reading: Reading, input: string | undefined, text: string): boolean {
-    if (required === true) throw new NormalizeError('invalid', `${reading.source} ${text}`, reading.source);
-    warn(run, reading, text);
-    note(run, { source: reading.source, rule, target, outcome: 'failed', text, ...(input === undefined ? {} : { input }) });
+  function failed(place: Place, run: Run, from: Value, text: string): boolean {
+    if (required === true) throw new NormalizeError('invalid', `${source.text(place, run)} ${text}`, source.text(place, run));
+    warn(place, run, text);
+    const input = inputText(from);
+    run.trace?.push({ source: source.text(place, run), rule, target, outcome: 'failed', text, ...(input === undefined ? {} : { input }) });
     return required !== 'row';
+  }
+  function warn(place: Place, run: Run, text: string): void {
+    const location = source.text(place, run);
+    run.warnings.push({ location, text: `${location} ${text}` });
   }
 }
 
-function note(run: Run, entry: TraceEntry): true {
-  run.trace.push(entry);
-  return true;
-}
-function warn(run: Run, reading: Reading, text: string): void {
-  run.warnings.push({ location: reading.source, text: `${reading.source} ${text}` });
-}
-function inputText({ value }: Reading): string | undefined {
+function inputText(value: Value): string | undefined {
   if (value === undefined) return undefined;
   if (value === null) return '""';
   return typeof value === 'string' ? value : value.join(' | ');

@@ -13,7 +13,7 @@ import { rowGroups } from './format.ts';
 import type { BlockSpec, CodeTable, FieldSpec, MappingFile, SourceKind } from './format.ts';
 import { loadMappings } from './load.ts';
 import { resolveSetting } from './setting.ts';
-import { placeOf } from './source.ts';
+import { placesOf } from './source.ts';
 import type { Place } from './source.ts';
 
 /**
@@ -40,18 +40,24 @@ function compileMapping(file: MappingFile, codes: ReadonlyMap<string, CodeTable>
     return [name, 'fields' in rule ? compileFields(table, rule.fields, codes) : compileBlocks(table, rule.blocks, file.source, codes)];
   });
   const mapping = `${file.name}@${file.version}`;
-  return (source, settings) => {
-    const run: Run = { root: source, settings, trace: [], warnings: [] };
+  const runAll = (source: SourceReader, settings: MapSettings, trace: TraceEntry[] | undefined): Pick<MappedRows, 'rows' | 'warnings'> => {
+    const run: Run = { root: source, settings, trace, warnings: [] };
     const place: Place = { reader: source, text: '', separator: '' };
     const rows: Record<string, Row | Row[]> = {};
     for (const [name, runTable] of tables) rows[name] = runTable(place, run);
-    return { rows, warnings: run.warnings, mapping, get trace() { return completed(run); } };
+    return { rows, warnings: run.warnings };
+  };
+  return (source, settings) => {
+    let trace: readonly TraceEntry[] | undefined;
+    return { ...runAll(source, settings, undefined), mapping, get trace() { return trace ??= traced((entries) => runAll(source, settings, entries), source); } };
   };
 }
 
-/** With the values that no rule read. Looked for when the trace is asked for: most messages are stored and their trace is never seen. */
-function completed(run: Run): readonly TraceEntry[] {
-  return run.completed ??= [...run.trace, ...run.root.unread().map((path): TraceEntry => ({ source: path, rule: '', target: '', outcome: 'unmapped' }))];
+/** Another run that notes what it does, then the values that no rule read. Only when the trace is asked for: most messages are stored and their trace is never seen. */
+function traced(run: (entries: TraceEntry[]) => unknown, source: SourceReader): readonly TraceEntry[] {
+  const entries: TraceEntry[] = [];
+  run(entries);
+  return [...entries, ...source.unread().map((path): TraceEntry => ({ source: path, rule: '', target: '', outcome: 'unmapped' }))];
 }
 
 function compileFields(table: string, specs: readonly FieldSpec[], codes: ReadonlyMap<string, CodeTable>): (place: Place, run: Run) => Row {
@@ -80,8 +86,9 @@ function compileBlock(table: string, spec: BlockSpec, source: SourceKind, codes:
   const addRow = (place: Place, run: Run, rows: Row[]): void => {
     if (!applies(place, run)) return;
     const row: Row = {};
-    const keep = fields.map((field) => field(place, run, row)).every(Boolean);
-    if (!keep || Object.keys(row).length === 0) return;
+    let keep = true;
+    for (const field of fields) keep = field(place, run, row) && keep;
+    if (!keep || !hasKeys(row)) return;
     for (const [key, constant] of constants) {
       const value = resolveSetting(constant, run.settings);
       if (value !== undefined && !Object.hasOwn(row, key)) row[key] = value;
@@ -91,7 +98,14 @@ function compileBlock(table: string, spec: BlockSpec, source: SourceKind, codes:
   const { each } = spec;
   if (each === undefined) return addRow;
   const bare = each.startsWith('/') ? each.slice(1) : each;
+  const placeAt = placesOf(each, source);
   return (place, run, rows) => {
-    for (const [index, reader] of place.reader.each(bare).entries()) addRow(placeOf(each, index, reader, source), run, rows);
+    const readers = place.reader.each(bare);
+    for (let index = 0; index < readers.length; index++) addRow(placeAt(index, readers[index]!), run, rows);
   };
+}
+
+function hasKeys(row: Row): boolean {
+  for (const _ in row) return true;
+  return false;
 }

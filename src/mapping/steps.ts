@@ -56,11 +56,16 @@ function compileCodes(spec: FieldSpec, codeTables: ReadonlyMap<string, CodeTable
   const name = spec.codes;
   if (name === undefined) return (value) => ({ kind: 'value', value });
   const usual = codeTables.get(name) ?? new Map();
+  const setting = `$codes.${name}`;
   const missing = spec.codes_missing ?? (spec.default === undefined ? 'fail' : 'default');
   return (value, settings) => {
-    const override = resolveSetting(`$codes.${name}`, settings);
+    const override = resolveSetting(setting, settings);
     const table = (typeof override === 'string' ? codeTables.get(override) : undefined) ?? usual;
     if (value === undefined) return { kind: 'value', value };
+    if (typeof value === 'string') {
+      const code = codeOf(table, value);
+      if (code !== undefined) return { kind: 'value', value: code };
+    }
     const codes = (Array.isArray(value) ? value : [value]).map((code) => codeOf(table, String(code)));
     const unknown = codes.includes(undefined);
     if (!unknown) return { kind: 'value', value: Array.isArray(value) ? codes : codes[0] };
@@ -72,5 +77,5 @@ function compileCodes(spec: FieldSpec, codeTables: ReadonlyMap<string, CodeTable
 /** As written, else in upper case: tables of HL7 v2 and DICOM are upper case, senders are not always. */
 function codeOf(table: CodeTable, code: string): unknown {
   const bare = code.trim();
-  return table.has(bare) ? table.get(bare) : table.get(bare.toUpperCase());
+  return table.get(bare) ?? (table.has(bare) ? undefined : table.get(bare.toUpperCase()));
 }

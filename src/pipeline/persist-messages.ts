@@ -41,6 +41,12 @@ export async function persistMessages(dependencies: PersistDependencies, organiz
 const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order && !tellsOfScan(normalized);
 const needsDatabase = ({ patient, merges = [] }: Normalized): boolean => merges.length > 0 || patient?.patient_id !== undefined;
 
+/** What must keep its order: messages of one name, and of one patient. Undefined: with everything, because it may change more than its patient. */
+export function orderKeys(item: PersistItem, known: KnownPatients): readonly string[] | undefined {
+  if (!isPlain(item)) return undefined;
+  return [`message\n${keyOf(item)}`, ...(item.normalized.patient?.identifiers ?? []).flatMap((identifier) => [identifier.value, known.owner(identifier)?.row.patient_id ?? []].flat())];
+}
+
 /** All patients are known: one statement. Undefined: one is not, or what was known is no longer so, or a message was here before. */
 async function persistKnown(dependencies: PersistDependencies, organizationId: string, items: readonly PersistItem[], known: KnownPatients): Promise<readonly Outcome[] | undefined> {
   const named = new Set<KnownPatient>();

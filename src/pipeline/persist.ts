@@ -71,7 +71,7 @@ interface Groups {
 }
 
 const organizationGroups = (dependencies: InstanceDependencies, organizationId: string, patients = new KnownPatients()): Groups => ({
-  messages: new MessageLanes((items) => persistMessages(dependencies, organizationId, items, patients), (item) => orderKeys(item, patients), { lanes: Number(process.env['LANES'] ?? 2), maximumItems: 64 }),
+  messages: new MessageLanes((items) => persistMessages(dependencies, organizationId, items, patients), (item) => orderKeys(item, patients), { lanes: 2, maximumItems: 64 }),
   instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
   known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256),
 });

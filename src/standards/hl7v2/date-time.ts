@@ -21,8 +21,16 @@ export function readDtm(text: string): Dtm | undefined {
   const [, year = '', month, day, hour, minute, second, fraction, zone] = match;
   if (!isCalendarDate(Number(year), Number(month ?? '1'), Number(day ?? '1'))) return undefined;
   if (Number(hour ?? 0) > 23 || Number(minute ?? 0) > 59 || Number(second ?? 0) > 60) return undefined;
-  const parts = { year, month, day, hour, minute, second, fraction, offset: readOffset(zone) };
-  return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== undefined)) as unknown as Dtm;
+  const dtm: { -readonly [Part in keyof Dtm]: Dtm[Part] } = { year };
+  if (month !== undefined) dtm.month = month;
+  if (day !== undefined) dtm.day = day;
+  if (hour !== undefined) dtm.hour = hour;
+  if (minute !== undefined) dtm.minute = minute;
+  if (second !== undefined) dtm.second = second;
+  if (fraction !== undefined) dtm.fraction = fraction;
+  const offset = readOffset(zone);
+  if (offset !== undefined) dtm.offset = offset;
+  return dtm;
 }
 
 function isCalendarDate(year: number, month: number, day: number): boolean {
@@ -41,7 +49,11 @@ function readOffset(zone: string | undefined): string | undefined {
 /** '1980', '1980-05' or '1980-05-17'; the time of day, if any, is left off and nothing is shifted. */
 export function isoDate(text: string): string | undefined {
   const dtm = readDtm(text);
-  return dtm && [dtm.year, dtm.month, dtm.day].filter((part) => part !== undefined).join('-');
+  return dtm && dateOf(dtm);
+}
+
+function dateOf({ year, month, day }: Dtm): string {
+  return month === undefined ? year : day === undefined ? `${year}-${month}` : `${year}-${month}-${day}`;
 }
 
 /**
@@ -50,8 +62,8 @@ export function isoDate(text: string): string | undefined {
  */
 export function isoDateTime(text: string, timeZone?: string): string | undefined {
   const dtm = readDtm(text);
-  const date = isoDate(text);
-  if (!dtm || date === undefined || dtm.hour === undefined) return date;
+  const date = dtm && dateOf(dtm);
+  if (dtm?.hour === undefined) return date;
   const clock = `${dtm.hour}:${dtm.minute ?? '00'}${dtm.second === undefined ? '' : `:${dtm.second}`}${dtm.fraction === undefined ? '' : `.${dtm.fraction}`}`;
   return `${date}T${clock}${dtm.offset ?? (timeZone ? zoneOffset(`${date}T${dtm.hour}:${dtm.minute ?? '00'}:00`, timeZone) : '')}`;
 }

@@ -126,7 +126,7 @@ class RepetitionReader implements SourceReader {
   first(text: string): string | null | undefined {
     const path = parsePath(text === '.' ? '1' : text);
     if (path.segment !== undefined) return this.#group.first(text);
-    const here: Path = { ...this.#at, component: path.field, subcomponent: path.component, isField: false };
+    const here = pathWithin(this.#at, path);
     this.#marks.read(this.#segment, here);
     return leaf(this.#message, this.#segment, here, this.#piece, 1);
   }
@@ -138,6 +138,16 @@ class RepetitionReader implements SourceReader {
 
   each(text: string): readonly SourceReader[] { return parsePath(text).segment === undefined ? [] : this.#group.each(text); }
   unread(): readonly string[] { return this.#marks.unread(); }
+}
+
+/** '4.1' within PID-3 as a path of its own; both are of mapping files, so each pair is put together once. */
+const pathsWithin = new WeakMap<Path, Map<Path, Path>>();
+function pathWithin(at: Path, path: Path): Path {
+  let known = pathsWithin.get(at);
+  if (!known) pathsWithin.set(at, known = new Map());
+  let here = known.get(path);
+  if (!here) known.set(path, here = { ...at, component: path.field, subcomponent: path.component, isField: false });
+  return here;
 }
 
 function leaf(message: Hl7Message, segment: Segment, path: Path, raw: string, repetition: number): string | null | undefined {
@@ -165,34 +175,42 @@ function pieces(message: Hl7Message, segment: Segment, field: number): readonly 
 class ReadMarks {
   readonly #message: Hl7Message;
   readonly scope: readonly Segment[];
-  readonly #read = new Map<Segment, Set<string>>();
+  /** Segment and path by turns, as they were read; sorted out when somebody asks. */
+  readonly #reads: (Segment | Path)[] = [];
   #byName: Map<string, Segment[]> | undefined;
   constructor(message: Hl7Message, scope: readonly Segment[]) { this.#message = message; this.scope = scope; }
 
   /** From the root of what this reader may see. */
   segments(name: string): readonly Segment[] { return (this.#byName ??= Map.groupBy(this.scope, (segment) => segment.name)).get(name) ?? []; }
 
-  read(segment: Segment, path: Path): void {
-    let marks = this.#read.get(segment);
-    if (!marks) this.#read.set(segment, marks = new Set());
-    marks.add(path.isField ? `${path.field}.1` : `${path.field}.${path.component}`);
+  read(segment: Segment, path: Path): void { this.#reads.push(segment, path); }
+
+  #bySegment(): ReadonlyMap<Segment, ReadonlySet<string>> {
+    const bySegment = new Map<Segment, Set<string>>();
+    for (let index = 0; index < this.#reads.length; index += 2) {
+      const [segment, path] = this.#reads.slice(index, index + 2) as [Segment, Path];
+      let marks = bySegment.get(segment);
+      if (!marks) bySegment.set(segment, marks = new Set());
+      marks.add(path.isField ? `${path.field}.1` : `${path.field}.${path.component}`);
+    }
+    return bySegment;
   }
 
   unread(limit = 500): readonly string[] {
     const paths: string[] = [];
     const occurrences = new Map<string, number>();
+    const read = this.#bySegment();
     for (const segment of this.scope) {
       const occurrence = (occurrences.get(segment.name) ?? 0) + 1;
       occurrences.set(segment.name, occurrence);
       if (segment.name === 'MSH') continue;
       const name = occurrence === 1 ? segment.name : `${segment.name}[${occurrence}]`;
-      for (const path of this.#unreadOf(segment, name)) { if (paths.push(path) >= limit) return paths; }
+      for (const path of this.#unreadOf(segment, name, read.get(segment))) { if (paths.push(path) >= limit) return paths; }
     }
     return paths;
   }
 
-  *#unreadOf(segment: Segment, name: string): Generator<string> {
-    const marks = this.#read.get(segment);
+  *#unreadOf(segment: Segment, name: string, marks: ReadonlySet<string> | undefined): Generator<string> {
     const { repetition, component } = this.#message.delimiters;
     for (let field = 1; field < segment.fields.length; field++) {
       const raw = segment.fields[field] ?? '';
