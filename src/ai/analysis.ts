@@ -1,6 +1,6 @@
 /** What the pipeline gives an AI runtime and what it gets back. */
 import type { Coded, FindingLocation, Measurement, ReportFinding } from '#domain/report-document.ts';
-import type { AiModel } from './model.ts';
+import type { AiModel, DeIdentification } from './model.ts';
 
 export interface AiInstance {
   /** Absolute path of a Part 10 file. */
@@ -20,7 +20,21 @@ export interface AnalyzeInput {
   readonly model: AiModel;
   readonly studyInstanceUid: string;
   readonly instances: readonly AiInstance[];
+  /** How images leave to models of others; absent: they do not. */
+  readonly outbound?: OutboundImages;
   readonly signal: AbortSignal;
+}
+
+/** Images on their way to somebody else's model, without what tells whose they are. */
+export interface OutboundImages {
+  /** Rejects with AiError 'input', in words, for an image that must not leave. */
+  deIdentified(instance: AiInstance, options: DeIdentification): Promise<{ readonly file: Buffer; readonly sopInstanceUid: string; readonly warnings: readonly string[] }>;
+  /** Whether the pixels may leave; rejects as above. Resolves to what a person should look at. */
+  checkPixels(instance: AiInstance, options: DeIdentification): Promise<readonly string[]>;
+  /** What was replaced is remembered and the export is on record: only then may anything be sent. */
+  commit(facts: { readonly options: DeIdentification | false; readonly sent: number; readonly refused: number }): Promise<void>;
+  /** Of a UID that came back; undefined: none of those that were sent. */
+  originalUid(uid: string): string | undefined;
 }
 
 export interface AiFinding {

@@ -28,6 +28,21 @@ const imageInput = z.strictObject({
   maximumImages: z.number().int().min(1).default(64),
 });
 
+const dicomInput = z.strictObject({
+  kind: z.literal('dicom'),
+  tensor: selection.tensor, modalities: selection.modalities,
+  maximumImages: z.number().int().min(1).max(10_000).default(1000).describe('Images sent at most, of the series with the most images first'),
+  maximumByteLength: z.number().int().positive().default(512 * 1024 * 1024).describe('Bytes of all images that are sent together'),
+});
+
+/** What is taken out of images before they leave (PS3.15 annex E, Basic Profile with options). */
+const deIdentification = z.strictObject({
+  dates: z.enum(['removed', 'shifted', 'kept']).default('removed').describe('shifted: all dates of a patient by the same number of days'),
+  keepsPatientCharacteristics: z.boolean().default(false).describe('Age, sex, weight and size stay'),
+  keepsDeviceIdentity: z.boolean().default(false).describe('Which device made the image stays'),
+  allowsUnknownBurnedIn: z.boolean().default(false).describe('Send images of kinds that often carry names in their pixels (ultrasound, captures) although they do not say that they carry none'),
+});
+
 const peaksOutput = z.strictObject({
   kind: z.literal('peaks'),
   levels: z.array(z.strictObject({
@@ -58,6 +73,8 @@ const classesOutput = z.strictObject({
   })).min(1),
 });
 
+const findingsOutput = z.strictObject({ kind: z.literal('findings'), tensor: z.string().min(1).describe('Name of the output tensor: BYTES, one element of JSON') });
+
 export const aiModelConfigSchema = z.strictObject({
   file: z.string().optional().describe('ONNX file, relative to the models folder; for runtime onnx'),
   endpoint: z.strictObject({
@@ -65,11 +82,12 @@ export const aiModelConfigSchema = z.strictObject({
     model: z.string().min(1).describe('Model name at the server'),
     version: z.string().optional(),
     headers: z.record(z.string(), z.string()).default({}).meta({ secret: true }).describe('Sent with each request, e.g. authorization'),
+    deidentify: z.union([z.literal(false), deIdentification]).optional().describe('What is taken out of images before they are sent. false: nothing, for a server of the hospital itself. Absent: the strict profile for images; tensors go without a look at burned-in text'),
     responseByteLength: z.number().int().positive().default(64 * 1024 * 1024).describe('Longer answers are refused'),
   }).optional().describe('For runtime kserve'),
   udi: z.string().min(1).max(255).optional().describe('UDI device identifier (UDI-DI, e.g. a GTIN) of a registered medical device; it goes out with each result'),
-  input: z.discriminatedUnion('kind', [volumeInput, imageInput]),
-  output: z.discriminatedUnion('kind', [peaksOutput, classesOutput]),
+  input: z.discriminatedUnion('kind', [volumeInput, imageInput, dicomInput]),
+  output: z.discriminatedUnion('kind', [peaksOutput, classesOutput, findingsOutput]),
   severity: z.array(z.strictObject({ fromMillimetres: z.number().nonnegative(), severity })).default([]).describe('By diameter; the last step reached counts'),
   limits: z.strictObject({
     callMilliseconds: z.number().int().positive().default(60_000).describe('One call of the model'),
@@ -83,6 +101,9 @@ export const aiModelConfigSchema = z.strictObject({
 export type AiModelConfig = z.infer<typeof aiModelConfigSchema>;
 export type VolumeInput = z.infer<typeof volumeInput>;
 export type ImageInput = z.infer<typeof imageInput>;
+export type DicomInput = z.infer<typeof dicomInput>;
+export type FindingsOutput = z.infer<typeof findingsOutput>;
+export type DeIdentification = z.infer<typeof deIdentification>;
 export type PeaksOutput = z.infer<typeof peaksOutput>;
 export type ClassesOutput = z.infer<typeof classesOutput>;
 

@@ -14,7 +14,9 @@ import { analyzeImages } from './analyze-images.ts';
 import { analyzeVolume, usableStack, type Ask } from './analyze-volume.ts';
 import type { AiFinding, AiInstance, AiLog, AiRuntime, AnalyzeInput, AnalyzeResult } from './analysis.ts';
 import { DecoderPool } from './decode/decoder-pool.ts';
+import { analyzeDicom } from './analyze-dicom.ts';
 import { inferRemotely } from './kserve/open-inference.ts';
+import { releasePixels } from './release-pixels.ts';
 import type { AiModel, AiModelConfig } from './model.ts';
 import { OnnxProcess } from './onnx/onnx-process.ts';
 import { readSeries, type ReadCount } from './read-series.ts';
@@ -55,7 +57,8 @@ function inferenceOf(model: AiModel, onnx: OnnxProcess, directory: string): Infe
   return () => Promise.reject(new AiError('model', `Model ${model.name} ${model.version}: runtime ${model.runtime} ${needs}.`));
 }
 
-async function analyze({ model, instances, signal }: AnalyzeInput, pool: DecoderPool, infer: Infer): Promise<AnalyzeResult> {
+async function analyze(analysis: AnalyzeInput, pool: DecoderPool, infer: Infer): Promise<AnalyzeResult> {
+  const { model, instances, signal } = analysis;
   throwIfAborted(signal);
   const { config } = model;
   const count = { decodeMilliseconds: 0, framesRead: 0, modelMilliseconds: 0 };
@@ -68,7 +71,12 @@ async function analyze({ model, instances, signal }: AnalyzeInput, pool: Decoder
     }
   };
   const warnings: string[] = [];
-  const series = selectSeries(instances, config.input.modalities);
+  const selected = selectSeries(instances, config.input.modalities);
+  if (config.input.kind === 'dicom') {
+    const { findings, framesSent, milliseconds } = await analyzeDicom(selected, analysis, warnings);
+    return { findings: mostSevereFirst(findings), confidenceScore: confidenceScore(findings), framesRead: framesSent, modelMilliseconds: milliseconds, decodeMilliseconds: 0, warnings };
+  }
+  const series = await releasePixels(selected, analysis, warnings);
   const findings = await findingsOf(series, config, (each) => readOrWarn(each, pool, config, signal, count, warnings), ask, signal, warnings);
   return { ...count, modelMilliseconds: Math.round(count.modelMilliseconds), decodeMilliseconds: Math.round(count.decodeMilliseconds), findings: mostSevereFirst(findings), confidenceScore: confidenceScore(findings), warnings };
 }

@@ -8,11 +8,12 @@ import type { PgBoss } from 'pg-boss';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { AiError } from '../ai/ai-error.ts';
-import type { AiFinding, AiRuntime, AnalyzeResult } from '../ai/analysis.ts';
+import type { AiFinding, AiRuntime, AnalyzeResult, OutboundImages } from '../ai/analysis.ts';
 import { aiModelConfigSchema } from '../ai/model.ts';
 import { raiseAlert } from '../db/alerts.ts';
 import { filesInUse, finishAnalysis, insertFindings, startAnalysis, type AnalyzableFile, type NewFinding, type StartedAnalysis } from '../db/analyses.ts';
 import { bossDb, type Database } from '../db/pool.ts';
+import type { Keys } from '../db/secrets.ts';
 import { moveInQueue } from '../db/scan-queue.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { failpoint } from '../failpoint.ts';
@@ -22,8 +23,9 @@ import { QUEUES, type AnalyzeJob, type ReportJob } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { uidOfUuid } from '#standards/dicom/uids.ts';
 import { uuidV7 } from '#domain/uuid.ts';
+import { outboundImages } from './outbound-images.ts';
 
-export interface AnalyzeDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly ai: AiRuntime; readonly log: Log; now(): Date }
+export interface AnalyzeDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly ai: AiRuntime; readonly keys: Keys; readonly log: Log; now(): Date }
 
 export async function analyze(dependencies: AnalyzeDependencies, job: AnalyzeJob, run: { signal: AbortSignal; isLastTry: boolean; jobId: string }): Promise<void> {
   const { database } = dependencies;
@@ -36,7 +38,7 @@ export async function analyze(dependencies: AnalyzeDependencies, job: AnalyzeJob
   if (!started) return;
   failpoint('analyze.started');
   try {
-    const result = await dependencies.ai.analyze(toInput(dependencies.store, started.analysis, started.files, run.signal));
+    const result = await dependencies.ai.analyze({ ...toInput(dependencies.store, started.analysis, started.files, run.signal), outbound: outboundFor(dependencies, job, started.analysis) });
     failpoint('analyze.finished');
     await writeResult(dependencies, job, started.analysis, result);
   } catch (error) {
@@ -58,6 +60,11 @@ function toInput(store: ObjectStore, analysis: StartedAnalysis, files: readonly 
       ...(file.number_of_frames === null ? {} : { numberOfFrames: file.number_of_frames }),
     })),
   };
+}
+
+function outboundFor({ database, keys }: AnalyzeDependencies, { organizationId, analysisId }: AnalyzeJob, analysis: StartedAnalysis): OutboundImages {
+  const endpoint = analysis.config['endpoint'] as { readonly url?: unknown } | undefined;
+  return outboundImages({ database, keys }, { organizationId, analysisId, scanId: analysis.scan_id, model: `${analysis.model_name} ${analysis.model_version}`, destination: typeof endpoint?.url === 'string' ? endpoint.url : '' });
 }
 
 function parseConfig(analysis: StartedAnalysis): ReturnType<typeof aiModelConfigSchema.parse> {

@@ -18,7 +18,7 @@
  *                                     |   worklist-import.ts   orders of a RIS without HL7, by the same door
  *                                     |  job analyze, by priority
  *                                     v
- *                               analyze.ts (T3)      ai/ runs the model; ai_analyses, findings
+ *                               analyze.ts (T3)      ai/ runs the model; ai_analyses, findings; outbound-images.ts: what leaves to models of others
  *                                     |  job report
  *                                     v
  *                               report.ts (T4)       draft report, one outbox row per destination
@@ -48,6 +48,7 @@ export { createConfirmations } from './confirmations.ts';
 export { createHoldings } from './holdings.ts';
 export { createImages } from './images.ts';
 export { createInboundHealth } from './inbound-health.ts';
+export { restoreIdentity } from './outbound-images.ts';
 export { createPersist } from './persist.ts';
 export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';

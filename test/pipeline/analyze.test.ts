@@ -29,7 +29,7 @@ async function lastTry(study: string, error: AiError) {
   await completeWhenQuiet({ database: db.database, boss, quietSeconds: 0, now }, { organizationId, scanId });
   const [job] = await boss.fetch<AnalyzeJob>(QUEUES.analyze.name, { includeMetadata: true });
   const log = createLog({ logLevel: 'silent' });
-  const ended = analyze({ database: db.database, boss, store, log, now, ai: { analyze: () => Promise.reject(error) } as unknown as AiRuntime }, job!.data, { signal: new AbortController().signal, isLastTry: true, jobId: job!.id });
+  const ended = analyze({ database: db.database, keys: db.keys, boss, store, log, now, ai: { analyze: () => Promise.reject(error) } as unknown as AiRuntime }, job!.data, { signal: new AbortController().signal, isLastTry: true, jobId: job!.id });
   const thrown = await ended.then(() => undefined, (failure: unknown) => failure);
   const [analysis] = await db.asOwner<{ status: string; error_class: string }>('SELECT status, error_class FROM ai_analyses WHERE analysis_id = $1', [job!.data.analysisId]);
   const alerts = await db.asOwner("SELECT FROM system_alerts WHERE kind = 'analysis_failed' AND subject = $1", [`analysis ${job!.data.analysisId}`]);

@@ -13,13 +13,21 @@ export type Endpoint = NonNullable<AiModelConfig['endpoint']>;
 
 /** Rejects with AiError: 'unavailable' (no connection, 429, 5xx), 'timeout', 'model' (other 4xx, an answer that breaks the protocol), 'aborted'. */
 export async function inferRemotely(endpoint: Endpoint, call: InferenceCall): Promise<ReadonlyMap<string, Tensor>> {
+  const { body, headerLength } = await exchange(endpoint, request(call), call);
+  return parseAnswer(body, headerLength, call.outputs);
+}
+
+export interface InferenceRequest { readonly headers: Readonly<Record<string, string>>; readonly body: Blob }
+
+/** One request and its answer, whatever tensors they hold. Rejects with AiError, as inferRemotely does. */
+export async function exchange(endpoint: Endpoint, { headers, body: sent }: InferenceRequest, call: Pick<InferenceCall, 'timeoutMilliseconds' | 'signal'>): Promise<{ readonly body: Buffer; readonly headerLength: string | null }> {
   const limit = AbortSignal.timeout(call.timeoutMilliseconds);
   const signal = AbortSignal.any([call.signal, limit]);
   try {
-    const response = await fetch(inferUrl(endpoint), { method: 'POST', redirect: 'manual', signal, ...request(endpoint, call) });
+    const response = await fetch(inferUrl(endpoint), { method: 'POST', redirect: 'manual', signal, headers: { ...endpoint.headers, 'content-type': 'application/octet-stream', ...headers }, body: sent });
     const body = await readLimited(response, endpoint.responseByteLength);
     refuseStatus(response, body);
-    return parseAnswer(body, response.headers.get('inference-header-content-length'), call.outputs);
+    return { body, headerLength: response.headers.get('inference-header-content-length') };
   } catch (error) {
     if (error instanceof AiError) throw error;
     if (call.signal.aborted) throw abortedError();
@@ -33,14 +41,14 @@ function inferUrl({ url, model, version }: Endpoint): string {
   return `${url.replace(/\/+$/, '')}/v2/models/${encodeURIComponent(model)}${version === undefined ? '' : `/versions/${encodeURIComponent(version)}`}/infer`;
 }
 
-function request(endpoint: Endpoint, call: InferenceCall): { headers: Record<string, string>; body: Blob } {
+function request(call: InferenceCall): InferenceRequest {
   const parts = call.inputs.map((tensor) => new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
   const head = Buffer.from(JSON.stringify({
     inputs: call.inputs.map((tensor) => ({ name: tensor.name, datatype: tensor.datatype, shape: tensor.shape, parameters: { binary_data_size: tensor.data.byteLength } })),
     outputs: call.outputs.map((name) => ({ name, parameters: { binary_data: true } })),
   }));
   for (const tensor of call.inputs) if (elementCount(tensor.shape) !== tensor.data.length) throw new AiError('model', `Input ${tensor.name} has ${tensor.data.length} elements, its shape ${tensor.shape.join(' x ')} needs others.`);
-  return { headers: { ...endpoint.headers, 'content-type': 'application/octet-stream', 'inference-header-content-length': String(head.length) }, body: new Blob([head, ...parts]) };
+  return { headers: { 'inference-header-content-length': String(head.length) }, body: new Blob([head, ...parts]) };
 }
 
 function refuseStatus(response: Response, body: Buffer): void {

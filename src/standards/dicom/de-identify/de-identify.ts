@@ -109,7 +109,8 @@ function inflated(bytes: Buffer): Buffer {
 /** Modalities whose images carry names and dates in their pixels as a rule: ultrasound, endoscopy, captures of screens and paper. */
 const burningModalities = new Set(['US', 'IVUS', 'ES', 'XC', 'GM', 'SM', 'OT', 'DOC', 'HC', 'SC', 'ECG', 'OP']);
 
-function checkPixels(dataset: Dataset, { allowsUnknownBurnedIn }: DeIdentifyOptions): string[] {
+/** Throws DeIdentifyError when the image says, or is of a kind that says nothing and often has, that people can be read in its pixels. Else what a person should look at. */
+export function checkPixels(dataset: Dataset, { allowsUnknownBurnedIn }: Pick<DeIdentifyOptions, 'allowsUnknownBurnedIn'>): string[] {
   const code = (tag: number): string => dataset.get(tag)?.bytes.toString('latin1').replace(/[\0 ]+$/, '').trim() ?? '';
   const burnedIn = code(0x00280301), modality = code(0x00080060).slice(0, 16), sopClass = code(0x00080016);
   if (burnedIn === 'YES') throw new DeIdentifyError('(0028,0301) Burned In Annotation is YES: somebody can be read in the pixels.');

@@ -40,6 +40,17 @@ export function reIdentify(file: Buffer, identity: Identity): ReIdentified {
   return { file: Buffer.concat([buildPart10Header(meta), encodeElements(elements), pixels]), sopInstanceUid, studyInstanceUid: uidOf(elements, 0x0020000d), restoredUids: count.uids, restoredElements: count.elements };
 }
 
+/** Every UID of an object, wherever it stands: what is to be looked up before reIdentify. Throws DeIdentifyError as it does. */
+export function uidsIn(file: Buffer): { readonly all: readonly string[]; readonly sopInstanceUid: string; readonly studyInstanceUid: string } {
+  const part10 = parsePart10Head(file);
+  const read = readElements(file, part10.datasetOffset, part10.encoding, (tag) => tag >= tags.pixelData);
+  if (!read.complete) throw new DeIdentifyError('The object that came back cannot be read to its end.');
+  return { all: [...new Set(uidValues(read.dataset))], sopInstanceUid: uidOf(read.dataset, 0x00080018), studyInstanceUid: uidOf(read.dataset, 0x0020000d) };
+}
+function uidValues(dataset: Dataset): string[] {
+  return [...dataset.values()].flatMap((element) => element.items?.flatMap(uidValues) ?? (element.vr === 'UI' ? textOf(element).split('\\').map((value) => value.trim()).filter((value) => value !== '') : []));
+}
+
 type Elements = Map<number, DataElement>;
 
 function withOriginalUids(dataset: Dataset, identity: Identity, count: { uids: number }): Elements {
