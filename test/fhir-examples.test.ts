@@ -14,7 +14,7 @@ import { testGateway, type TestGateway } from './support/gateway.ts';
 import { insertIntegration } from './support/pipeline.ts';
 
 const folder = process.env['MEDSCAN_FHIR_EXAMPLES'] ?? examplesFolder, isHere = existsSync(folder);
-const names = isHere ? readdirSync(folder).filter((name) => name.endsWith('.json')).toSorted((a, b) => a.localeCompare(b)) : [];
+const names = isHere ? readdirSync(folder).filter((name) => name.endsWith('.json') && !/^(StructureDefinition|ValueSet|CodeSystem)-/.test(name)).toSorted((a, b) => a.localeCompare(b)) : [];
 const examples = names.map((name) => ({ name, resource: JSON.parse(readFileSync(path.join(folder, name), 'utf8')) }));
 const of = (type: string): typeof examples => examples.filter(({ resource }) => resource.resourceType === type);
 const taken = ['Patient', 'ServiceRequest', 'ImagingStudy', 'Condition', 'AllergyIntolerance', 'Task'];

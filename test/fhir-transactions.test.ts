@@ -210,3 +210,30 @@ describe('what is PUT under an id', () => {
     expect(integrationId).toHaveLength(36);
   });
 });
+
+describe('what was before', () => {
+  test('is in the history of a patient and of an order, each version to be read by its ETag', async () => {
+    const created = await ask('PUT', '/Patient/h-1', { ...patient('H-1'), id: 'h-1' }), names = ['First', 'Second', 'Third'];
+    for (const family of names) await ask('PUT', '/Patient/h-1', { ...patient('H-1', { name: [{ family }] }), id: 'h-1' });
+    const { body } = await ask('GET', '/Patient/h-1/_history');
+    expect([validateResource(body), body.total, body.entry.map(({ resource }: any) => resource.name[0].family)]).toEqual([[], 4, ['Third', 'Second', 'First', 'Trans']]);
+    for (const { resource, response } of body.entry) {
+      const { status, body: version, headers } = await ask('GET', `/Patient/h-1/_history/${resource.meta.versionId}`);
+      expect([status, version, headers.get('etag')]).toEqual([200, resource, response.etag]);
+    }
+    expect(body.entry.at(-1).response.etag).toBe(created.headers.get('etag'));
+    expect((await ask('GET', '/Patient/h-1/_history?_count=2')).body.entry).toHaveLength(2);
+    await ask('PUT', '/ServiceRequest/h-2', { ...order('H-2', { reference: 'Patient/h-1' }), id: 'h-2' });
+    await ask('PUT', '/ServiceRequest/h-2', { ...order('H-2', { reference: 'Patient/h-1' }, { status: 'on-hold', priority: 'stat' }), id: 'h-2' });
+    const orders = (await ask('GET', '/ServiceRequest/h-2/_history')).body;
+    expect(orders.entry.map(({ resource }: any) => [resource.status, resource.priority])).toEqual([['on-hold', 'stat'], ['active', 'routine']]);
+  });
+
+  test('keeps nothing of what changes nothing, and nobody else sees it', async () => {
+    const before = await gateway.db.asOwner('SELECT FROM record_versions');
+    await ask('PUT', '/Patient/h-1', { ...patient('H-1', { name: [{ family: 'Third' }] }), id: 'h-1' });
+    expect(await gateway.db.asOwner('SELECT FROM record_versions')).toHaveLength(before.length);
+    const { token: theirs } = await createApiToken(gateway.db.database, { organizationName: 'South', role: 'service', name: 'EMR' });
+    expect((await ask('GET', '/Patient/h-1/_history', undefined, { authorization: `Bearer ${theirs}` })).status).toBe(404);
+  });
+});

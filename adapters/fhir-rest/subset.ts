@@ -20,11 +20,11 @@ export const summaryElements: Readonly<Record<ServedType, readonly string[]>> = 
   DiagnosticReport: ['identifier', 'status', 'category', 'code', 'subject', 'encounter', 'effective[x]', 'issued', 'performer', 'resultsInterpreter', 'media'],
   Observation: ['identifier', 'basedOn', 'partOf', 'status', 'code', 'subject', 'focus', 'encounter', 'effective[x]', 'issued', 'performer', 'value[x]', 'hasMember', 'derivedFrom', 'component'],
   Device: ['udiCarrier', 'status', 'safety'],
-  Provenance: ['target', 'recorded', 'agent', 'entity'],
-  AuditEvent: ['type', 'subtype', 'action', 'recorded', 'outcome', 'outcomeDesc', 'purposeOfEvent', 'agent', 'source', 'entity'],
-  Condition: ['identifier', 'clinicalStatus', 'verificationStatus', 'code', 'bodySite', 'subject', 'encounter', 'onset[x]', 'recordedDate', 'recorder', 'asserter', 'evidence'],
-  AllergyIntolerance: ['identifier', 'clinicalStatus', 'verificationStatus', 'type', 'category', 'criticality', 'code', 'patient', 'onset[x]'],
-  Task: ['identifier', 'instantiatesCanonical', 'instantiatesUri', 'basedOn', 'groupIdentifier', 'partOf', 'status', 'statusReason', 'businessStatus', 'intent', 'code', 'description', 'focus', 'for', 'encounter', 'executionPeriod', 'lastModified', 'requester', 'owner', 'location'],
+  Provenance: ['target', 'recorded', 'agent'],
+  AuditEvent: ['type', 'subtype', 'action', 'recorded', 'outcome', 'outcomeDesc', 'purposeOfEvent', 'agent', 'source'],
+  Condition: ['identifier', 'clinicalStatus', 'verificationStatus', 'code', 'bodySite', 'subject', 'encounter', 'onset[x]', 'recordedDate', 'recorder', 'asserter'],
+  AllergyIntolerance: ['identifier', 'clinicalStatus', 'verificationStatus', 'type', 'category', 'criticality', 'code', 'patient', 'asserter'],
+  Task: ['instantiatesCanonical', 'instantiatesUri', 'basedOn', 'groupIdentifier', 'partOf', 'status', 'statusReason', 'businessStatus', 'intent', 'code', 'description', 'focus', 'for', 'encounter', 'executionPeriod', 'lastModified', 'requester', 'owner', 'location'],
 };
 const always = ['resourceType', 'id', 'meta', 'implicitRules', 'language'];
 

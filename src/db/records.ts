@@ -70,6 +70,9 @@ const SCAN = sql.fragment`s.scan_id AS id, s.updated_at, s.patient_id, s.scan_nu
   s.order_status, s.priority, s.images_complete_at`;
 const NEWEST = sql.fragment`NOT EXISTS (SELECT FROM reports n WHERE n.organization_id = r.organization_id AND n.lineage_id = r.lineage_id AND n.version > r.version)`;
 
+const PATIENT = sql.fragment`p.patient_id AS id, p.updated_at, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name, p.phonetic_name,
+  p.birth_date, p.sex, p.is_active, p.merged_into_patient_id, p.deceased`;
+
 /** Per kind: what is selected, from where, which of it is there, and the column that pages run by. */
 interface Source { readonly columns: Fragment; readonly from: Fragment; readonly where: Fragment; readonly id: Fragment }
 const report = (id: Fragment, where: Fragment): Source => ({
@@ -82,8 +85,7 @@ const statement = (kind: 'condition' | 'allergy'): Source => ({
 });
 const sources = {
   patient: {
-    columns: sql.fragment`p.patient_id AS id, p.updated_at, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name, p.phonetic_name,
-      p.birth_date, p.sex, p.is_active, p.merged_into_patient_id, p.deceased, coalesce((SELECT jsonb_agg(jsonb_build_object('value', i.value, 'assigning_authority', i.assigning_authority,
+    columns: sql.fragment`${PATIENT}, coalesce((SELECT jsonb_agg(jsonb_build_object('value', i.value, 'assigning_authority', i.assigning_authority,
       'type_code', i.type_code, 'is_current', i.is_current) ORDER BY i.is_current DESC, i.created_at) FROM patient_identifiers i
       WHERE i.organization_id = p.organization_id AND i.patient_id = p.patient_id), '[]') AS identifiers`,
     from: sql.fragment`patients p`, where: sql.fragment`p.organization_id = ${ORGANIZATION}`, id: sql.fragment`p.patient_id`,
@@ -120,8 +122,11 @@ export type RowOf<Kind extends RecordKind> = z.infer<(typeof schemas)[Kind]>;
 
 export async function findRecords<Kind extends RecordKind>(tx: CommonQueryMethods, kind: Kind, criteria: Criteria, position: RecordPosition): Promise<readonly RowOf<Kind>[]> {
   const source: Source = sources[kind];
-  const { sort, after, limit } = position;
-  const key = sort && sortKey(kind, sort);
+  const { after, limit } = position;
+  // Studies of a time come in its order, newest first: the index of that column then serves the page, wherever in the past the time lies.
+  const isByTime = position.sort === undefined && kind === 'study' && criteria.at !== undefined;
+  const sort: RecordSort | undefined = isByTime ? { by: 'at', isDescending: true } : position.sort;
+  const key = isByTime ? { value: sql.fragment`s.study_at`, type: sql.fragment`timestamptz` } : sort && sortKey(kind, sort);
   const direction = sort?.isDescending === false ? sql.fragment`ASC` : sql.fragment`DESC`, beyond = sort?.isDescending === false ? sql.fragment`>` : sql.fragment`<`;
   const begin = after === undefined ? sql.fragment`true`
     : key === undefined ? sql.fragment`${source.id} < ${after.id}::uuid` : sql.fragment`(${key.value}, ${source.id}) ${beyond} (${after.key ?? ''}::${key.type}, ${after.id}::uuid)`;
@@ -129,6 +134,15 @@ export async function findRecords<Kind extends RecordKind>(tx: CommonQueryMethod
   return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
     SELECT ${source.columns}${key === undefined ? sql.fragment`` : sql.fragment`, ${key.value}::text AS sort_key`}
     FROM ${source.from} WHERE ${source.where} AND ${begin} AND ${conditions(kind, criteria)} ORDER BY ${order} LIMIT ${limit}`) as readonly RowOf<Kind>[];
+}
+
+/** The rows as they were before each change that is kept, the newest first. */
+export async function findVersions<Kind extends 'patient' | 'order'>(tx: CommonQueryMethods, kind: Kind, id: string, limit: number): Promise<readonly RowOf<Kind>[]> {
+  const [columns, row] = kind === 'patient' ? [sql.fragment`${PATIENT}, v.content->'identifiers' AS identifiers`, sql.fragment`jsonb_populate_record(NULL::patients, v.content - 'identifiers') p`]
+    : [sql.fragment`${SCAN}, '[]'::jsonb AS series`, sql.fragment`jsonb_populate_record(NULL::scans, v.content) s`];
+  return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
+    SELECT ${columns} FROM record_versions v CROSS JOIN LATERAL ${row}
+    WHERE v.organization_id = ${ORGANIZATION} AND v.kind = ${kind} AND v.record_id = ANY(${uuids([id])}) ORDER BY v.version_id DESC LIMIT ${limit}`) as readonly RowOf<Kind>[];
 }
 
 /** What is unknown sorts before everything. */
@@ -152,9 +166,9 @@ export async function countRecords(tx: CommonQueryMethods, kind: RecordKind, cri
   return tx.oneFirst(sql.type(z.object({ matches: z.number() }))`SELECT count(*)::int AS matches FROM ${source.from} WHERE ${source.where} AND ${conditions(kind, criteria)}`);
 }
 
-/** A query of another system must not hold the database for longer than this. */
+/** A query of another system must not hold the database for longer than this. It is looked up by an index where there is one: tables are large and on disks without heads. */
 export async function limitStatement(tx: CommonQueryMethods, milliseconds: number): Promise<void> {
-  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true)`);
+  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true), set_config('random_page_cost', '1.1', true), set_config('enable_seqscan', 'off', true)`);
 }
 
 type Criterion = keyof Criteria;
@@ -240,10 +254,16 @@ function anyOf<T>(values: readonly T[], toCondition: (value: T) => Fragment): Fr
   return values.length === 0 ? NOTHING : sql.fragment`(${sql.join(values.map(toCondition), sql.fragment` OR `)})`;
 }
 
-/** Unlike the other criteria, ranges all hold: ge and lt together are a span. */
+/** Unlike the other criteria, ranges all hold: ge and lt together are a span. The column stands alone on its side, so that an index of it serves. */
 function inRanges(column: Fragment | undefined, ranges: readonly TimeRange[] | undefined): Fragment {
   if (column === undefined || ranges === undefined || ranges.length === 0) return NOTHING;
-  const milliseconds = sql.fragment`floor(extract(epoch FROM ${column}) * 1000)`;
-  const ends = ranges.flatMap(({ from, to }) => [...(from === undefined ? [] : [sql.fragment`${milliseconds} >= ${from}`]), ...(to === undefined ? [] : [sql.fragment`${milliseconds} <= ${to}`])]);
+  const ends = ranges.flatMap(({ from, to }) => [
+    ...(from === undefined ? [] : [sql.fragment`${column} >= ${momentOf(Math.ceil(from))}::timestamptz`]), ...(to === undefined ? [] : [sql.fragment`${column} < ${momentOf(Math.floor(to) + 1)}::timestamptz`]),
+  ]);
   return ends.length === 0 ? sql.fragment`true` : sql.fragment`${sql.join(ends, sql.fragment` AND `)}`;
+}
+
+/** Years 1 to 9999, which PostgreSQL and ISO 8601 write alike. */
+function momentOf(milliseconds: number): string {
+  return new Date(Math.min(Math.max(milliseconds, -62_135_596_800_000), 253_402_300_799_999)).toISOString();
 }

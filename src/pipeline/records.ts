@@ -7,7 +7,7 @@
  */
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { countRecords, findRecords, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow, type StatementRecordRow, type TaskRecordRow } from '../db/records.ts';
+import { countRecords, findRecords, findVersions, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow, type StatementRecordRow, type TaskRecordRow } from '../db/records.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
@@ -54,7 +54,10 @@ export function createRecords({ database, keys }: { readonly database: Database;
 const MOST_VERSIONS = 1000;
 
 async function versionsOf(tx: Transaction, kind: RecordKind, id: string): Promise<readonly RecordRow[]> {
-  if (kind !== 'report') return recordsWithin(tx, kind, { ids: [id] }, 1);
+  if (kind !== 'report') {
+    const current = await recordsWithin(tx, kind, { ids: [id] }, 1);
+    return kind === 'patient' || kind === 'order' ? [...current, ...(await findVersions(tx, kind, id, MOST_VERSIONS)).map((row) => recordOf(kind, row))] : current;
+  }
   // The newest is told as a read tells it; ids of versions are made in time order.
   const versions = await recordsWithin(tx, 'version', { reportIds: [id] }, MOST_VERSIONS);
   return versions.flatMap((version) => (version.kind === 'version' ? [{ ...version, kind: 'report' as const, id, hasOrder: version.hasOrder }] : []));

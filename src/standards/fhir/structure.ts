@@ -32,7 +32,7 @@ const ofResource = 'id id\nmeta Meta\nimplicitRules uri\nlanguage code';
 const ofDomainResource = `${ofResource}\ntext Narrative\ncontained Resource*\n${ofBackbone}`;
 
 const types = new Map<string, TypeRule>([['Element', typeRule('Element', `id string\n${ofElement}`)]]);
-for (const [name, table] of Object.entries(dataTypes)) types.set(name, typeRule(name, `id string\n${ofElement}\n${table}`));
+for (const [name, table] of Object.entries(dataTypes)) types.set(name, typeRule(name, `id string\n${name === 'Timing' ? ofBackbone : ofElement}\n${table}`));
 for (const [name, table] of Object.entries(resources)) types.set(name, typeRule(name, `${inherited(name)}\n${table}`));
 
 function inherited(name: string): string {
