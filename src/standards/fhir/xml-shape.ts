@@ -57,7 +57,9 @@ export function readShape(text: string, limits: { readonly depth: number; readon
 }
 
 function lost(counts: ReadonlyMap<string, number>, other: ReadonlyMap<string, number>): string | undefined {
-  const [name] = [...counts].find(([key, times]) => (other.get(key) ?? 0) < times) ?? [];
+  // The innermost: what it stood in may have been dropped only because nothing else was left.
+  const missing = [...counts].filter(([key, times]) => (other.get(key) ?? 0) < times).map(([key]) => key);
+  const name = missing.findLast((key) => !key.includes(' ')) ?? missing.at(-1);
   if (name === undefined) return undefined;
   const [element = '', attributeName] = name.split(' ');
   const words = /^[A-Za-z][A-Za-z0-9]{0,40}$/.test(element) ? `<${element}>` : 'an element';
