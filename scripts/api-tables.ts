@@ -110,5 +110,6 @@ export const withoutRoute: Readonly<Record<string, string>> = {
   performed_procedures: 'a matter between DICOM systems',
   storage_commitments: 'a matter between DICOM systems',
   system_metrics: 'written by the sampler; the same figures are at `/metrics`',
+  order_notices: 'written when a scan changes; each message that was sent is in `sync_logs`',
   audit_checkpoints: 'signed heads; `POST /audit-logs/verify` uses them',
 };

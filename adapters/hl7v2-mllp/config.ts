@@ -57,6 +57,9 @@ export const hl7v2Config = z.strictObject({
   receiving_facility: z.string().max(180).default('').describe('MSH-6 of what we send.'),
   processing_id: z.enum(['P', 'D', 'T']).default('P').describe('MSH-11 of what we send.'),
   deliver_character_set: z.enum(deliverableCharacterSets).default('UNICODE UTF-8').describe('MSH-18 and bytes of what we send. A report with a character that the set has not is refused, not mutilated.'),
+  order_status_messages: z.array(z.enum(['received', 'complete', 'analysed'])).default([])
+    .describe('What of an order this system is told by a message with ORC-1 SC: received (first image), complete (all images), analysed (AI result). Empty: nothing.'),
+  order_status_type: z.enum(['ORM^O01', 'OMG^O19']).default('ORM^O01').describe('Type of those messages.'),
   deliver_content: z.array(z.enum(['text', 'findings', 'measurements', 'pdf', 'link'])).min(1).default(['text', 'findings', 'measurements'])
     .describe('What a result carries: text (findings and impression, TX or FT), findings (coded, CWE), measurements (certainty and sizes, NM), pdf (the report as a document, ED in Base64), link (RP to link_address).'),
   link_address: z.string().regex(/^https?:\/\/[^\s]+$/, 'must be an http or https address').max(1000).optional()

@@ -21,9 +21,13 @@ import { MllpClient } from './mllp-client.ts';
 import type { MllpEndpoint } from './mllp-client.ts';
 import { reportToOru } from './report-to-oru.ts';
 
-const interaction = 'ORU^R01';
-
 export async function deliverOru(delivery: Delivery, config: Hl7v2Config, context: AdapterContext): Promise<DeliveryOutcome> {
+  const pdf = config.deliver_content.includes('pdf') ? await renderReportPdf(delivery.document, { timeZone: config.time_zone }) : undefined;
+  return sendMessage('ORU^R01', delivery, config, context, (controlId) => reportToOru(delivery.document, controlId, config, context.now(), pdf));
+}
+
+/** Builds the message under the delivery's MSH-10 and sends it where the integration says: to its host and port, or into its folder. */
+export async function sendMessage(interaction: string, delivery: Pick<Delivery, 'controlId' | 'attempt'>, config: Hl7v2Config, context: AdapterContext, build: (controlId: string) => string): Promise<DeliveryOutcome> {
   const endpoint = endpointOf(config);
   const { deliver_folder: folder } = config;
   const common = { interaction, peer: folder !== undefined ? `folder:${folder}` : endpoint ? `${endpoint.host}:${endpoint.port}` : 'not configured' };
@@ -31,8 +35,7 @@ export async function deliverOru(delivery: Delivery, config: Hl7v2Config, contex
   const controlId = deliveryControlId(delivery.controlId);
   let message: Buffer;
   try {
-    const pdf = config.deliver_content.includes('pdf') ? await renderReportPdf(delivery.document, { timeZone: config.time_zone }) : undefined;
-    message = encodeMessage(reportToOru(delivery.document, controlId, config, context.now(), pdf), config.deliver_character_set);
+    message = encodeMessage(build(controlId), config.deliver_character_set);
   } catch (error) {
     if (error instanceof RangeError) return { ...common, kind: 'refused', answerCode: '', text: error.message };
     throw error;

@@ -22,21 +22,21 @@ type SenderSettings = Pick<Hl7v2Config, 'own_application' | 'own_facility' | 're
 /** The text of the message, segments ended by CR. MSH-7 is the time of sending; everything else is the same over attempts. `pdf` is the report as a document. */
 export function reportToOru(document: ReportDocument, controlId: string, settings: SenderSettings, sentAt: Date, pdf?: Buffer): string {
   return buildMessage([
-    header(controlId, settings, sentAt), patientSegment(document.patient), ...visitSegment(document.scan),
+    header(['ORU', 'R01', 'ORU_R01'], controlId, settings, sentAt), patientSegment(document.patient), ...visitSegment(document.scan),
     commonOrder(document, settings), observationRequest(document, settings), ...versionNote(document), ...observations(document, settings, pdf),
   ]);
 }
 
-function header(controlId: string, settings: SenderSettings, sentAt: Date): BuiltSegment {
+export function header(type: readonly string[], controlId: string, settings: SenderSettings, sentAt: Date): BuiltSegment {
   const enhanced = settings.request_acknowledgment === 'enhanced';
   return { name: 'MSH', fields: {
     3: settings.own_application, 4: settings.own_facility, 5: settings.receiving_application, 6: settings.receiving_facility,
-    7: formatDtm(sentAt), 9: ['ORU', 'R01', 'ORU_R01'], 10: controlId, 11: settings.processing_id, 12: '2.5.1',
+    7: formatDtm(sentAt), 9: type, 10: controlId, 11: settings.processing_id, 12: '2.5.1',
     ...(enhanced ? { 15: 'AL', 16: 'NE' } : {}), 18: settings.deliver_character_set === 'ISO IR87' ? { repetitions: ['', 'ISO IR87'] } : settings.deliver_character_set,
   } };
 }
 
-function patientSegment(patient: ReportPatient): BuiltSegment {
+export function patientSegment(patient: ReportPatient): BuiltSegment {
   const [first] = patient.identifiers;
   const identifier: FieldValue = first ? [first.value, undefined, undefined, authority(first.assigningAuthority), first.typeCode] : patient.patientNumber;
   return { name: 'PID', fields: {
@@ -75,11 +75,14 @@ function versionNote({ version, reportId, status }: ReportDocument): BuiltSegmen
 }
 function note(text: string): BuiltSegment { return { name: 'NTE', fields: { 1: 1, 2: 'L', 3: text } }; }
 
+export function procedureOf(scan: ReportScan): FieldValue {
+  return scan.procedureCode ? coded(scan.procedureCode) : ['18748-4', scan.studyDescription ?? 'Diagnostic imaging study', 'LN'];
+}
+
 function observationRequest(document: ReportDocument, settings: SenderSettings): BuiltSegment {
   const { scan } = document;
-  const procedure: FieldValue = scan.procedureCode ? coded(scan.procedureCode) : ['18748-4', scan.studyDescription ?? 'Diagnostic imaging study', 'LN'];
   return { name: 'OBR', fields: {
-    1: 1, 2: scan.placerOrderNumber, 3: fillerNumber(document, settings), 4: procedure, 7: formatIsoAsDtm(scan.studyAt ?? ''), 18: scan.accessionNumber,
+    1: 1, 2: scan.placerOrderNumber, 3: fillerNumber(document, settings), 4: procedureOf(scan), 7: formatIsoAsDtm(scan.studyAt ?? ''), 18: scan.accessionNumber,
     22: formatIsoAsDtm(document.issuedAt), 24: 'RAD', 25: resultStatus[document.status],
   } };
 }

@@ -30,7 +30,7 @@ import type { Exports, RecordExporter } from './exports.ts';
 import type { Procedures } from './procedures.ts';
 import type { Puller } from './pulls.ts';
 import type { SubscriptionNotifier, Subscriptions } from './subscriptions.ts';
-import type { ReportDocument } from '#domain/report-document.ts';
+import type { ReportDocument, ReportPatient, ReportScan } from '#domain/report-document.ts';
 
 export interface Adapter<Config = unknown> {
   /** Folder name and value of external_integrations.adapter. */
@@ -191,6 +191,21 @@ export interface Outbound<Config = unknown> {
   readonly interactions: readonly string[];
   /** Sends one document. Never throws for what the network or the peer does: that is the outcome. Resending must be harmless at the receiver. */
   deliver(delivery: Delivery, config: Config, context: AdapterContext): Promise<DeliveryOutcome>;
+  /** Tells what became of an order, to integrations whose setting order_status_messages (a list of events) asks for it. As deliver otherwise. */
+  notify?(notice: OrderNotice, config: Config, context: AdapterContext): Promise<DeliveryOutcome>;
+}
+
+/** received: the first image is here. complete: all are. analysed: the AI result is made. `run` counts completions, or versions of the report. */
+export interface OrderNotice {
+  readonly organizationId: string;
+  readonly controlId: string;
+  readonly attempt: number;
+  readonly event: 'received' | 'complete' | 'analysed';
+  /** ISO 8601 UTC */
+  readonly at: string;
+  readonly run: number;
+  readonly patient: ReportPatient;
+  readonly scan: ReportScan;
 }
 
 export interface Delivery {

@@ -11,6 +11,7 @@ import { countOpenDeliveries, dueDestinations } from '../db/deliveries.ts';
 import { openReplays } from '../db/message-replays.ts';
 import { organizationIds, markSlaBreaches, writeMetrics, type Metric } from '../db/maintenance.ts';
 import type { Database } from '../db/pool.ts';
+import { dueNotices } from '../db/order-notices.ts';
 import { findOverdueCompletions } from '../db/scan-completion.ts';
 import { dueSubscriptions, tidySubscriptions } from '../db/subscriptions.ts';
 import { asSystem, inOrganization } from '../db/transaction.ts';
@@ -48,6 +49,7 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
     });
     for (const replayId of replays) await boss.send(QUEUES.replayMessages.name, { organizationId, replayId }, { singletonKey: replayId });
     for (const subscriptionId of subscriptions) await boss.send(QUEUES.notify.name, { organizationId, subscriptionId }, { singletonKey: subscriptionId });
+    for (const integrationId of await inOrganization(database, organizationId, dueNotices)) await boss.send(QUEUES.tellOrderStatus.name, { organizationId, integrationId }, { singletonKey: integrationId });
     for (const scanId of unreported) await boss.send(QUEUES.report.name, { organizationId, scanId });
     for (const scanId of scans) await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId });
   }

@@ -146,12 +146,12 @@ export class Ris {
     const text = bytes.toString('utf8');
     const header = headerFields(text);
     const refusal = mode === 'AE' || mode === 'AR' ? mode : undefined;
-    const code = mode === 'silent' || mode === 'hang-up' || mode === 'down' ? undefined : refusal ?? (isResult(text) ? 'AA' : 'AR');
+    const code = mode === 'silent' || mode === 'hang-up' || mode === 'down' ? undefined : refusal ?? (isResult(text) || isOrderStatus(text) ? 'AA' : 'AR');
     if (mode === 'late') await sleep(this.#options.lateMilliseconds ?? 2_000);
     this.received.add({ controlId: header[9] ?? '', type: header[8] ?? '', text, bytes, at: new Date(), answered: code });
     if (mode === 'hang-up') socket.destroy();
     if (code === undefined || socket.destroyed) return;
-    const reason = code === 'AA' ? undefined : refusal === undefined ? 'Only ORU^R01 with a PID and an OBR is taken here' : 'Refused on request';
+    const reason = code === 'AA' ? undefined : refusal === undefined ? 'Only ORU^R01 with a PID and an OBR, and ORM^O01 with ORC-1 SC are taken here' : 'Refused on request';
     socket.write(frameMessage(acknowledgment(code, text, reason, `ACK${this.envelope().controlId}`.slice(0, 20))));
   }
 }
@@ -159,4 +159,8 @@ export class Ris {
 function isResult(text: string): boolean {
   const [message, event] = headerFields(text)[8]?.split('^') ?? [];
   return message === 'ORU' && event === 'R01' && segmentFields(text, 'PID') !== undefined && segmentFields(text, 'OBR') !== undefined;
+}
+
+function isOrderStatus(text: string): boolean {
+  return headerFields(text)[8]?.startsWith('ORM^O01') === true && segmentFields(text, 'ORC')?.[1] === 'SC';
 }
