@@ -12,7 +12,7 @@ const publicKey = z.record(z.string(), z.unknown()).refine((key) => !['d', 'p', 
   .refine((key) => typeof key['kty'] === 'string' && typeof key['kid'] === 'string', 'each key must have kty and kid');
 
 const fields = z.strictObject({
-  receives: z.boolean().default(true).describe('Take Patient and ServiceRequest from this system. Off for a system that only gets results.'),
+  receives: z.boolean().default(true).describe('Take patients, orders, conditions and allergies from this system. Off for a system that only gets results.'),
   receive_roles: z.array(z.string().min(1)).min(1).default(['service', 'integrator', 'administrator']).describe('Roles whose access tokens may send.'),
   maximum_body_bytes: z.int().min(1024).max(64 * 1024 * 1024).default(1024 * 1024).describe('Requests with more bytes than this are answered 413.'),
   assigning_authority: z.string().max(255).optional().describe('Assigning authority of identifiers that come without a system.'),
