@@ -1,6 +1,6 @@
 /**
  * The gateway as the benchmarks start it: one process, role gateway, on a database of DATABASE_URL's server made for this run, with one
- * integration per protocol that takes everybody. `node bench/gateway.ts port=11112 dir=/path [database=name]`; runs until SIGTERM.
+ * integration per protocol that takes everybody. `node bench/gateway.ts port=11112 dir=/path [database=name] [roles=gateway,worker]`; runs until SIGTERM.
  */
 import pg from 'pg';
 import { loadConfig } from '../src/config.ts';
@@ -21,7 +21,7 @@ async function query(database: string, text: string): Promise<void> {
 await query('postgres', `CREATE DATABASE ${name}`);
 server.pathname = `/${name}`;
 const gateway = await startGateway(loadConfig({
-  DATABASE_URL: server.href, MEDSCAN_HOME: options.get('dir') ?? './data/bench', MEDSCAN_ROLES: 'gateway', MEDSCAN_LOG_LEVEL: 'warn', MEDSCAN_HTTP_PORT: '0',
+  DATABASE_URL: server.href, MEDSCAN_HOME: options.get('dir') ?? './data/bench', MEDSCAN_ROLES: options.get('roles') ?? 'gateway', MEDSCAN_LOG_LEVEL: 'warn', MEDSCAN_HTTP_PORT: '0',
   MEDSCAN_DICOM_PORT: options.get('port') ?? '0', MEDSCAN_HL7_PORT: options.get('hl7') ?? '0', MEDSCAN_ENCRYPTION_KEY: '00'.repeat(32),
 }));
 await query(name, `INSERT INTO organizations (name) VALUES ('Bench'); INSERT INTO external_integrations (organization_id, name, kind, adapter, direction, settings)

@@ -16,11 +16,10 @@ export type OutboxHead = z.infer<typeof Head>;
 export async function outboxHead(tx: CommonQueryMethods, integrationId: string): Promise<OutboxHead | undefined> {
   return await tx.maybeOne(sql.type(Head)`
     SELECT d.delivery_id, d.report_id, s.patient_id, r.scan_id, d.attempts, d.status, d.next_attempt_at, r.document
-    FROM deliveries d JOIN reports r ON r.organization_id = d.organization_id AND r.report_id = d.report_id
+    FROM (SELECT * FROM deliveries WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId} AND status IN ('queued', 'sending') ORDER BY position LIMIT 1) d
+      JOIN reports r ON r.organization_id = d.organization_id AND r.report_id = d.report_id
       JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id
-    WHERE d.organization_id = ${ORGANIZATION} AND d.integration_id = ${integrationId} AND d.status IN ('queued', 'sending')
-      AND (SELECT i.deliver_paused_at IS NULL FROM external_integrations i WHERE i.organization_id = ${ORGANIZATION} AND i.integration_id = ${integrationId})
-    ORDER BY d.position LIMIT 1`) ?? undefined;
+    WHERE (SELECT i.deliver_paused_at IS NULL FROM external_integrations i WHERE i.organization_id = ${ORGANIZATION} AND i.integration_id = ${integrationId})`) ?? undefined;
 }
 
 /** Marks an attempt as begun; false when another worker took the delivery meanwhile. */
@@ -49,10 +48,9 @@ export async function finishAttempt(tx: CommonQueryMethods, deliveryId: string, 
 /** Destinations with something due that nothing may be working on; not those that are switched off or paused. */
 export async function dueDestinations(tx: CommonQueryMethods): Promise<readonly string[]> {
   const rows = await tx.any(sql.type(z.object({ integration_id: z.string() }))`
-    SELECT DISTINCT ON (integration_id) integration_id FROM deliveries d
-    WHERE organization_id = ${ORGANIZATION} AND status IN ('queued', 'sending')
-      AND EXISTS (SELECT 1 FROM external_integrations i WHERE i.organization_id = d.organization_id AND i.integration_id = d.integration_id AND i.is_enabled AND i.deliver_paused_at IS NULL)
-      AND next_attempt_at <= now() AND position = (SELECT min(position) FROM deliveries h WHERE h.organization_id = d.organization_id AND h.integration_id = d.integration_id AND h.status IN ('queued', 'sending'))`);
+    SELECT i.integration_id FROM external_integrations i CROSS JOIN LATERAL (
+      SELECT d.next_attempt_at FROM deliveries d WHERE d.organization_id = i.organization_id AND d.integration_id = i.integration_id AND d.status IN ('queued', 'sending') ORDER BY d.position LIMIT 1) head
+    WHERE i.organization_id = ${ORGANIZATION} AND i.is_enabled AND i.deliver_paused_at IS NULL AND head.next_attempt_at <= now()`);
   return rows.map((row) => row.integration_id);
 }
 
