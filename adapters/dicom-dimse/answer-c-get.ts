@@ -1,5 +1,6 @@
 /** C-GET as SCP: images go back on the same association, in contexts for which the requestor negotiated the role of SCP (PS3.7 D.3.3.4). */
 import type { StoredInstance } from '#gateway/holdings.ts';
+import { nativeForm } from './native-form.ts';
 import type { Operation } from './operation.ts';
 import type { InstanceSender } from './retrieve.ts';
 import { retrieve } from './retrieve.ts';
@@ -14,6 +15,7 @@ export const answerCGet = (operation: Operation, root: Root, bytes: Buffer): Pro
   retrieve(operation, root, bytes, { interaction: 'C-GET', facts: {}, open: async () => new GetSender(operation) });
 
 class GetSender implements InstanceSender {
+  readonly notes = new Set<string>();
   readonly #operation: Operation;
   constructor(operation: Operation) { this.#operation = operation; }
 
@@ -24,10 +26,13 @@ class GetSender implements InstanceSender {
   async send(instance: StoredInstance, dataset: DatasetBytes): Promise<number | string> {
     const { contexts, request, invoker } = this.#operation.association;
     const { sopClassUid, transferSyntaxUid } = instance;
-    const context = contexts.find((one) => one.result === ContextResult.acceptance && one.abstractSyntax === sopClassUid && one.transferSyntax === transferSyntaxUid);
-    if (!context) return `no context for ${sopClassUid} in transfer syntax ${transferSyntaxUid} was proposed first`;
+    const contextIn = (uid: string): number | undefined => contexts.find((one) => one.result === ContextResult.acceptance && one.abstractSyntax === sopClassUid && one.transferSyntax === uid)?.id;
+    const stored = contextIn(transferSyntaxUid);
     if (!request.roles.get(sopClassUid)?.scp) return `the requestor did not ask to be SCP of ${sopClassUid} (role selection)`;
-    const response = await invoker.ask(context.id, (messageId) => encodeStoreRequest({ ...instance, messageId }), dataset, responseMilliseconds);
+    const native = stored === undefined ? await nativeForm(instance, dataset, contextIn, this.#operation.adapter) : undefined;
+    if (typeof native === 'string') return `no context for ${sopClassUid} in transfer syntax ${transferSyntaxUid} was proposed first; ${native}`;
+    if (native) this.notes.add(native.note);
+    const response = await invoker.ask(native?.contextId ?? stored!, (messageId) => encodeStoreRequest({ ...instance, messageId }), native?.dataset ?? dataset, responseMilliseconds);
     if (response?.status !== undefined) return response.status;
     if (!this.isOver) this.abort();
     return 'the requestor did not answer a C-STORE';

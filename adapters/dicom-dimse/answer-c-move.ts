@@ -6,6 +6,7 @@ import type { StoredInstance } from '#gateway/holdings.ts';
 import { explain } from './advice.ts';
 import { receiverOf } from './config.ts';
 import type { Receiver } from './config.ts';
+import { nativeForm, nativeSyntaxes } from './native-form.ts';
 import type { Operation } from './operation.ts';
 import type { InstanceSender } from './retrieve.ts';
 import { retrieve } from './retrieve.ts';
@@ -32,13 +33,15 @@ export function answerCMove(operation: Operation, root: Root, bytes: Buffer): Pr
 
 async function openDestination(operation: Operation, receiver: Receiver, instances: readonly StoredInstance[]): Promise<InstanceSender | string> {
   const offers = [...new Map(instances.map(({ sopClassUid, transferSyntaxUid }) => [`${sopClassUid} ${transferSyntaxUid}`, { abstractSyntax: sopClassUid, transferSyntaxes: [transferSyntaxUid] }])).values()];
-  const contexts = offers.slice(0, mostContexts).map((offer, index) => ({ id: 2 * index + 1, ...offer }));
+  const native = [...new Set(instances.map(({ sopClassUid }) => sopClassUid))].flatMap((abstractSyntax) => nativeSyntaxes.filter((uid) => !offers.some((offer) => offer.abstractSyntax === abstractSyntax && offer.transferSyntaxes[0] === uid)).map((uid) => ({ abstractSyntax, transferSyntaxes: [uid] })));
+  const contexts = [...offers, ...native].slice(0, mostContexts).map((offer, index) => ({ id: 2 * index + 1, ...offer }));
   const associated = await associate(receiver, { contexts }, operation.adapter.signal);
   if (associated.kind !== 'associated') return explain(associated).text;
   return new MoveSender(operation, receiver, associated.association);
 }
 
 class MoveSender implements InstanceSender {
+  readonly notes = new Set<string>();
   readonly #operation: Operation;
   readonly #receiver: Receiver;
   readonly #association: RequestedAssociation;
@@ -55,10 +58,12 @@ class MoveSender implements InstanceSender {
 
   async send(instance: StoredInstance, dataset: DatasetBytes): Promise<number | string> {
     const context = this.#association.context(instance.sopClassUid, instance.transferSyntaxUid);
-    if (!context) return `${this.#receiver.called_ae_title} does not take ${instance.sopClassUid} in transfer syntax ${instance.transferSyntaxUid}`;
+    const native = context ? undefined : await nativeForm(instance, dataset, (uid) => this.#association.context(instance.sopClassUid, uid)?.id, this.#operation.adapter);
+    if (typeof native === 'string') return `${this.#receiver.called_ae_title} does not take ${instance.sopClassUid} in transfer syntax ${instance.transferSyntaxUid}; ${native}`;
+    if (native) this.notes.add(native.note);
     const { request } = this.#operation.association;
     const moveOriginator = { aeTitle: request.callingAeTitle, messageId: this.#operation.command.messageId };
-    const response = await this.#association.invoker.ask(context.id, (messageId) => encodeStoreRequest({ ...instance, messageId, moveOriginator }), dataset, this.#receiver.response_timeout_milliseconds);
+    const response = await this.#association.invoker.ask(native?.contextId ?? context!.id, (messageId) => encodeStoreRequest({ ...instance, messageId, moveOriginator }), native?.dataset ?? dataset, this.#receiver.response_timeout_milliseconds);
     if (response?.status !== undefined) return response.status;
     if (!this.isOver) this.#association.abort('no response in time');
     return `${this.#receiver.called_ae_title} did not answer a C-STORE`;

@@ -3,7 +3,8 @@
  *
  *     identifier -> on record -> instances -> sender(instance) ... FF00 with counts ... 0000 | B000 some failed | A702 none sent | FE00 cancelled
  *
- * Nothing is transcoded: an instance goes out in the transfer syntax it came in, or fails and the reason is on record.
+ * An instance goes out in the transfer syntax it came in. Where the receiver takes only an uncompressed one it is converted (native-form.ts), which is on
+ * record; where it takes neither the instance fails, and the reason is on record.
  */
 import type { Readable } from 'node:stream';
 import type { Holdings, InstanceSelection, Match, StoredInstance } from '#gateway/holdings.ts';
@@ -27,6 +28,8 @@ export interface InstanceSender {
   /** A dataset that broke off in the middle: the message on the wire cannot be ended. */
   abort(): void;
   readonly isOver: boolean;
+  /** What was done to instances before they were sent, in words. */
+  readonly notes: ReadonlySet<string>;
   close(): Promise<void>;
 }
 export interface Retrieval {
@@ -118,6 +121,7 @@ class Transfer {
     try {
       return await this.#sendAll(instances, sender);
     } finally {
+      for (const note of sender.notes) this.#reasons.add(note);
       await sender.close();
     }
   }

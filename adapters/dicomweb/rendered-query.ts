@@ -5,7 +5,7 @@ import { Refusal } from './answer.ts';
 export interface RenderedQuery { readonly quality: number; readonly window: VoiWindow | undefined; readonly viewport: Viewport | undefined; readonly warnings: readonly string[] }
 
 const defaultQuality = 85;
-const mostEdgePixels = 8192;
+const mostEdgePixels = 4096;
 const functions = ['linear', 'linear-exact', 'sigmoid'] as const;
 
 /** Throws Refusal 400 for what is not written as the standard says. */
@@ -37,7 +37,7 @@ function windowOf(text: string): VoiWindow {
 
 /** vw,vh[,sx,sy,sw,sh]; parts of the image that are left empty are the whole; negative sw or sh flip (PS3.18 8.3.5.1.3). */
 function viewportOf(text: string, isThumbnail: boolean): Viewport {
-  const words = 'viewport is width,height in pixels up to 8192, and for a part of the image its left,top,width,height.';
+  const words = 'viewport is width,height in pixels up to 4096, and for a part of the image its left,top,width,height.';
   const parts = text.split(',').map((part) => part.trim());
   const numbers = parts.map(numberOf);
   const [width, height, left, top, sourceWidth, sourceHeight] = numbers;

@@ -12,10 +12,14 @@ import { fitted, resized, type Part } from './resize.ts';
 
 export interface RenderedPicture { readonly bytes: Uint8Array<ArrayBuffer>; readonly rows: number; readonly columns: number; readonly samplesPerPixel: 1 | 3; readonly numberOfFrames: number }
 
+/** Values, display values and picture of one frame are in memory at a time. */
+const mostFramePixels = 64 * 1024 * 1024;
+
 export async function renderPicture(file: Uint8Array, datasetOffset: number, transferSyntaxUid: string, limits: DecodeLimits, wanted: PictureWanted): Promise<RenderedPicture> {
   const header = headerOf(file, datasetOffset, transferSyntaxUid, limits);
   const { numberOfFrames } = header;
   if (wanted.frame > numberOfFrames) return { bytes: new Uint8Array(), rows: 0, columns: 0, samplesPerPixel: 1, numberOfFrames };
+  if (header.rows * header.columns > mostFramePixels) throw new AiError('input', `A frame has ${header.rows * header.columns} pixels, more than the ${mostFramePixels} that are shown.`);
   const stored = await frameOf(header, transferSyntaxUid, wanted.frame - 1);
   const shown = displayFrame(stored, header, wanted.frame - 1, wanted.window);
   const { raster, scale } = scaled(shown, wanted);
