@@ -1517,8 +1517,9 @@ CREATE INDEX patients_name_key ON patients (organization_id, name_key) INCLUDE (
 CREATE INDEX patients_other_names ON patients (organization_id, patient_id) WHERE ideographic_name IS NOT NULL OR phonetic_name IS NOT NULL;
 
 -- "What changed since": reports are written seldom. Scans and patients change with every image and message, and an ordinary index would cost each of
--- these changes; a BRIN costs nothing from PostgreSQL 16 on, where it does not keep an update from staying on its page.
+-- these changes; a BRIN costs next to nothing from PostgreSQL 16 on, where it does not keep an update from staying on its page.
 CREATE INDEX reports_updated ON reports (organization_id, updated_at);
+CREATE INDEX reports_created ON reports (organization_id, created_at);
 DO $$
 BEGIN
   IF current_setting('server_version_num')::integer >= 160000 THEN
@@ -1557,6 +1558,60 @@ DO $$
 BEGIN
   IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
     GRANT SELECT, INSERT, UPDATE ON record_names TO medscan_app;
+  END IF;
+END $$;
+
+-- ======== migrations/0025_record_versions.sql ========
+
+-- What patients and orders were before they changed, for those who read their history (FHIR _history, vread). A row is kept when something changes that is
+-- told of it; images that arrive change nothing of an order, and cost it nothing here.
+CREATE TABLE record_versions (
+  organization_id  uuid NOT NULL,
+  version_id       uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  kind             text NOT NULL CHECK (kind IN ('patient', 'order')),
+  record_id        uuid NOT NULL,
+  -- the row as it was; of a patient with `identifiers`
+  content          jsonb NOT NULL,
+  -- until when it was so
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, version_id)
+);
+CREATE INDEX record_versions_record ON record_versions (organization_id, kind, record_id, version_id DESC);
+
+CREATE FUNCTION medscan_keep_patient_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO record_versions (organization_id, kind, record_id, content)
+  SELECT OLD.organization_id, 'patient', OLD.patient_id, to_jsonb(OLD) - 'provenance' || jsonb_build_object('identifiers', coalesce((
+    SELECT jsonb_agg(jsonb_build_object('value', i.value, 'assigning_authority', i.assigning_authority, 'type_code', i.type_code, 'is_current', i.is_current) ORDER BY i.is_current DESC, i.created_at)
+    FROM patient_identifiers i WHERE i.organization_id = OLD.organization_id AND i.patient_id = OLD.patient_id), '[]'));
+  RETURN NULL;
+END $$;
+CREATE TRIGGER keep_version AFTER UPDATE ON patients FOR EACH ROW
+  WHEN ((OLD.family_name, OLD.given_name, OLD.middle_name, OLD.name_prefix, OLD.name_suffix, OLD.ideographic_name, OLD.phonetic_name, OLD.birth_date, OLD.sex, OLD.deceased, OLD.is_active, OLD.merged_into_patient_id)
+    IS DISTINCT FROM (NEW.family_name, NEW.given_name, NEW.middle_name, NEW.name_prefix, NEW.name_suffix, NEW.ideographic_name, NEW.phonetic_name, NEW.birth_date, NEW.sex, NEW.deceased, NEW.is_active, NEW.merged_into_patient_id))
+  EXECUTE FUNCTION medscan_keep_patient_version();
+
+CREATE FUNCTION medscan_keep_order_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO record_versions (organization_id, kind, record_id, content) VALUES (OLD.organization_id, 'order', OLD.scan_id, to_jsonb(OLD));
+  RETURN NULL;
+END $$;
+CREATE TRIGGER keep_order_version AFTER UPDATE ON scans FOR EACH ROW
+  WHEN (OLD.order_status IS NOT NULL AND (
+    (OLD.images_complete_at IS NULL) <> (NEW.images_complete_at IS NULL)
+    OR (OLD.patient_id, OLD.order_status, OLD.accession_number, OLD.placer_order_number, OLD.filler_order_number, OLD.procedure_code, OLD.procedure_system, OLD.procedure_description, OLD.reason, OLD.body_part, OLD.priority, OLD.scheduled_at)
+      IS DISTINCT FROM (NEW.patient_id, NEW.order_status, NEW.accession_number, NEW.placer_order_number, NEW.filler_order_number, NEW.procedure_code, NEW.procedure_system, NEW.procedure_description, NEW.reason, NEW.body_part, NEW.priority, NEW.scheduled_at)))
+  EXECUTE FUNCTION medscan_keep_order_version();
+
+ALTER TABLE record_versions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE record_versions FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON record_versions USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON record_versions FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT ON record_versions TO medscan_app;
   END IF;
 END $$;
 
@@ -1981,8 +2036,9 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0020_merges_and_links.sql', 'ef0678caa7000e0af3a508173ed2421475f001df3994849f9968b4e25c175647', '1.5.1', 0),
   ('0021_order_notices.sql', '6ba27f1ecab2ae5ca2caa6c94113f65e4de337d53b15ee7b99999c01be1e0bd6', '1.5.1', 0),
   ('0022_operating_messages.sql', 'f98ea69ec13a1b25fd2360442d91e9f64250aa6de2f493fe33a72587f57f1876', '1.6.0', 0),
-  ('0023_search.sql', 'b47d47cc1f0114b54e1f5cdc3ed809b15bb0b2bbf99a952e5c8fc41f5cfa47ed', '1.7.0', 0),
+  ('0023_search.sql', '191c5f9058e9e7065dae0cf70bd394ae263a32389ac8846b27b3fcb54687b47b', '1.7.0', 0),
   ('0024_record_names.sql', '87ccb099c0ddae8cebc2e492e6425d8eb3d32ec9eb8fedf263e54d5b36c0fbdf', '1.7.0', 0),
+  ('0025_record_versions.sql', '00c333f25c58a8d4e14d4248bb48b671c94a4ea6e377cb228cafc3da62f3b021', '1.7.0', 0),
   ('0026_result_subscriptions.sql', 'bd95a86b5a7a286c95755ae41e63e87bddae3686b82a3d30fc4f3f5d378d9dd0', '1.8.0', 0),
   ('0027_exports_and_pulls.sql', 'd3594f867aad9708041682017da96b292cd3fa93b2305106965017b06906f935', '1.8.1', 0),
   ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),

@@ -46,6 +46,11 @@ patient.command('unmerge <merge-id>').option('--organization <name>').descriptio
 program.command('conformance <standard> [integration]').option('--organization <name>', 'may be left out when there is only one').description('print the conformance statement of what is configured: dicom, hl7, or an adapter\'s name; of all its integrations or of one')
   .action(async (standard: string, integration: string | undefined, options: { organization?: string }) => (await import('./cli/conformance.ts')).conformanceCommand(standard, integration, options));
 
+for (const [command, isPaused, does] of [['pause', true, 'answer "not now" to what it sends, and let its reports wait'], ['resume', false, 'take what it sends and deliver its reports again']] as const) {
+  integration.command(`${command} <name>`).option('--organization <name>').option('--receive', 'only what it sends').option('--deliver', 'only the reports for it').description(does)
+    .action(async (name: string, options: { organization?: string; receive?: true; deliver?: true }) => (await import('./cli/pause.ts')).pauseIntegrationCommand(name, isPaused, options));
+}
+
 const exchange = program.command('exchange').description('messages received and sent');
 exchange.command('list').option('--organization <name>').option('--limit <number>', 'how many', positiveNumber, 20).description('list the newest exchanges')
   .action(async (options: { organization?: string; limit: number }) => (await import('./cli/exchange.ts')).listExchangesCommand(options));
@@ -57,6 +62,17 @@ association.command('list').option('--organization <name>').option('--limit <num
   .action(async (options: { organization?: string; limit: number; refused?: true }) => (await import('./cli/association.ts')).listAssociationsCommand(options));
 association.command('show <id>').option('--organization <name>').description('show one association with everything that was offered')
   .action(async (id: string, options: { organization?: string }) => (await import('./cli/association.ts')).showAssociationCommand(id, options));
+exchange.command('replay [id]').option('--organization <name>').option('--integration <name>').option('--interaction <type>', 'for example ADT^A08').option('--error <text>', 'part of the reason for the refusal')
+  .option('--from <date>').option('--before <date>').option('--yes', 'do it; without, only count').description('receive refused messages again after what refused them was put right')
+  .action(async (id: string | undefined, options: { organization?: string; integration?: string; interaction?: string; error?: string; from?: string; before?: string; yes?: true }) => (await import('./cli/replay.ts')).replayCommand(id, options));
+
+const deadLetter = program.command('dead-letter').description('reports that were refused and jobs that failed for good');
+deadLetter.command('list').option('--organization <name>').description('list what waits for a person')
+  .action(async (options: { organization?: string }) => (await import('./cli/dead-letter.ts')).listDeadLettersCommand(options));
+deadLetter.command('resend [id]').option('--organization <name>').option('--integration <name>', 'all parked reports for it').option('--all', 'all parked reports').description('send or try again')
+  .action(async (id: string | undefined, options: { organization?: string; integration?: string; all?: true }) => (await import('./cli/dead-letter.ts')).resendDeadLettersCommand(id, options));
+deadLetter.command('discard <id>').option('--organization <name>').requiredOption('--reason <text>', 'kept in the audit log').description('give it up')
+  .action(async (id: string, options: { organization?: string; reason: string }) => (await import('./cli/dead-letter.ts')).discardDeadLetterCommand(id, options));
 
 try {
   await program.parseAsync();

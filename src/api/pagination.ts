@@ -25,6 +25,22 @@ export function toPage<Row>(rows: readonly Row[], page: Page, keyOf: (row: Row) 
   return { items, next_cursor: rows.length > page.limit && last !== undefined ? encodeCursor(keyOf(last)) : null };
 }
 
+const DAY_MILLISECONDS = 86_400_000;
+/**
+ * The ids that rows of a time have, a day on either side: an id is made when its row's time begins, so a list in the order of ids need not walk from
+ * today to a day long ago.
+ */
+export function idsFrom(instant: string): string {
+  return idAt(new Date(instant).getTime() - DAY_MILLISECONDS);
+}
+export function idsBefore(instant: string): string {
+  return idAt(new Date(instant).getTime() + DAY_MILLISECONDS);
+}
+function idAt(milliseconds: number): string {
+  const hex = Math.min(Math.max(Math.trunc(milliseconds), 0), 2 ** 48 - 1).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}
+
 function encodeCursor(key: string): string {
   return Buffer.from(`1:${key}`).toString('base64url');
 }

@@ -28,8 +28,8 @@ const IntegrationFile = z.strictObject({
 export async function listIntegrationsCommand(options: { readonly organization?: string }): Promise<void> {
   const rows = await withInstallation(({ database }) => readIntegrations(database, options.organization));
   if (rows.length === 0) return console.log('There is no integration yet. Describe one in a file and run: medscan integration apply FILE.yaml');
-  console.log(table(['NAME', 'ORGANIZATION', 'KIND', 'ADAPTER', 'DIRECTION', 'ENABLED', 'HEALTH', 'LAST OK', 'LAST ERROR'], rows.map((row) => [
-    row.name, row.organization, row.kind, row.adapter, row.direction, row.is_enabled && row.state === 'active' ? 'yes' : 'no', row.health_status,
+  console.log(table(['NAME', 'ORGANIZATION', 'KIND', 'ADAPTER', 'DIRECTION', 'ENABLED', 'PAUSED', 'HEALTH', 'LAST OK', 'LAST ERROR'], rows.map((row) => [
+    row.name, row.organization, row.kind, row.adapter, row.direction, row.is_enabled && row.state === 'active' ? 'yes' : 'no', [row.receive_paused_at && 'receive', row.deliver_paused_at && 'deliver'].filter(Boolean).join(' '), row.health_status,
     row.last_ok_at?.toISOString(), row.last_error,
   ])));
 }

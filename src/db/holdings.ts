@@ -3,7 +3,7 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import type { StoredInstance } from '#gateway/holdings.ts';
 import { ORGANIZATION } from './current-organization.ts';
-import { allOf, ALPHABETIC_NAME, columnConditions, type Condition, dateCondition, fileConditions, type Matches, patientConditions, SEX, studyConditions, textCondition, timeCondition } from './holdings-match.ts';
+import { allOf, ALPHABETIC_NAME, candidateConditions, columnConditions, type Condition, dateCondition, fileConditions, type Matches, patientConditions, SEX, studyConditions, textCondition, timeCondition } from './holdings-match.ts';
 import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
@@ -35,31 +35,62 @@ const study = (zone: string): Condition => sql.fragment`s.scan_id, s.study_insta
   CASE WHEN unused.files = 0 THEN s.series_count ELSE (SELECT count(DISTINCT x.series_instance_uid)::int FROM scan_files x
     WHERE x.organization_id = s.organization_id AND x.scan_id = s.scan_id AND x.status = 'stored') END AS study_series,
   s.instance_count - unused.counted AS study_instances`;
-const STUDIES = sql.fragment`scans s JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id
+/** `scans` is the table, or the few scans of patients found before. */
+const studiesFrom = (scans: Condition): Condition => sql.fragment`${scans} JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id
   CROSS JOIN LATERAL (SELECT count(*)::int AS files, (count(*) FILTER (WHERE u.conflict_of IS NULL))::int AS counted FROM scan_files u
     WHERE u.organization_id = s.organization_id AND u.scan_id = s.scan_id AND u.status <> 'stored') unused`;
 const WITH_IMAGES = sql.fragment`s.organization_id = ${ORGANIZATION} AND s.instance_count > 0 AND s.study_instance_uid IS NOT NULL`;
 
+/** More patients than this are met soon enough on the way through the scans, newest first. */
+const MOST_CANDIDATES = 2_000;
+
+/**
+ * The scans to look at. Without this a rare name would be looked for in every scan: the planner takes matches to be spread evenly. Patients are found
+ * in their index first; when they are few, their scans are all there is to look at.
+ */
+async function scansToSearch(tx: CommonQueryMethods, matches: Matches): Promise<Condition> {
+  const patients = await candidatePatients(tx, matches);
+  if (patients === undefined) return sql.fragment`scans s`;
+  return sql.fragment`(SELECT c.* FROM scans c WHERE c.organization_id = ${ORGANIZATION} AND c.patient_id = ANY(${sql.array([...patients], 'uuid')}) OFFSET 0) s`;
+}
+
+/** Undefined: not asked for by name or birth date, or too many. */
+async function candidatePatients(tx: CommonQueryMethods, matches: Matches): Promise<readonly string[] | undefined> {
+  const conditions = candidateConditions(matches);
+  if (conditions.length === 0) return undefined;
+  const found = new Set<string>();
+  for (const condition of conditions) {
+    const ids = await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`SELECT p.patient_id FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND ${condition} LIMIT ${MOST_CANDIDATES + 1}`);
+    for (const patientId of ids) found.add(patientId);
+    if (found.size > MOST_CANDIDATES) return undefined;
+  }
+  return [...found];
+}
+
+/** Studies of a time come in its order: their index then serves the page, wherever in the past the time lies. Otherwise as they were made. */
+const studyOrder = ({ matches }: Page): Condition => (matches['studyDate'] ? sql.fragment`s.study_at DESC, s.scan_id DESC` : sql.fragment`s.scan_id DESC`);
+
 const pageOf = ({ limit, offset }: Page): Condition => sql.fragment`LIMIT ${limit} OFFSET ${offset}`;
 const olderThan = ({ before }: Page): Condition => (before ? sql.fragment`s.scan_id < ${before}` : sql.fragment`true`);
 
-/** A query of another system must not hold the database: it gets this long, then it fails. */
+/** A query of another system must not hold the database: it gets this long, then it fails. It is looked up by an index where there is one. */
 export async function limitStatements(tx: CommonQueryMethods, milliseconds: number): Promise<void> {
-  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true)`);
+  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true), set_config('random_page_cost', '1.1', true), set_config('enable_seqscan', 'off', true)`);
 }
 
 export async function findPatients(tx: CommonQueryMethods, page: Page): Promise<readonly PatientRow[]> {
+  const candidates = await candidatePatients(tx, page.matches);
   return tx.any(sql.type(PatientRow)`
     SELECT p.patient_id, ${PATIENT} FROM patients p
-    WHERE p.organization_id = ${ORGANIZATION} AND ${allOf(patientConditions(page.matches))}
+    WHERE p.organization_id = ${ORGANIZATION} AND ${candidates ? sql.fragment`p.patient_id = ANY(${sql.array([...candidates], 'uuid')})` : sql.fragment`true`} AND ${allOf(patientConditions(page.matches))}
       AND EXISTS (SELECT 1 FROM scans s WHERE ${WITH_IMAGES} AND s.patient_id = p.patient_id)
     ORDER BY p.patient_id DESC ${pageOf(page)}`);
 }
 
 export async function findStudies(tx: CommonQueryMethods, page: Page): Promise<readonly StudyRow[]> {
   return tx.any(sql.type(StudyRow)`
-    SELECT ${study(page.zone)} FROM ${STUDIES} WHERE ${WITH_IMAGES} AND ${olderThan(page)} AND ${allOf(studyConditions(page.matches, page.zone))}
-    ORDER BY s.scan_id DESC ${pageOf(page)}`);
+    SELECT ${study(page.zone)} FROM ${studiesFrom(await scansToSearch(tx, page.matches))} WHERE ${WITH_IMAGES} AND ${olderThan(page)} AND ${allOf(studyConditions(page.matches, page.zone))}
+    ORDER BY ${studyOrder(page)} ${pageOf(page)}`);
 }
 
 const SeriesRow = z.object({ ...StudyColumns, series_instance_uid: z.string(), modality: text, series_number: z.number().nullable(), series_description: text, series_body_part: text, series_instances: z.number() });
@@ -70,10 +101,10 @@ const IN_USE = sql.fragment`f.organization_id = s.organization_id AND f.scan_id 
 
 export async function findSeries(tx: CommonQueryMethods, page: Page): Promise<readonly SeriesRow[]> {
   return tx.any(sql.type(SeriesRow)`
-    SELECT ${study(page.zone)}, f.* FROM ${STUDIES}
+    SELECT ${study(page.zone)}, f.* FROM ${studiesFrom(await scansToSearch(tx, page.matches))}
       CROSS JOIN LATERAL (SELECT ${seriesColumns} FROM scan_files f WHERE ${IN_USE} AND ${allOf(fileConditions(page.matches))} GROUP BY f.series_instance_uid) f
     WHERE ${WITH_IMAGES} AND ${allOf(studyConditions(page.matches, page.zone))}
-    ORDER BY s.scan_id DESC, f.series_number, f.series_instance_uid ${pageOf(page)}`);
+    ORDER BY ${studyOrder(page)}, f.series_number, f.series_instance_uid ${pageOf(page)}`);
 }
 
 const FileColumns = {
@@ -91,9 +122,9 @@ export async function findInstances(tx: CommonQueryMethods, page: Page): Promise
   return tx.any(sql.type(InstanceRow)`
     SELECT ${study(page.zone)}, ${FILE}, f.modality, f.series_number, f.series_description, f.body_part AS series_body_part, f.instance_number, f.rows, f.columns, f.number_of_frames, f.bits_allocated,
       (SELECT count(*)::int FROM scan_files n WHERE n.organization_id = f.organization_id AND n.scan_id = f.scan_id AND n.series_instance_uid = f.series_instance_uid AND n.status = 'stored') AS series_instances
-    FROM ${STUDIES} JOIN scan_files f ON ${IN_USE}
+    FROM ${studiesFrom(await scansToSearch(tx, page.matches))} JOIN scan_files f ON ${IN_USE}
     WHERE ${WITH_IMAGES} AND ${allOf([...studyConditions(page.matches, page.zone), ...fileConditions(page.matches)])}
-    ORDER BY s.scan_id DESC, ${IN_ORDER} ${pageOf(page)}`);
+    ORDER BY ${studyOrder(page)}, ${IN_ORDER} ${pageOf(page)}`);
 }
 
 const Location = z.object({ study_instance_uid: z.string(), ...FileColumns });

@@ -6,7 +6,7 @@ import { sql, type Database, type Transaction } from './pool.ts';
 import { asSystem, inOrganization } from './transaction.ts';
 
 const Integration = z.object({
-  integration_id: z.string(), name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), state: z.string(), is_enabled: z.boolean(),
+  integration_id: z.string(), name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), state: z.string(), is_enabled: z.boolean(), receive_paused_at: z.date().nullable(), deliver_paused_at: z.date().nullable(),
   health_status: z.string(), last_ok_at: z.date().nullable(), last_error: z.string().nullable(),
 });
 const Exchange = z.object({
@@ -18,7 +18,7 @@ export type WithOrganization<Row> = Row & { readonly organization: string };
 
 export function readIntegrations(database: Database, organization: string | undefined): Promise<WithOrganization<z.infer<typeof Integration>>[]> {
   return inEach(database, organization, (tx) => tx.any(sql.type(Integration)`
-    SELECT integration_id, name, kind, adapter, direction, state, is_enabled, health_status, last_ok_at, last_error FROM external_integrations ORDER BY name`));
+    SELECT integration_id, name, kind, adapter, direction, state, is_enabled, receive_paused_at, deliver_paused_at, health_status, last_ok_at, last_error FROM external_integrations ORDER BY name`));
 }
 
 /** The newest first. Refused messages of unknown senders are under 'Unassigned'. */
@@ -56,6 +56,29 @@ export async function readAssociation(database: Database, organization: string |
     SELECT jsonb_strip_nulls(to_jsonb(a) - 'organization_id') || jsonb_build_object('integration', i.name) AS association
     FROM association_logs a LEFT JOIN external_integrations i USING (organization_id, integration_id) WHERE association_id = ${associationId}`));
   return found && { organization: found.organization, ...found.association };
+}
+
+const ParkedDelivery = z.object({ delivery_id: z.string(), integration: z.string(), scan_number: z.string(), updated_at: z.date(), last_text: z.string().nullable() });
+/** Reports that a destination refused, the oldest first. */
+export function readParkedDeliveries(database: Database, organization: string | undefined): Promise<WithOrganization<z.infer<typeof ParkedDelivery>>[]> {
+  return inEach(database, organization, (tx) => tx.any(sql.type(ParkedDelivery)`
+    SELECT d.delivery_id, i.name AS integration, s.scan_number, d.updated_at, d.last_text FROM deliveries d JOIN external_integrations i USING (organization_id, integration_id)
+      JOIN reports r USING (organization_id, report_id) JOIN scans s USING (organization_id, scan_id) WHERE d.status = 'refused' ORDER BY d.position LIMIT 1000`));
+}
+
+const OpenDeadJob = z.object({ dead_job_id: z.string(), queue_name: z.string(), integration: z.string().nullable(), died_at: z.date(), error_text: z.string().nullable() });
+export function readDeadJobs(database: Database, organization: string | undefined): Promise<WithOrganization<z.infer<typeof OpenDeadJob>>[]> {
+  return inEach(database, organization, (tx) => tx.any(sql.type(OpenDeadJob)`
+    SELECT j.dead_job_id, j.queue_name, i.name AS integration, j.died_at, j.error_text FROM dead_jobs j LEFT JOIN external_integrations i USING (organization_id, integration_id)
+    WHERE j.status = 'open' ORDER BY j.dead_job_id LIMIT 1000`));
+}
+
+const Replay = z.object({ status: z.string(), accepted: z.number(), duplicate: z.number(), rejected: z.number(), failed: z.number(), left_out: z.number() });
+export async function readReplay(tx: Transaction, replayId: string): Promise<z.infer<typeof Replay> | undefined> {
+  return await tx.maybeOne(sql.type(Replay)`
+    SELECT r.status, count(*) FILTER (WHERE i.outcome = 'accepted') AS accepted, count(*) FILTER (WHERE i.outcome = 'duplicate') AS duplicate, count(*) FILTER (WHERE i.outcome = 'rejected') AS rejected,
+      count(*) FILTER (WHERE i.outcome = 'failed') AS failed, count(*) FILTER (WHERE i.outcome = 'left_out') AS left_out
+    FROM message_replays r LEFT JOIN message_replay_items i USING (organization_id, replay_id) WHERE r.replay_id = ${replayId} GROUP BY r.organization_id, r.replay_id`) ?? undefined;
 }
 
 /** Whether anybody can sign in with a password; false on a new installation. */

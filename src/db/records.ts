@@ -131,9 +131,10 @@ export async function findRecords<Kind extends RecordKind>(tx: CommonQueryMethod
   const begin = after === undefined ? sql.fragment`true`
     : key === undefined ? sql.fragment`${source.id} < ${after.id}::uuid` : sql.fragment`(${key.value}, ${source.id}) ${beyond} (${after.key ?? ''}::${key.type}, ${after.id}::uuid)`;
   const order = key === undefined ? sql.fragment`${source.id} DESC` : sql.fragment`${key.value} ${direction}, ${source.id} ${direction}`;
+  const few = (kind === 'report' || kind === 'finding') && criteria.at !== undefined ? await scansOfTime(tx, criteria.at) : undefined;
   return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
     SELECT ${source.columns}${key === undefined ? sql.fragment`` : sql.fragment`, ${key.value}::text AS sort_key`}
-    FROM ${source.from} WHERE ${source.where} AND ${begin} AND ${conditions(kind, criteria)} ORDER BY ${order} LIMIT ${limit}`) as readonly RowOf<Kind>[];
+    FROM ${source.from} WHERE ${source.where} AND ${begin} AND ${few === undefined ? sql.fragment`true` : sql.fragment`s.scan_id = ANY(${uuids(few)})`} AND ${conditions(kind, criteria)} ORDER BY ${order} LIMIT ${limit}`) as readonly RowOf<Kind>[];
 }
 
 /** The rows as they were before each change that is kept, the newest first. */
@@ -143,6 +144,18 @@ export async function findVersions<Kind extends 'patient' | 'order'>(tx: CommonQ
   return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
     SELECT ${columns} FROM record_versions v CROSS JOIN LATERAL ${row}
     WHERE v.organization_id = ${ORGANIZATION} AND v.kind = ${kind} AND v.record_id = ANY(${uuids([id])}) ORDER BY v.version_id DESC LIMIT ${limit}`) as readonly RowOf<Kind>[];
+}
+
+/** More scans of a time than this are met soon enough on the way through all reports. */
+const MOST_OF_TIME = 5_000;
+
+/** The scans whose reports can be of this time, when they are few: their index finds them, where the planner would walk all reports from today on. */
+async function scansOfTime(tx: CommonQueryMethods, at: readonly TimeRange[]): Promise<readonly string[] | undefined> {
+  const ids = await tx.anyFirst(sql.type(z.object({ scan_id: z.string() }))`
+    (SELECT s.scan_id FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND ${inRanges(sql.fragment`s.study_at`, at)} ORDER BY s.study_at DESC LIMIT ${MOST_OF_TIME + 1})
+    UNION ALL (SELECT s.scan_id FROM (SELECT r.scan_id FROM reports r WHERE r.organization_id = ${ORGANIZATION} AND ${inRanges(sql.fragment`r.created_at`, at)} ORDER BY r.created_at DESC LIMIT ${MOST_OF_TIME + 1}) r
+      JOIN scans s ON s.organization_id = ${ORGANIZATION} AND s.scan_id = r.scan_id)`);
+  return ids.length > MOST_OF_TIME ? undefined : ids;
 }
 
 /** What is unknown sorts before everything. */

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { ORGANIZATION } from '../../db/current-organization.ts';
 import { sql, type Transaction } from '../../db/pool.ts';
 import { id, instant, optionalTimestamp, text, timestamp } from '../fields.ts';
-import { keyAfter, pageQuery, type Page } from '../pagination.ts';
+import { idsBefore, idsFrom, keyAfter, pageQuery, type Page } from '../pagination.ts';
 
 export const scanTypes = ['xray', 'ct', 'mri', 'ultrasound', 'mammogram', 'pet', 'nuclear', 'other'] as const;
 export const scanStatuses = ['scheduled', 'in_progress', 'completed', 'cancelled', 'failed'] as const;
@@ -32,18 +32,31 @@ const columns = sql.fragment`s.scan_id, s.scan_number, s.patient_id, p.patient_n
   s.completion_run, s.created_at, s.updated_at`;
 const source = sql.fragment`scans s JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id`;
 
+/** More studies of a time than this are met soon enough on the way through all of them. */
+const mostOfTime = 2_000;
+
+/** Studies of a time, when they are few: their index finds them, wherever in the past the time lies. */
+async function scansOfTime(tx: Transaction, { study_from: from, study_before: before }: z.output<typeof scanQuery>): Promise<readonly string[] | undefined> {
+  if (from === undefined && before === undefined) return undefined;
+  const range = [...(from === undefined ? [] : [sql.fragment`study_at >= ${from}::timestamptz`]), ...(before === undefined ? [] : [sql.fragment`study_at < ${before}::timestamptz`])];
+  const found = await tx.anyFirst(sql.type(z.object({ scan_id: z.string() }))`SELECT scan_id FROM scans WHERE organization_id = ${ORGANIZATION} AND ${sql.join(range, sql.fragment` AND `)} ORDER BY study_at DESC LIMIT ${mostOfTime + 1}`);
+  return found.length > mostOfTime ? undefined : found;
+}
+
 /** Only what is asked for is in the statement, so that each kind of list has its own plan. */
-export function listScans(tx: Transaction, query: z.output<typeof scanQuery>) {
+export async function listScans(tx: Transaction, query: z.output<typeof scanQuery>) {
+  const ofTime = await scansOfTime(tx, query);
   const before = keyAfter(query);
   const conditions = [
     sql.fragment`s.organization_id = ${ORGANIZATION}`,
+    ...(ofTime === undefined ? [] : [sql.fragment`s.scan_id = ANY(${sql.array([...ofTime], 'uuid')})`]),
     ...(before === null ? [] : [sql.fragment`s.scan_id < ${before}::uuid`]),
     ...(query.status === undefined ? [] : [sql.fragment`s.status = ${sql.literalValue(query.status)}`]),
     ...(query.scan_type === undefined ? [] : [sql.fragment`s.scan_type = ${query.scan_type}`]),
     ...(query.priority === undefined ? [] : [sql.fragment`s.priority = ${query.priority}`]),
     ...(query.patient_id === undefined ? [] : [sql.fragment`s.patient_id = ${query.patient_id}::uuid`]),
-    ...(query.created_from === undefined ? [] : [sql.fragment`s.created_at >= ${query.created_from}::timestamptz`]),
-    ...(query.created_before === undefined ? [] : [sql.fragment`s.created_at < ${query.created_before}::timestamptz`]),
+    ...(query.created_from === undefined ? [] : [sql.fragment`s.created_at >= ${query.created_from}::timestamptz`, sql.fragment`s.scan_id >= ${idsFrom(query.created_from)}::uuid`]),
+    ...(query.created_before === undefined ? [] : [sql.fragment`s.created_at < ${query.created_before}::timestamptz`, sql.fragment`s.scan_id < ${idsBefore(query.created_before)}::uuid`]),
     ...(query.study_from === undefined ? [] : [sql.fragment`s.study_at >= ${query.study_from}::timestamptz`]),
     ...(query.study_before === undefined ? [] : [sql.fragment`s.study_at < ${query.study_before}::timestamptz`]),
   ];

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { ORGANIZATION } from '../../db/current-organization.ts';
 import { sql, type Transaction } from '../../db/pool.ts';
 import { id, instant, json, optionalTimestamp, text, timestamp } from '../fields.ts';
-import { keyAfter, maximumLimit, pageQuery } from '../pagination.ts';
+import { idsBefore, idsFrom, keyAfter, maximumLimit, pageQuery } from '../pagination.ts';
 
 export const messageStatuses = ['received', 'accepted', 'duplicate', 'rejected', 'failed', 'queued', 'sending', 'delivered', 'refused', 'unreachable', 'unconfirmed'] as const;
 
@@ -50,8 +50,8 @@ function conditions(query: SyncLogQuery) {
     ...(query.scan_id === undefined ? [] : [sql.fragment`l.scan_id = ${query.scan_id}::uuid`]),
     ...(query.patient_id === undefined ? [] : [sql.fragment`l.patient_id = ${query.patient_id}::uuid`]),
     ...(query.delivery_id === undefined ? [] : [sql.fragment`l.delivery_id = ${query.delivery_id}::uuid`]),
-    ...(query.started_from === undefined ? [] : [sql.fragment`l.started_at >= ${query.started_from}::timestamptz`]),
-    ...(query.started_before === undefined ? [] : [sql.fragment`l.started_at < ${query.started_before}::timestamptz`]),
+    ...(query.started_from === undefined ? [] : [sql.fragment`l.started_at >= ${query.started_from}::timestamptz`, sql.fragment`l.sync_id >= ${idsFrom(query.started_from)}::uuid`]),
+    ...(query.started_before === undefined ? [] : [sql.fragment`l.started_at < ${query.started_before}::timestamptz`, sql.fragment`l.sync_id < ${idsBefore(query.started_before)}::uuid`]),
   ];
 }
 
