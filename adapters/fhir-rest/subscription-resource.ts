@@ -29,7 +29,7 @@ export function subscriptionFrom(resource: Readonly<Record<string, unknown>>, in
   const endsAt = instant(asked.end, now);
   return {
     integrationId: integration.integrationId, channel: channel.type, endpoint: channel.type === 'rest-hook' ? allowedEndpoint(channel.endpoint, integration.config) : undefined, headers: headersFrom(channel.header),
-    content: contentOf(channel._payload), filter: filterFrom(asked._criteria?.extension), endsAt, memo: { ...(typeof asked.reason === 'string' ? { reason: asked.reason.slice(0, 500) } : {}) },
+    content: contentOf(channel._payload), filter: filterFrom(asked._criteria?.extension), endsAt, memo: typeof asked.reason === 'string' ? { reason: asked.reason.slice(0, 500) } : {},
     heartbeatSeconds: whole(channel.extension, extensions.heartbeat, 86_400), timeoutSeconds: whole(channel.extension, extensions.timeout, 600), maxCount: whole(channel.extension, extensions.maxCount, 100),
   };
 }
