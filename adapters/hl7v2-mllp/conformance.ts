@@ -15,7 +15,7 @@ const mappingsDirectory = resolve(import.meta.dirname, '../../mappings');
 export function conformance({ product, version, integrations }: ConformanceSubject<Hl7v2Config>): string {
   const loaded = loadMappings(mappingsDirectory);
   return [
-    '# HL7 v2 conformance statement', '', `${product} ${version}. Generated from the settings and mapping files in use: \`medscan conformance hl7\`, or \`GET /api/v1/adapters/hl7v2-mllp/conformance\`.`,
+    '# HL7 v2 conformance statement', '', `${product} ${version}. Generated from the settings and mapping files in use: \`medscan conformance hl7\`, or \`GET /adapters/{adapter}/conformance\` of the API.`,
     'HL7 v2.1 to 2.9 in ER7 encoding; field numbers are those of v2.5.1. How anything is read that is not per integration: adapters/hl7v2-mllp/README.md.', '',
     ...(integrations.length === 0 ? ['No integration of this adapter is configured.', ''] : integrations.flatMap((integration) => integrationPart(integration, loaded))),
     ...limitsPart(),
