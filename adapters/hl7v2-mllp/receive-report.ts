@@ -28,8 +28,10 @@ export function normalizeReports(parsed: Hl7Message, message: StoredMessage<Hl7v
   const segments = groups.length > 1 ? segmentGroups(parsed) : [parsed.segments];
   const warnings: MappingWarning[] = [...parsed.warnings, ...who.warnings, ...mapped.flatMap((group) => group.warnings)];
   const reports = mapped.flatMap((group, index) => reportRow(group, parsed, segments[index] ?? [], warnings));
-  const read = who.trace.filter(({ outcome }) => outcome !== 'unmapped');
-  return { authority: 'order', patient, reports, mapping: mapped[0]?.mapping ?? who.mapping, warnings, trace: [...read, ...mapped.flatMap((group) => group.trace)] };
+  return {
+    authority: 'order', patient, reports, mapping: mapped[0]?.mapping ?? who.mapping, warnings,
+    get trace() { return [...who.trace.filter(({ outcome }) => outcome !== 'unmapped'), ...mapped.flatMap((group) => group.trace)]; }, // made when somebody looks
+  };
 }
 
 function reportRow(mapped: MappedRows, parsed: Hl7Message, segments: readonly Segment[], warnings: MappingWarning[]): InboundReportRow[] {

@@ -20,6 +20,8 @@ export function normalizeSchedule(parsed: Hl7Message, message: StoredMessage<Hl7
   const warnings: MappingWarning[] = [...parsed.warnings, ...who.warnings, ...mapped.warnings];
   const row = foldRows(mapped.rows['scans']);
   const schedule = { ...scanReference(row), control: row['control'], ...fullDate(row['scheduled_at'], warnings) } as ScheduleRow;
-  const read = who.trace.filter(({ outcome }) => outcome !== 'unmapped');
-  return { authority: 'order', patient, schedule, mapping: mapped.mapping, warnings, trace: [...read, ...mapped.trace] };
+  return {
+    authority: 'order', patient, schedule, mapping: mapped.mapping, warnings,
+    get trace() { return [...who.trace.filter(({ outcome }) => outcome !== 'unmapped'), ...mapped.trace]; }, // made when somebody looks
+  };
 }

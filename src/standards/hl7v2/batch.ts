@@ -18,9 +18,9 @@ const headers = new Set(['FHS', 'BHS', 'MSH', 'BTS', 'FTS']);
 
 /** Throws Hl7ParseError when segments stand where no message is open or headers are out of order. */
 export function splitFrame(bytes: Buffer): FrameContent {
-  const cutter = new FrameCutter(bytes);
+  const cutter = new FrameCutter(bytes), lineEnd = lineEnds(bytes);
   for (let at = skipJunk(bytes); at < bytes.length;) {
-    const end = lineEnd(bytes, at);
+    const end = lineEnd(at);
     cutter.line(at, end);
     at = end + 1;
   }
@@ -96,8 +96,17 @@ function skipJunk(bytes: Buffer): number {
   return at;
 }
 
-function lineEnd(bytes: Buffer, start: number): number {
-  let at = start;
-  while (at < bytes.length && bytes[at] !== 0x0d && bytes[at] !== 0x0a) at++;
-  return at;
+/** Finds where lines end, from one to the next; each byte is looked at once for each of the two ends of line. */
+function lineEnds(bytes: Buffer): (start: number) => number {
+  let [carriageReturn, lineFeed] = [-1, -1];
+  const next = (byte: number, known: number, start: number): number => {
+    if (known >= start) return known;
+    const at = bytes.indexOf(byte, start);
+    return at < 0 ? bytes.length : at;
+  };
+  return (start) => {
+    carriageReturn = next(0x0d, carriageReturn, start);
+    lineFeed = next(0x0a, lineFeed, start);
+    return Math.min(carriageReturn, lineFeed);
+  };
 }

@@ -188,7 +188,7 @@ class ReadMarks {
   #bySegment(): ReadonlyMap<Segment, ReadonlySet<string>> {
     const bySegment = new Map<Segment, Set<string>>();
     for (let index = 0; index < this.#reads.length; index += 2) {
-      const [segment, path] = this.#reads.slice(index, index + 2) as [Segment, Path];
+      const segment = this.#reads[index] as Segment, path = this.#reads[index + 1] as Path;
       let marks = bySegment.get(segment);
       if (!marks) bySegment.set(segment, marks = new Set());
       marks.add(path.isField ? `${path.field}.1` : `${path.field}.${path.component}`);
