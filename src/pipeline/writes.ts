@@ -12,6 +12,7 @@ import { holdRecords } from '../db/records.ts';
 import { databaseWithin, inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
+import { failpoint } from '../failpoint.ts';
 import type { Log } from '../log.ts';
 import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.ts';
 import { uuidV7 } from '#domain/uuid.ts';
@@ -72,7 +73,9 @@ async function commit(dependencies: WriteDependencies, prepared: readonly Prepar
   const { organizationId } = prepared[0]!.item.integration;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await inOrganization(dependencies.database, organizationId, (tx) => inTransaction({ ...dependencies, database: databaseWithin(tx) }, tx, organizationId, prepared));
+      const done = await inOrganization(dependencies.database, organizationId, (tx) => inTransaction({ ...dependencies, database: databaseWithin(tx) }, tx, organizationId, prepared));
+      failpoint('writes.afterCommit');
+      return done;
     } catch (error) {
       if (sqlState(error) !== '23505' || attempt === MOST_ATTEMPTS) throw error;
     }
@@ -92,6 +95,7 @@ async function inTransaction(dependencies: WriteDependencies, tx: Transaction, o
       return persist(dependencies, tx, organizationId, write, { ...item, normalized: patientId === undefined ? normalized : ofPatient(normalized, patientId) });
     }));
   }
+  failpoint('writes.beforeCommit');
   return done;
 }
 
