@@ -1,5 +1,6 @@
 /** The tables of the conformance statement. What it says of presentation contexts is asked of the function that negotiates them. */
-import { comprehensive3dSr, storageSopClasses } from '#standards/dicom/sop-classes.ts';
+import { resultSopClasses } from '#standards/dicom/result-modules.ts';
+import { storageSopClasses } from '#standards/dicom/sop-classes.ts';
 import { explicitVrLittleEndian, implicitVrLittleEndian, transferSyntaxes } from '#standards/dicom/transfer-syntaxes.ts';
 import { negotiate, otherStorageClasses, verification } from './association.ts';
 import type { Config } from './config.ts';
@@ -51,7 +52,7 @@ export function initiatedServices(config: Config): readonly Row[] {
   const row = (of: string, when: string): Row => [serviceName(of), of, 'SCU', when];
   return [
     row(verification, 'connection test'),
-    [storageSopClasses.get(comprehensive3dSr)!.name, comprehensive3dSr, 'SCU', 'a report is delivered'],
+    ...config.results.map((kind): Row => [storageSopClasses.get(resultSopClasses[kind])!.name, resultSopClasses[kind], 'SCU', 'a report is delivered']),
     ...(queries ? [row(uid(1), 'completeness, priors')] : []),
     ...(fetches ? [row(uid(by === 'C-GET' ? 3 : 2), 'missing images, priors')] : []),
     ...(worklist ? [row('1.2.840.10008.5.1.4.31', `every ${worklist.every_seconds} s`)] : []),

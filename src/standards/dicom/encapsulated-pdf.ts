@@ -1,12 +1,12 @@
 /** The report as people read it, as an Encapsulated PDF (PS3.3 A.45.1) in the study it is about. In: the document and its PDF. Out: the dataset. */
 import type { ReportDocument } from '#domain/report-document.ts';
 import { encodeDataset } from './dataset-writer.ts';
-import { contentTime, equipmentModule, patientModule, resultSeriesUid, secondaryCaptureEquipment, studyModule, type ResultObject, type ResultOptions } from './result-modules.ts';
+import { contentTime, equipmentModule, patientModule, resultSeriesUid, resultSopClasses, secondaryCaptureEquipment, studyModule, type ResultObject, type ResultOptions } from './result-modules.ts';
 import { codeItem, line } from './sr-content.ts';
 import { explicitVrLittleEndian } from './transfer-syntaxes.ts';
 import { deriveUid } from './uids.ts';
 
-export const encapsulatedPdfStorage = '1.2.840.10008.5.1.4.1.1.104.1';
+const encapsulatedPdfStorage = resultSopClasses['encapsulated-pdf'];
 
 export function buildEncapsulatedPdf(document: ReportDocument, title: string, pdf: Buffer, options: ResultOptions): ResultObject {
   const sopInstanceUid = deriveUid(`sop-instance:pdf:${options.controlId}`);

@@ -7,6 +7,7 @@ import type { DatasetElements } from './dataset-writer.ts';
 import { daOfIsoDate, localDaTm } from './dates.ts';
 import { implementationVersionName } from './part10.ts';
 import { formatPersonName } from './person-name.ts';
+import { comprehensive3dSr } from './sop-classes.ts';
 import { line } from './sr-content.ts';
 import { patientSexes } from './sr-codes.ts';
 import { deriveUid } from './uids.ts';
@@ -14,6 +15,7 @@ import { deriveUid } from './uids.ts';
 /** As what a report may go to a PACS. */
 export const resultKinds = ['structured-report', 'encapsulated-pdf', 'secondary-capture'] as const;
 export type ResultKind = (typeof resultKinds)[number];
+export const resultSopClasses: Readonly<Record<ResultKind, string>> = { 'structured-report': comprehensive3dSr, 'encapsulated-pdf': '1.2.840.10008.5.1.4.1.1.104.1', 'secondary-capture': '1.2.840.10008.5.1.4.1.1.7' };
 
 export interface ResultOptions {
   /** Delivery's control id: SOP Instance UIDs are derived from it. */

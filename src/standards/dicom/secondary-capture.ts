@@ -5,12 +5,12 @@
 import type { FindingLocation, ReportDocument, ReportFinding } from '#domain/report-document.ts';
 import type { Mark, Picture, PictureWanted } from '#gateway/images.ts';
 import { encodeDataset } from './dataset-writer.ts';
-import { contentTime, equipmentModule, isWithdrawn, patientModule, resultSeriesUid, secondaryCaptureEquipment, studyModule, type ResultObject, type ResultOptions } from './result-modules.ts';
+import { contentTime, equipmentModule, isWithdrawn, patientModule, resultSeriesUid, resultSopClasses, secondaryCaptureEquipment, studyModule, type ResultObject, type ResultOptions } from './result-modules.ts';
 import { codeItem, line } from './sr-content.ts';
 import { explicitVrLittleEndian } from './transfer-syntaxes.ts';
 import { deriveUid } from './uids.ts';
 
-export const secondaryCaptureStorage = '1.2.840.10008.5.1.4.1.1.7';
+const secondaryCaptureStorage = resultSopClasses['secondary-capture'];
 const mostKeyImages = 20;
 /** Letters must be readable on small images, and 12 megabytes are enough for one picture. */
 const longestEdge = { least: 768, most: 2048 };
