@@ -6,8 +6,7 @@
  * An instance goes out in the transfer syntax it came in. Where the receiver takes only an uncompressed one it is converted (native-form.ts), which is on
  * record; where it takes neither the instance fails, and the reason is on record.
  */
-import type { Readable } from 'node:stream';
-import type { Holdings, InstanceSelection, Match, StoredInstance } from '#gateway/holdings.ts';
+import type { Holdings, InstanceSelection, Match, StoredDataset, StoredInstance } from '#gateway/holdings.ts';
 import { encodeDataset } from '#standards/dicom/dataset-writer.ts';
 import { formatTag } from '#standards/dicom/tag.ts';
 import { implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
@@ -139,16 +138,15 @@ class Transfer {
 
   /** The file is opened before the command leaves, so that one that is missing fails alone. */
   async #sendOne(instance: StoredInstance, sender: InstanceSender): Promise<number | string> {
-    const stream = this.#holdings.openDataset(instance);
-    const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    let dataset: StoredDataset | undefined;
     try {
-      const first = await chunks.next();
-      return await sender.send(instance, rest(first, chunks)).catch((error: unknown) => { sender.abort(); throw error; });
+      dataset = await this.#holdings.openStored(instance);
+      return await sender.send(instance, dataset).catch((error: unknown) => { sender.abort(); throw error; });
     } catch {
       this.#operation.adapter.log.error({ sopInstanceUid: instance.sopInstanceUid, exchangeId: this.#holdings.exchangeId }, 'a stored object could not be read');
       return 'a stored object could not be read';
     } finally {
-      (stream as Readable).destroy();
+      await dataset?.close();
     }
   }
 
@@ -171,8 +169,4 @@ class Transfer {
     if (this.#failed.length === 0 || status === Status.success) return undefined;
     return encodeDataset({ '(0008,0058)': this.#failed.slice(0, mostFailedTold) }, { explicitVr: this.#operation.context.transferSyntax !== implicitVrLittleEndian });
   }
-}
-
-async function* rest(first: IteratorResult<Buffer>, chunks: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  for (let chunk = first; !chunk.done; chunk = await chunks.next()) yield chunk.value;
 }

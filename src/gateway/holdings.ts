@@ -8,6 +8,13 @@
  */
 import type { Readable } from 'node:stream';
 
+/** A dataset as it was received: read once, from its beginning, either way. Close it in any case. */
+export interface StoredDataset extends AsyncIterable<Buffer> {
+  /** Fills the buffer or less; 0 at the end. */
+  read(into: Buffer): Promise<number>;
+  close(): Promise<void>;
+}
+
 export interface HoldingsRequest {
   readonly organizationId: string;
   readonly integrationId?: string | undefined;
@@ -39,6 +46,8 @@ export interface Holdings {
   findScheduled(query: HoldingsQuery<ScheduledKey>): AsyncIterable<ScheduledHolding>;
   /** What a retrieve would send, in the order of series and instance number. Keys above the asked level may be left out. */
   instancesOf(selection: InstanceSelection): AsyncIterable<StoredInstance>;
+  /** Opens the dataset for reading into memory of the caller's; rejects when it is not there. */
+  openStored(instance: StoredInstance): Promise<StoredDataset>;
   /** The dataset as it was received, in its transfer syntax. Destroy the stream when you stop early. */
   openDataset(instance: StoredInstance): Readable;
   /** The same behind preamble, 'DICM' and group 0002: a DICOM file. */

@@ -15,6 +15,7 @@ import type { Database } from '../db/pool.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { FileDataset } from '../storage/stored-dataset.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { mostRows, type Holdings, type HoldingsOutcome, type HoldingsQuery, type HoldingsRequest, type InstanceSelection, type OpenHoldings, type StoredInstance } from '#gateway/holdings.ts';
 import { buildPart10Header } from '#standards/dicom/part10.ts';
@@ -100,6 +101,8 @@ class OrganizationHoldings implements Holdings {
       return work(tx);
     });
   }
+
+  openStored({ location, datasetOffset }: StoredInstance): Promise<FileDataset> { return FileDataset.open(this.#opened.dependencies.store.resolve(location), datasetOffset); }
 
   openDataset({ location, datasetOffset }: StoredInstance): Readable { return createReadStream(this.#opened.dependencies.store.resolve(location), { start: datasetOffset, highWaterMark: 256 << 10 }); }
 

@@ -31,6 +31,12 @@ export function testHoldings({ count = 3, pixelByteLength = 2048, transferSyntax
     exchangeId: 'exchange-1',
     findPatients: ({ limit }) => rows(instances.slice(0, 1), limit), findStudies: ({ limit }) => rows(instances.slice(0, 1), limit), findSeries: ({ limit }) => rows(instances.slice(0, 1), limit),
     findInstances: ({ limit }) => rows(instances, limit), findScheduled: () => rows([]), instancesOf: () => rows(instances),
+    openStored: async (instance) => {
+      if (missing.includes(Number(instance.location))) throw new Error('ENOENT');
+      const bytes = datasetOf(instance);
+      let at = 0;
+      return { read: async (into) => { const count = bytes.copy(into, 0, at); at += count; return count; }, close: async () => undefined, async *[Symbol.asyncIterator]() { yield bytes; } };
+    },
     openDataset: (instance) => (missing.includes(Number(instance.location)) ? new Readable({ read() { this.destroy(new Error('ENOENT')); } }) : Readable.from([datasetOf(instance)])),
     openFile: () => { throw new Error('not used'); },
     finish: async (outcome) => { outcomes.push(outcome); },

@@ -2,14 +2,17 @@
  * What we ask of the peer on an association that is open, whoever requested it: a command, a data set in fragments as large as the peer
  * takes, and the response that names our message ID. Messages leave one after the other; their fragments never mix (PS3.7 6.3).
  */
+import type { StoredDataset } from '#gateway/holdings.ts';
 import type { CommandSet } from './command-set.ts';
 import { encodeCancel } from './command-set.ts';
-import { encodeCommandPdu, encodeDataPdu } from './pdu.ts';
+import { DataPdus } from './data-pdus.ts';
+import { encodeCommandPdu } from './pdu.ts';
+import { SendWindow } from './send-window.ts';
 
 const largestPdu = 256 * 1024;
 const pdvHeadLength = 6;
 
-export type DatasetBytes = Buffer | AsyncIterable<Buffer>;
+export type DatasetBytes = Buffer | AsyncIterable<Buffer> | StoredDataset;
 
 export interface Repeated {
   readonly idleMilliseconds: number;
@@ -27,6 +30,8 @@ export class Invoker {
   readonly #fragmentLength: number;
   readonly #pending = new Map<number, (response: CommandSet | undefined, dataset?: Buffer) => void>();
   readonly #over: AbortSignal;
+  /** Made with the first data set: most associations send none. */
+  #pdus: DataPdus | undefined;
   #outgoing: Promise<unknown> = Promise.resolve();
   #lastMessageId = 0;
 
@@ -41,23 +46,28 @@ export class Invoker {
   /** Sends a message; false when the association is over. Rejects when the data set cannot be read: then the association must be aborted, for a half message is on the wire. */
   send(contextId: number, command: Buffer, dataset?: DatasetBytes): Promise<boolean> {
     const sent = this.#outgoing.then(async () => {
-      if (!await this.#send(encodeCommandPdu(contextId, command))) return false;
-      return dataset === undefined || this.#sendDataset(contextId, dataset);
+      const window = new SendWindow(this.#send);
+      if (!await window.send(encodeCommandPdu(contextId, command))) return false;
+      return dataset === undefined ? window.isSent() : this.#sendDataset(contextId, dataset, window);
     });
     this.#outgoing = sent.catch(() => { /* told to the caller */ });
     return sent;
   }
 
-  async #sendDataset(contextId: number, dataset: DatasetBytes): Promise<boolean> {
-    // One fragment is held back, so that the last one can be marked.
-    let held: Buffer | undefined;
-    for await (const chunk of Buffer.isBuffer(dataset) ? [dataset] : dataset) {
-      for (let at = 0; at < chunk.length; at += this.#fragmentLength) {
-        if (held && !await this.#send(encodeDataPdu(contextId, held, false))) return false;
-        held = chunk.subarray(at, at + this.#fragmentLength);
+  async #sendDataset(contextId: number, dataset: DatasetBytes, window: SendWindow): Promise<boolean> {
+    const pdus = this.#pdus ??= new DataPdus(this.#fragmentLength), sent = (pdu: Buffer): void => { pdus.giveBack(pdu); };
+    pdus.begin(contextId);
+    if ('read' in dataset && !Buffer.isBuffer(dataset)) {
+      for (let count = await dataset.read(pdus.space()); count > 0; count = await dataset.read(pdus.space())) {
+        const ready = pdus.filled(count);
+        if (ready && !await window.send(ready, sent)) return false;
       }
+      return await window.send(pdus.last(), sent) && window.isSent();
     }
-    return this.#send(encodeDataPdu(contextId, held ?? Buffer.alloc(0), true));
+    for await (const chunk of Buffer.isBuffer(dataset) ? [dataset] : dataset) {
+      for (const pdu of pdus.add(chunk)) if (!await window.send(pdu, sent)) return false;
+    }
+    return await window.send(pdus.last(), sent) && window.isSent();
   }
 
   /** Sends a request and waits for its response; undefined when none came in time or the association is over. */
