@@ -25,7 +25,7 @@ import { listenerLimits } from './gateway/listener-limits.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
+import { createAnswerRecorder, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, refuseWritesWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { readHead } from './storage/read-head.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
@@ -90,7 +90,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   closing.push(() => associations.flush());
   const portsOf = (adapter: Adapter) => ({
     associations, congestion,
-    records: createRecords({ database, keys }), exports: createExports({ database, boss, keys, exportDirectory }), subscriptions: createSubscriptions({ database, boss, keys, now }, adapter.name), writes: createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), confirmations: createConfirmations({ database, boss, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
+    records: createRecords({ database, keys }), exports: createExports({ database, boss, keys, exportDirectory }), subscriptions: createSubscriptions({ database, boss, keys, now }, adapter.name), writes: refuseWritesWhilePaused({ isReceivePaused }, createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter)), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), confirmations: createConfirmations({ database, boss, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
   closing.push(() => answers.flush());

@@ -56,7 +56,7 @@ export { createReceive } from './receive.ts';
 export { startPulls, type PullSource } from './pulls.ts';
 export { createRecords } from './records.ts';
 export { createSubscriptions } from './subscriptions.ts';
-export { refuseWhilePaused } from './pause.ts';
+export { refuseWhilePaused, refuseWritesWhilePaused } from './pause.ts';
 export { createSources } from './sources.ts';
 export { recoverObjects } from './recover.ts';
 export { watchSources } from './watch-sources.ts';

@@ -5,6 +5,7 @@
 import { exchangesTotal } from '../metrics.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import type { Adapter, Receive, Receipt } from '#gateway/adapter.ts';
+import type { Writes } from '#gateway/records.ts';
 import type { Unreferenced } from './unreferenced.ts';
 
 export interface PauseDependencies {
@@ -23,6 +24,17 @@ export function refuseWhilePaused(dependencies: PauseDependencies, adapter: Adap
   };
 }
 
+/** The same for messages that are written together: all of them, or none. */
+export function refuseWritesWhilePaused({ isReceivePaused }: Pick<PauseDependencies, 'isReceivePaused'>, writes: Writes): Writes {
+  return {
+    together: async (asked) => {
+      const isPaused = asked.some(({ message: { integration, facts } }) => integration !== undefined && facts['replayOf'] === undefined && isReceivePaused(integration.organizationId, integration.integrationId));
+      return isPaused ? { kind: 'failed', text: PAUSED } : writes.together(asked);
+    },
+  };
+}
+
+const PAUSED = 'an operator has paused what this system sends; nothing was taken, send it again later';
 const paused: Receipt = {
-  kind: 'failed', text: 'an operator has paused what this system sends; nothing was taken, send it again later', retryable: true, exchangeId: undefined, answered() { /* there is no exchange */ },
+  kind: 'failed', text: PAUSED, retryable: true, exchangeId: undefined, answered() { /* there is no exchange */ },
 };

@@ -1,8 +1,9 @@
 /** What a person does with messages, over the API, on a whole gateway with its hospital: look, pause, send again, give up, receive again. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createApiToken } from '../../src/db/user-sessions.ts';
 import { buryJob } from '../../src/pipeline/dead-jobs.ts';
 import { eventually } from '../support/gateway.ts';
-import { anOrder, apiClient, changeSettings, exchanges, scanOf, smallStudy, somebody, startJourney, type ApiAnswer, type Journey } from '../support/journey.ts';
+import { anOrder, apiClient, changeSettings, exchanges, request, scanOf, smallStudy, somebody, startJourney, type ApiAnswer, type Journey } from '../support/journey.ts';
 import { MllpSender } from '../support/mllp-sender.ts';
 
 let journey: Journey;
@@ -85,6 +86,17 @@ test('while receiving is paused a sender hears "not now" and nothing is kept; re
   expect(await send(adt('HELD', 'V-3'))).toBe('MSA|AA|HELD');
   expect((await api('PUT', `/integrations/${idOf('RIS')}/pause`, {})).status).toBe(422);
   expect(await owner("SELECT detail->>'receive_paused' AS paused FROM audit_logs WHERE object_id = $1 AND detail ? 'receive_paused' ORDER BY sequence", [idOf('RIS')])).toEqual([{ paused: 'true' }, { paused: 'true' }, { paused: 'false' }]);
+});
+
+test('a FHIR client of a paused system hears 503', async () => {
+  const { token } = await createApiToken(journey.gateway.db.database, { organizationName: 'Sample Hospital', role: 'service', name: 'EMR sender' });
+  const create = () => request(journey.gateway, 'POST', '/fhir/r4/Patient', { authorization: `Bearer ${token}` }, { resourceType: 'Patient', identifier: [{ system: 'urn:oid:1.3.6.1.4.1.5962.99.1.1', value: 'V-9' }], name: [{ family: 'Held' }] });
+  await ok('PUT', `/integrations/${idOf('EMR')}/pause`, { receive: true });
+  const held = await create();
+  expect([held.status, held.body.resourceType]).toEqual([503, 'OperationOutcome']);
+  expect(held.text).toContain('paused');
+  await ok('PUT', `/integrations/${idOf('EMR')}/pause`, { receive: false });
+  expect((await create()).status).toBe(201);
 });
 
 test('an image of a paused system is not kept, and its file does not stay', async () => {

@@ -19,7 +19,7 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'GET /users/{user_id}': {},
   'PATCH /users/{user_id}': { body: { display_name: 'Renamed' } },
   'DELETE /users/{user_id}': { status: 204 },
-  'POST /patients/search': { body: { name: 'mül an' } },
+  'POST /patients/search': { body: { name: 'mül an', identifier: { value: 'MRN-north' } } },
   'GET /patients/{patient_id}': {},
   'GET /patients/{patient_id}/identifiers': {},
   'GET /patients/{patient_id}/history': {},
