@@ -29,8 +29,12 @@ export async function setCommitment(tx: CommonQueryMethods, deliveryId: string, 
   await tx.query(sql.type(Nothing)`UPDATE deliveries SET commitment = ${commitment} WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId}`);
 }
 
-export async function findAskedCommitment(tx: CommonQueryMethods, requestId: string): Promise<AskedCommitmentRow | undefined> {
-  return await tx.maybeOne(sql.type(Row)`${SELECT} WHERE c.organization_id = ${ORGANIZATION} AND c.request_id = ${requestId}`) ?? undefined;
+/** Takes a request that is due, for so long; undefined: it is not, or another worker has it. A moment early is due: clocks differ. */
+export async function takeAskedCommitment(tx: CommonQueryMethods, requestId: string, now: Date, until: Date): Promise<AskedCommitmentRow | undefined> {
+  const { rowCount } = await tx.query(sql.type(Nothing)`
+    UPDATE asked_commitments SET next_at = ${until.toISOString()}::timestamptz
+    WHERE organization_id = ${ORGANIZATION} AND request_id = ${requestId} AND status IN ('queued', 'asked') AND next_at <= ${now.toISOString()}::timestamptz + interval '2 seconds'`);
+  return rowCount === 1 ? await tx.one(sql.type(Row)`${SELECT} WHERE c.organization_id = ${ORGANIZATION} AND c.request_id = ${requestId}`) : undefined;
 }
 
 /** By the transaction it was last asked under, or one before: a late result counts too. Locks the row. */

@@ -82,8 +82,11 @@ export async function scansWithoutSearch(tx: CommonQueryMethods, integrationId: 
 
 const Search = z.object({ status: z.enum(['queued', 'done', 'skipped', 'failed']), attempts: z.number(), next_at: z.date() });
 
-export async function findPriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string): Promise<z.infer<typeof Search> | undefined> {
-  return await tx.maybeOne(sql.type(Search)`SELECT status, attempts, next_at FROM prior_searches WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND integration_id = ${integrationId}`) ?? undefined;
+/** Takes a search that is due, for so long. */
+export async function takePriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string, now: Date, until: Date): Promise<z.infer<typeof Search> | undefined> {
+  return await tx.maybeOne(sql.type(Search)`
+    UPDATE prior_searches SET next_at = ${until.toISOString()}::timestamptz
+    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND integration_id = ${integrationId} AND status = 'queued' AND next_at <= ${now.toISOString()}::timestamptz + interval '2 seconds' RETURNING status, attempts, next_at`) ?? undefined;
 }
 
 export async function savePriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string, change: { status: 'queued' | 'done' | 'skipped' | 'failed'; found?: number; chosen?: number; text: string | null; nextAt?: Date }): Promise<void> {
@@ -112,10 +115,12 @@ const Retrieval = z.object({
 });
 export type RetrievalRow = z.infer<typeof Retrieval>;
 
-export async function findRetrieval(tx: CommonQueryMethods, retrievalId: string): Promise<RetrievalRow | undefined> {
+/** Takes a retrieval that is due, for so long; undefined: it is not, or another worker has it. A moment early is due: clocks differ. */
+export async function takeRetrieval(tx: CommonQueryMethods, retrievalId: string, now: Date, until: Date): Promise<RetrievalRow | undefined> {
   return await tx.maybeOne(sql.type(Retrieval)`
-    SELECT retrieval_id, integration_id, study_instance_uid, purpose, for_scan_id, is_analyzed, status, expected_instances, attempts, next_at FROM study_retrievals
-    WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId}`) ?? undefined;
+    UPDATE study_retrievals SET next_at = ${until.toISOString()}::timestamptz
+    WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId} AND status = 'queued' AND next_at <= ${now.toISOString()}::timestamptz + interval '2 seconds'
+    RETURNING retrieval_id, integration_id, study_instance_uid, purpose, for_scan_id, is_analyzed, status, expected_instances, attempts, next_at`) ?? undefined;
 }
 
 export async function saveRetrieval(tx: CommonQueryMethods, retrievalId: string, change: { status: 'queued' | 'retrieved' | 'failed'; retrieved: number | undefined; text: string | null; nextAt?: Date }): Promise<void> {

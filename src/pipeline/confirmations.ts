@@ -11,7 +11,7 @@ import type { PgBoss } from 'pg-boss';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
-import { countFailedCommitments, deliverAgain, findAskedCommitment, insertAskedCommitment, lockAskedCommitment, renewTransaction, saveAskedCommitment, setCommitment, type AskedCommitmentRow } from '../db/asked-commitments.ts';
+import { countFailedCommitments, deliverAgain, insertAskedCommitment, lockAskedCommitment, renewTransaction, saveAskedCommitment, setCommitment, takeAskedCommitment, type AskedCommitmentRow } from '../db/asked-commitments.ts';
 import { insertExchanges, insertPayloads } from '../db/exchanges.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
@@ -26,6 +26,8 @@ export interface ConfirmationDependencies { readonly database: Database; readonl
 
 /** How often a delivery that was not committed to is sent again. */
 const MOST_TIMES = 5;
+/** A worker that dies in the middle keeps others off for so long. */
+const LEASE_MILLISECONDS = 900_000;
 /** Where the settings are gone meanwhile. */
 const ASK_AGAIN_MINUTES = 60, ALERT_AFTER_MINUTES = 240;
 const newTransaction = (): string => uidOfUuid(randomUUID());
@@ -46,13 +48,8 @@ export async function askCommitment(dependencies: ConfirmationDependencies & Ask
   const { organizationId, requestId } = job;
   const now = dependencies.now();
   const begun = await inOrganization(dependencies.database, organizationId, async (tx) => {
-    const row = await findAskedCommitment(tx, requestId);
-    if (!row || row.status === 'committed' || row.status === 'failed') return undefined;
-    if (row.next_at > now) {
-      await send(dependencies, tx, job, row.next_at);
-      return undefined;
-    }
-    if (row.status !== 'asked') return row;
+    const row = await takeAskedCommitment(tx, requestId, now, new Date(now.getTime() + LEASE_MILLISECONDS));
+    if (row?.status !== 'asked') return row;
     // Nobody told under the last transaction: another one, so that two answers are never taken for one.
     const transactionUid = newTransaction();
     await renewTransaction(tx, requestId, transactionUid);

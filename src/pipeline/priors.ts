@@ -8,7 +8,7 @@
 import { raiseAlert } from '../db/alerts.ts';
 import type { LockedScan } from '../db/scan-completion.ts';
 import { bossDb } from '../db/pool.ts';
-import { findPriorSearch, insertPriorSearch, instancesHere, isPriorOnly, savePriorSearch, scanToAskAbout, wantStudy, type AskedScan } from '../db/source-questions.ts';
+import { insertPriorSearch, instancesHere, isPriorOnly, savePriorSearch, scanToAskAbout, takePriorSearch, wantStudy, type AskedScan } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type RetrieveStudyJob, type SearchPriorsJob } from '../queue/queues.ts';
 import type { FoundStudy, PriorsRule } from '#gateway/queries.ts';
@@ -18,6 +18,8 @@ import type { PgBoss } from 'pg-boss';
 export interface PriorsDependencies extends AskDependencies { readonly boss: PgBoss; readonly sources: Sources; readonly retrySeconds: number }
 
 const MOST_ATTEMPTS = 8;
+/** A worker that dies in the middle keeps others off for so long. */
+const LEASE_MILLISECONDS = 600_000;
 const DAY_MILLISECONDS = 86_400_000;
 /** Studies whose series are looked at for their body part, for each one that is wanted. */
 const DESCRIBED_PER_WANTED = 5;
@@ -44,8 +46,9 @@ export async function searchPriors(dependencies: PriorsDependencies, job: Search
   const source = dependencies.sources.find(organizationId, integrationId);
   const rule = source?.wanted.priors;
   const begun = await inOrganization(dependencies.database, organizationId, async (tx) => {
-    const search = await findPriorSearch(tx, scanId, integrationId);
-    if (search?.status !== 'queued') return undefined;
+    const now = dependencies.now();
+    const search = await takePriorSearch(tx, scanId, integrationId, now, new Date(now.getTime() + LEASE_MILLISECONDS));
+    if (!search) return undefined;
     const scan = await scanToAskAbout(tx, scanId, source?.wanted.assigningAuthority ?? '');
     const why = !source || !rule ? 'the source is switched off, or fetches no earlier studies any more' : !scan ? 'the scan is gone' : await isPriorOnly(tx, scanId) ? 'the scan is itself an earlier study'
       : !scan.patient_number ? `the patient has no identifier of the source's assigning authority (${source.wanted.assigningAuthority || 'none'})` : undefined;

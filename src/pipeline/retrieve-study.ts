@@ -4,7 +4,7 @@
  */
 import { raiseAlert } from '../db/alerts.ts';
 import { bossDb } from '../db/pool.ts';
-import { findRetrieval, instancesHere, saveRetrieval, scanToAskAbout, type RetrievalRow } from '../db/source-questions.ts';
+import { instancesHere, saveRetrieval, scanToAskAbout, takeRetrieval, type RetrievalRow } from '../db/source-questions.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { QUEUES, type RetrieveStudyJob } from '../queue/queues.ts';
 import type { FoundInstance, QueryOutcome, Retrieved } from '#gateway/queries.ts';
@@ -12,13 +12,16 @@ import type { PriorsDependencies } from './priors.ts';
 import { askOnRecord, backoffMilliseconds, textOf, type Source } from './sources.ts';
 
 const MOST_ATTEMPTS = 8;
+/** Longer than a large study takes. A worker that dies in the middle keeps others off for so long. */
+const LEASE_MILLISECONDS = 1_800_000;
 
 /** Handles one retrieve-study job. */
 export async function retrieveStudy(dependencies: PriorsDependencies, job: RetrieveStudyJob): Promise<'retrieved' | 'again' | 'failed' | 'nothing to do'> {
   const { organizationId, retrievalId } = job;
   const begun = await inOrganization(dependencies.database, organizationId, async (tx) => {
-    const row = await findRetrieval(tx, retrievalId);
-    if (row?.status !== 'queued') return undefined;
+    const now = dependencies.now();
+    const row = await takeRetrieval(tx, retrievalId, now, new Date(now.getTime() + LEASE_MILLISECONDS));
+    if (!row) return undefined;
     const source = dependencies.sources.find(organizationId, row.integration_id);
     const scan = await scanToAskAbout(tx, row.for_scan_id, source?.wanted.assigningAuthority ?? '');
     if (!source || !scan) await saveRetrieval(tx, retrievalId, { status: 'failed', retrieved: undefined, text: 'the source is switched off' });

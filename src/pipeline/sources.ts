@@ -39,8 +39,10 @@ export function createSources({ adapters, directory, contextOf, receiveFor }: So
     const integrations = new Map([...receiving(), ...sending?.() ?? []].map((integration) => [integration.integrationId, integration as Integration]));
     return [...integrations.values()].map((integration) => ({ adapter, integration }));
   });
-  const sourceOf = ({ adapter, integration }: { adapter: Adapter; integration: Integration }): Source =>
-    ({ adapter, queries: adapter.queries!, integration, context: contextOf(adapter), wanted: adapter.queries!.wanted(integration.config), receive: receiveFor(adapter) });
+  // Made when they are used: every completion looks at the list, few ask.
+  const sourceOf = ({ adapter, integration }: { adapter: Adapter; integration: Integration }): Source => ({
+    adapter, queries: adapter.queries!, integration, wanted: adapter.queries!.wanted(integration.config), get context() { return contextOf(adapter); }, get receive() { return receiveFor(adapter); },
+  });
   return {
     of: (organizationId) => all().filter(({ integration }) => integration.organizationId === organizationId).map(sourceOf),
     find(organizationId, integrationId) {
@@ -48,6 +50,18 @@ export function createSources({ adapters, directory, contextOf, receiveFor }: So
       return found && sourceOf(found);
     },
     organizations: () => [...new Set(all().map(({ integration }) => integration.organizationId))],
+  };
+}
+
+/** The same, and what is asked ends when `signal` does. */
+export function endingWith(sources: Sources, signal: AbortSignal): Sources {
+  const ending = (source: Source): Source => ({
+    adapter: source.adapter, queries: source.queries, integration: source.integration, wanted: source.wanted, get receive() { return source.receive; },
+    get context() { const { context } = source; return { ...context, signal: AbortSignal.any([context.signal, signal]) }; },
+  });
+  return {
+    organizations: () => sources.organizations(), of: (organizationId) => sources.of(organizationId).map(ending),
+    find(organizationId, integrationId) { const source = sources.find(organizationId, integrationId); return source && ending(source); },
   };
 }
 

@@ -16,6 +16,7 @@ import { searchPriors } from './priors.ts';
 import { pull, type PullDependencies } from './pulls.ts';
 import { report } from './report.ts';
 import { retrieveStudy } from './retrieve-study.ts';
+import { endingWith } from './sources.ts';
 import { importWorklist } from './worklist-import.ts';
 import { exportRecords, type ExportJobDependencies } from './exports.ts';
 import { notifySubscriber, type NotifyDependencies } from './subscriptions.ts';
@@ -46,10 +47,10 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   await boss.work<NotifyJob>(QUEUES.notify.name, { ...OFTEN, localConcurrency: 4 }, logged(log, async ([job]) => {
     await notifySubscriber(dependencies, job!.data, signalOf(job!));
   }));
-  await boss.work<ExportRecordsJob>(QUEUES.exportRecords.name, { ...OFTEN, localConcurrency: 1, includeMetadata: true }, logged(log, async (jobs) => {
   await boss.work<TellOrderStatusJob>(QUEUES.tellOrderStatus.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
     await tellOrderStatus(dependencies, job!.data, signalOf(job!));
   }));
+  await boss.work<ExportRecordsJob>(QUEUES.exportRecords.name, { ...OFTEN, localConcurrency: 1, includeMetadata: true }, logged(log, async (jobs) => {
     const job = jobs[0] as JobWithMetadata<ExportRecordsJob>;
     await exportRecords(dependencies, job.data, { signal: signalOf(job), isLastTry: job.retryCount >= job.retryLimit });
   }));
@@ -64,7 +65,7 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   }));
   const { sources } = dependencies;
   if (sources) {
-    const asking = { ...dependencies, sources };
+    const asking = { ...dependencies, sources: endingWith(sources, stopping.signal) };
     await boss.work<CheckSourceJob>(QUEUES.checkSource.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
       await checkSource(asking, job!.data);
     }));

@@ -58,7 +58,7 @@ ${mayRead ? content('Message', exchange, view, 'message') : html`<section><h2>Me
 ${mayRead && view?.mapping ? view.mapping.map((judged) => mapping(judged, exchange.mapping_version)) : ''}
 ${mayRead ? section('Rows it made or changed', ['Table', 'Row', 'Id'], rows.map((touched) => html`<tr><td>${touched.table}</td><td>${touched.label ?? ''}</td><td class="id">${touched.id}</td></tr>`), 'None.') : ''}
 ${mayRead && answer ? content('Answer', exchange, answer, 'answer') : ''}
-${deliveries.length > 0 ? section('Reports of its scan', ['System', 'Version', 'State', 'Tries', 'Last outcome'], deliveries.map((delivery) => html`<tr><td>${delivery.integration_name}</td><td>${delivery.report_version}</td><td>${state(delivery.status)}</td>
+${deliveries.length > 0 ? section('Reports of its scan', ['System', 'Version', 'State', 'Tries', 'Last outcome'], deliveries.map((delivery) => html`<tr><td>${delivery.integration_name}</td><td>${delivery.report_version}</td><td>${state(delivery.status)}${delivery.commitment === 'awaited' ? html`<div class="sub">not committed yet</div>` : delivery.commitment === 'refused' ? html`<div class="sub">not kept there</div>` : ''}</td>
 <td class="number">${delivery.attempts}</td><td>${delivery.last_outcome ?? ''}<div class="sub">${delivery.last_text ?? ''}</div></td></tr>`), '') : ''}
 ${related.length > 0 ? section('Related exchanges', ['When', 'System', 'Message', 'Control id', 'Outcome', 'Answer', 'Size'], related.map((other) => row(other, now)), '') : ''}`;
 }

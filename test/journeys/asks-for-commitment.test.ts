@@ -139,7 +139,7 @@ describe('an archive that answers on the same association', () => {
     await goesTo(archive.port, 'BYTES', { wait_seconds: 0, alert_after_minutes: 1 });
     const study = await report();
     const { delivery_id: deliveryId } = await eventually(async () => { const delivery = await deliveryOf(study); return delivery?.commitment === 'awaited' && (await requestsOf(delivery.delivery_id))[0]?.status === 'asked' && delivery; });
-    const [{ request_id: requestId }] = await requestsOf(deliveryId) as [{ request_id: string }];
+    const requestId = (await requestsOf(deliveryId))[0]!.request_id;
     const again = async (): Promise<void> => {
       await journey.gateway.db.asOwner("UPDATE asked_commitments SET next_at = now(), created_at = created_at - interval '1 hour' WHERE request_id = $1", [requestId]);
       await journey.gateway.boss.send('ask-commitment', { organizationId: (await journey.gateway.db.asOwner<{ organization_id: string }>('SELECT organization_id FROM asked_commitments WHERE request_id = $1', [requestId]))[0]!.organization_id, requestId });

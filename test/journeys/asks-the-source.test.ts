@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { missing, startDcmqrscp, type Archive } from '../../adapters/dicom-dimse/testing/archives.ts';
 import { writeStudy, type SyntheticStudy } from '../../src/simulator/synthetic-study.ts';
 import { eventually } from '../support/gateway.ts';
-import { changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
+import { anOrder, changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
 
 const isMissing = missing('dcmqrscp', 'storescu');
 let journey: Journey, archive: Archive, directory: string;
@@ -122,6 +122,20 @@ describe.skipIf(isMissing)('earlier studies', () => {
     await expectAudited(journey.gateway, asked);
     // An earlier study asks for no earlier study of its own, and a second completion asks for nothing again.
     expect((await journey.gateway.db.asOwner('SELECT FROM prior_searches p JOIN scans s USING (organization_id, scan_id) JOIN patients t USING (organization_id, patient_id) WHERE t.patient_number = $1', [patient.patientId])).length).toBe(1);
+  });
+
+  test('are fetched as soon as a scan is ordered, where the rule says so; the scan that the order was for is analysed as ever', async () => {
+    const patient = somebody(), order = anOrder();
+    const prior = smallStudy({ patient, accessionNumber: 'ACC-P-20', studyAt: new Date('2025-06-01T09:00:00Z') });
+    await archiveHas(prior);
+    await asks({ priors: { when: 'ordered', most_studies: 1, body_part: 'any', modality: 'any' } });
+    await journey.hospital.ris.register(patient);
+    await journey.hospital.ris.order(patient, order);
+    await eventually(async () => (await journey.gateway.db.asOwner("SELECT FROM study_retrievals WHERE study_instance_uid = $1 AND status = 'retrieved'", [prior.studyInstanceUid])).length === 1);
+    const current = smallStudy({ patient, accessionNumber: order.accessionNumber });
+    await journey.hospital.pacs.store(current.objects);
+    await eventually(async () => await analyses(current) === 1);
+    expect(await analyses(prior)).toBe(0);
   });
 
   test('are asked for again while the source is away, and fetched when it is back', async () => {

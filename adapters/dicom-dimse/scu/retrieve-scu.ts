@@ -42,7 +42,7 @@ async function getImages(selection: Selection, integration: Integration<Config>,
   const abstractSyntax = queryModel(config.query_root, 'get');
   const named = selection.instances ?? await instancesAtSource(selection, integration, context);
   let served: RequestedAssociation | undefined;
-  const storage = storageProposal(named?.map(({ sopClassUid }) => sopClassUid), 3);
+  const storage = storageProposal(named?.map(({ sopClassUid }) => sopClassUid), config, 3);
   const proposal: Proposal = {
     contexts: [identifierContext(1, abstractSyntax), ...storage.contexts], roles: storage.roles,
     serve: (command, agreed) => (command.commandField === CommandField.cStoreRq && served ? receiver(served, command, agreed, integration, receive, context) : undefined),

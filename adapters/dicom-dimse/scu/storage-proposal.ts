@@ -4,6 +4,7 @@
  */
 import { explicitVrLittleEndian, implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { isStorage } from '../association.ts';
+import type { Config } from '../config.ts';
 import type { ProposedContext, Role } from '../upper-layer/pdu.ts';
 
 const below = (...ends: string[]): string[] => ends.map((end) => `1.2.840.10008.5.1.4.1.1.${end}`);
@@ -14,9 +15,13 @@ const usual = below('1', '1.1', '1.2', '13.1.3', '2', '2.1', '4', '4.1', '6.1', 
 const compressed = ['4.70', '4.90', '4.80', '4.50', '5', '4.91', '4.51', '4.57', '4.81', '4.201'].map((end) => `1.2.840.10008.1.2.${end}`);
 const mostContexts = 127;
 
-export function storageProposal(sopClassUids: readonly string[] | undefined, firstId: number): { readonly contexts: readonly ProposedContext[]; readonly roles: ReadonlyMap<string, Role> } {
-  const told = [...new Set(sopClassUids ?? [])].filter((uid) => isStorage(uid, true));
-  const classes = (told.length > 0 ? told : usual).slice(0, mostContexts);
+export function storageProposal(sopClassUids: readonly string[] | undefined, config: Pick<Config, 'sop_classes' | 'accept_unknown_sop_classes'>, firstId: number): { readonly contexts: readonly ProposedContext[]; readonly roles: ReadonlyMap<string, Role> } {
+  // What this system may not send, it is not asked for either.
+  const isTaken = (uid: string): boolean => isStorage(uid, config.accept_unknown_sop_classes) && (config.sop_classes.length === 0 || config.sop_classes.includes(uid));
+  // SOP Class UID is an optional key: where it is not told of every image, the usual ones are offered too.
+  const told = new Set(sopClassUids?.filter((uid) => uid !== '')), isTold = sopClassUids?.every((uid) => uid !== '') && told.size > 0;
+  const classes = [...new Set([...told, ...(isTold ? [] : usual)])].filter(isTaken).slice(0, mostContexts);
+  if (classes.length === 0) return { contexts: [], roles: new Map() };
   const perClass = Math.min(compressed.length, Math.floor(mostContexts / classes.length) - 1);
   const offers = classes.flatMap((abstractSyntax) => [[explicitVrLittleEndian, implicitVrLittleEndian], ...compressed.slice(0, Math.max(0, perClass)).map((uid) => [uid])].map((transferSyntaxes) => ({ abstractSyntax, transferSyntaxes })));
   return {
