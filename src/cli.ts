@@ -51,6 +51,9 @@ for (const [command, isPaused, does] of [['pause', true, 'answer "not now" to wh
     .action(async (name: string, options: { organization?: string; receive?: true; deliver?: true }) => (await import('./cli/pause.ts')).pauseIntegrationCommand(name, isPaused, options));
 }
 
+program.command('reidentify <files...>').description('give DICOM files that came back from a model of others their identity again').option('--organization <name>', 'may be left out when there is only one').requiredOption('--output <directory>', 'where the files are written; none is overwritten')
+  .action(async (files: string[], options: { organization?: string; output: string }) => (await import('./cli/reidentify.ts')).reidentifyCommand(files, options));
+
 const exchange = program.command('exchange').description('messages received and sent');
 exchange.command('list').option('--organization <name>').option('--limit <number>', 'how many', positiveNumber, 20).description('list the newest exchanges')
   .action(async (options: { organization?: string; limit: number }) => (await import('./cli/exchange.ts')).listExchangesCommand(options));
