@@ -136,23 +136,24 @@ test('smart-configuration and the CapabilityStatement name the token endpoint', 
 
 test('we log in at a strict token endpoint, with the key that we publish, and with a new assertion each time', async () => {
   const pair = await generateKeyPair('RS384', { extractable: true });
-  const seen = new Set<string>(), faults: unknown[] = [];
+  const seen = new Set<string>(), kids: unknown[] = [], faults: unknown[] = [];
   const server: Server = await listen((path, answer, body, headers) => {
     if (path === '/fhir/metadata' && headers['authorization'] !== 'Bearer granted') return answer(401, { resourceType: 'OperationOutcome', issue: [] });
     if (path === '/fhir/metadata') return answer(200, { resourceType: 'CapabilityStatement', fhirVersion: '4.0.1', rest: [{ mode: 'server', interaction: [{ code: 'transaction' }], resource: [{ type: 'DiagnosticReport', interaction: [{ code: 'create' }, { code: 'update' }] }] }] });
     const form = new URLSearchParams(body);
     const strict = jwtVerify(form.get('client_assertion') ?? '', createRemoteJWKSet(new URL(`${base}/.well-known/jwks.json`)), { algorithms: ['RS384'], issuer: 'gateway', subject: 'gateway', audience: `${urlOf(server)}/token`, maxTokenAge: '5m', requiredClaims: ['exp', 'jti', 'aud'], typ: 'JWT' });
     strict.then(({ payload, protectedHeader }) => {
-      if (seen.has(payload.jti!) || protectedHeader.kid !== 'g1' || payload.exp! - payload.iat! > 300 || [...form.keys()].some((name) => name === 'client_id' || name === 'client_secret')) throw new Error('not strict');
+      if (seen.has(payload.jti!) || !['g1', 'g2'].includes(protectedHeader.kid ?? '') || payload.exp! - payload.iat! > 300 || [...form.keys()].some((name) => name === 'client_id' || name === 'client_secret')) throw new Error('not strict');
       seen.add(payload.jti!);
+      kids.push(protectedHeader.kid);
       answer(200, { access_token: 'granted', token_type: 'bearer', expires_in: 60, scope: form.get('scope') });
     }).catch((error: unknown) => { faults.push(error); answer(401, { error: 'invalid_client' }); });
   });
   try {
     const commands = await integrationCommands({ database: gateway.db.database, keys: gateway.db.keys, log: createLog({ logLevel: 'silent' }) });
+    const integration = { name: 'Strict EMR', kind: 'emr', adapter: 'fhir-rest', direction: 'outbound', isEnabled: true } as const;
     const saved = await commands.saveIntegration(organizationId, undefined, {
-      name: 'Strict EMR', kind: 'emr', adapter: 'fhir-rest', direction: 'outbound', isEnabled: true,
-      settings: { receives: false, base_url: `${urlOf(server)}/fhir`, authentication: 'private-key-jwt', token_url: `${urlOf(server)}/token`, client_id: 'gateway', key_id: 'g1', private_key: await exportPKCS8(pair.privateKey) },
+      ...integration, settings: { receives: false, base_url: `${urlOf(server)}/fhir`, authentication: 'private-key-jwt', token_url: `${urlOf(server)}/token`, client_id: 'gateway', key_id: 'g1', private_key: await exportPKCS8(pair.privateKey) },
     }, { kind: 'system', id: 'test' });
     if (saved.kind !== 'saved') throw new Error(JSON.stringify(saved));
     await gateway.integrations.reload();
@@ -163,6 +164,18 @@ test('we log in at a strict token endpoint, with the key that we publish, and wi
     const published = await (await fetch(`${base}/.well-known/jwks.json`)).json() as { keys: Record<string, unknown>[] };
     expect(published.keys).toHaveLength(1);
     expect(Object.keys(published.keys[0]!).toSorted()).toEqual(['alg', 'e', 'key_ops', 'kid', 'kty', 'n', 'use']);
+    // The next key is published before it is used, so that a system that keeps our keys for a while knows it by then.
+    const login = { receives: false, base_url: `${urlOf(server)}/fhir`, authentication: 'private-key-jwt', token_url: `${urlOf(server)}/token`, client_id: 'gateway' };
+    const nextKey = await exportPKCS8((await generateKeyPair('RS384', { extractable: true })).privateKey), kidsNow = async (): Promise<unknown> => (await (await fetch(`${base}/.well-known/jwks.json`)).json() as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
+    const change = async (settings: object): Promise<void> => {
+      expect((await commands.saveIntegration(organizationId, saved.integrationId, { ...integration, settings: { ...login, ...settings } }, { kind: 'system', id: 'test' })).kind).toBe('saved');
+      await gateway.integrations.reload();
+      expect(await commands.testIntegration(organizationId, saved.integrationId), String(faults)).toMatchObject({ ok: true });
+    };
+    await change({ key_id: 'g1', private_key: await exportPKCS8(pair.privateKey), next_key_id: 'g2', next_private_key: nextKey });
+    expect([await kidsNow(), kids.at(-1)]).toEqual([['g1', 'g2'], 'g1']);
+    await change({ key_id: 'g2', private_key: nextKey, next_key_id: null, next_private_key: null });
+    expect([await kidsNow(), kids.at(-1)]).toEqual([['g2'], 'g2']);
   } finally {
     await close(server);
   }

@@ -14,6 +14,8 @@ export interface Login {
   authorization(signal: AbortSignal): Promise<string | undefined>;
   /** The server did not take the token: get another one next time. True when that may help. */
   forget(): boolean;
+  /** The scopes that the server said it granted with the newest token; undefined: it did not say. */
+  granted(): string | undefined;
 }
 
 export class LoginError extends Error {
@@ -26,7 +28,7 @@ export class LoginError extends Error {
 }
 
 export function loginFor(config: Config, dispatcher: Dispatcher): Login {
-  const fixed = (value: string | undefined): Login => ({ authorization: async () => value, forget: () => false });
+  const fixed = (value: string | undefined): Login => ({ authorization: async () => value, forget: () => false, granted: () => undefined });
   switch (config.authentication) {
     case 'none': return fixed(undefined);
     case 'basic': return fixed(basic(config.username ?? '', config.password ?? ''));
@@ -44,12 +46,12 @@ const renewBeforeMilliseconds = 30_000;
 
 /** One request for a token at a time, whoever asks; a token is renewed 30 s before it ends. */
 function tokenLogin(config: Config, dispatcher: Dispatcher): Login {
-  let token: { value: string; renewAt: number } | undefined;
+  let token: { value: string; renewAt: number; scope: string | undefined } | undefined;
   let request: Promise<string> | undefined;
   const fetchToken = async (): Promise<string> => {
     // Not the caller's signal: others wait for the same token.
     const answer = await requestToken(config, dispatcher, AbortSignal.timeout(config.request_timeout_milliseconds));
-    token = { value: answer.value, renewAt: Date.now() + answer.lifetimeMilliseconds - renewBeforeMilliseconds };
+    token = { value: answer.value, scope: answer.scope, renewAt: Date.now() + answer.lifetimeMilliseconds - renewBeforeMilliseconds };
     return answer.value;
   };
   return {
@@ -59,6 +61,7 @@ function tokenLogin(config: Config, dispatcher: Dispatcher): Login {
       request ??= fetchToken().finally(() => { request = undefined; });
       return `Bearer ${await request}`;
     },
+    granted: () => token?.scope,
     forget() {
       const had = token !== undefined;
       token = undefined;
@@ -67,7 +70,9 @@ function tokenLogin(config: Config, dispatcher: Dispatcher): Login {
   };
 }
 
-async function requestToken(config: Config, dispatcher: Dispatcher, signal: AbortSignal): Promise<{ value: string; lifetimeMilliseconds: number }> {
+interface Granted { readonly value: string; readonly scope: string | undefined; readonly lifetimeMilliseconds: number }
+
+async function requestToken(config: Config, dispatcher: Dispatcher, signal: AbortSignal): Promise<Granted> {
   const form = new URLSearchParams({ grant_type: 'client_credentials', scope: config.scope });
   const headers: Record<string, string> = { accept: 'application/json', 'accept-encoding': 'identity' };
   if (config.authentication === 'private-key-jwt') {
@@ -89,16 +94,16 @@ async function requestToken(config: Config, dispatcher: Dispatcher, signal: Abor
   return tokenOf(status, text, answerHeaders);
 }
 
-function tokenOf(status: number, text: string, headers: Headers): { value: string; lifetimeMilliseconds: number } {
+function tokenOf(status: number, text: string, headers: Headers): Granted {
   const answer = jsonObject(text);
   if (status !== 200) {
     const code = typeof answer['error'] === 'string' && /^[a-z_]{1,60}$/.test(answer['error']) ? `: ${answer['error']}` : ''; // RFC 6749 5.2
     const failure = failureByStatus(status, text, headers, new Date());
     throw new LoginError({ ...failure, text: `token endpoint: HTTP ${status}${code}` });
   }
-  const { access_token: value, expires_in: lifetime } = answer;
+  const { access_token: value, expires_in: lifetime, scope } = answer;
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw new LoginError({ kind: 'refused', answerCode: '200', text: 'token endpoint: the answer holds no access_token' });
-  return { value, lifetimeMilliseconds: typeof lifetime === 'number' && lifetime > 0 ? lifetime * 1000 : 60_000 };
+  return { value, scope: typeof scope === 'string' && scope.length <= 10_000 ? scope : undefined, lifetimeMilliseconds: typeof lifetime === 'number' && lifetime > 0 ? lifetime * 1000 : 60_000 };
 }
 
 function jsonObject(text: string): Record<string, unknown> {

@@ -45,6 +45,8 @@ const fields = z.strictObject({
   client_secret: z.string().min(1).optional().meta({ secret: true }).describe('Client secret, sent as HTTP Basic to the token endpoint.'),
   private_key: z.string().min(1).optional().meta({ secret: true }).describe('Private key for private-key-jwt, PKCS #8 PEM.'),
   key_id: z.string().min(1).optional().describe('kid under which the system knows our public key.'),
+  next_private_key: z.string().min(1).optional().meta({ secret: true }).describe('Key that is to follow private_key, PKCS #8 PEM: published already, not used yet. To rotate, set it, wait until the system has read it, then make it private_key.'),
+  next_key_id: z.string().min(1).optional().describe('kid of next_private_key.'),
   signing_algorithm: z.enum(['RS384', 'ES384']).default('RS384').describe('Signature of private-key-jwt; SMART requires RS384 or ES384.'),
   scope: z.string().min(1).default('system/*.cruds').describe('Scopes to ask for, separated by blanks.'),
   tls_ca: z.string().min(1).optional().describe('CA certificates (PEM) that sign the server. Empty: the well-known ones.'),
@@ -89,6 +91,8 @@ export const configSchema = fields.superRefine((config, context) => {
     if (config.service_url === undefined) context.addIssue({ code: 'custom', path: ['service_url'], message: 'is needed with registered_client_id: it is the audience that assertions must name' });
     if ((config.registered_jwks === undefined) === (config.registered_jwks_url === undefined)) context.addIssue({ code: 'custom', path: ['registered_jwks'], message: 'with registered_client_id either registered_jwks or registered_jwks_url is needed, not both' });
   }
+  if ((config.next_private_key === undefined) !== (config.next_key_id === undefined)) context.addIssue({ code: 'custom', path: ['next_key_id'], message: 'next_private_key and next_key_id go together' });
+  if (config.next_key_id !== undefined && config.next_key_id === config.key_id) context.addIssue({ code: 'custom', path: ['next_key_id'], message: 'must differ from key_id: a system tells keys apart by it' });
   if ((config.tls_certificate === undefined) !== (config.tls_key === undefined)) context.addIssue({ code: 'custom', path: ['tls_key'], message: 'tls_certificate and tls_key go together' });
 });
 export type Config = z.output<typeof fields>;

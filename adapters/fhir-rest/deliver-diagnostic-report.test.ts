@@ -269,3 +269,22 @@ test('the connection test tells each step, changes nothing and never throws', as
   expect(await adapter.testConnection(settings({ tls_ca: 'no pem', base_url: server.baseUrl.replace('http:', 'https:') }), context)).toMatchObject({ ok: false });
   expect(await adapter.testConnection(sampleConfig({ base_url: undefined }), context)).toMatchObject({ ok: true, steps: [{ step: 'settings' }] });
 });
+
+test('the connection test says in words which scopes the token lacks, and what to ask for', async () => {
+  const scopes = async (scope: string | undefined, more: Partial<Config> = {}): Promise<unknown> => {
+    server.intercept = (request, response) => {
+      if (request.url === '/token') send(response, 200, { access_token: 'abc', expires_in: 60, ...(scope === undefined ? {} : { scope }) });
+      return request.url === '/token';
+    };
+    const { ok, steps } = await adapter.testConnection(settings({ authentication: 'client-secret', token_url: `${new URL(server.baseUrl).origin}/token`, client_id: 'me', client_secret: 'p', ...more }), context);
+    return [ok, steps.find(({ step }) => step === 'scopes')];
+  };
+  expect(await scopes('system/*.cruds')).toEqual([true, expect.objectContaining({ ok: true, detail: 'The token allows all that a delivery does' })]);
+  expect(await scopes('system/*.read system/*.write')).toEqual([true, expect.objectContaining({ ok: true })]);
+  expect(await scopes('system/*.rs system/Patient.c system/Device.cu system/ImagingStudy.c system/ImagingStudy.u system/Observation.c system/DiagnosticReport.cu system/Provenance.cu')).toEqual([false, expect.objectContaining({
+    detail: 'The token does not allow update of Observation', advice: 'Have these scopes granted to the client at the server, and ask for them in scope: system/Observation.u',
+  })]);
+  expect(await scopes('system/*.cruds', { pull_types: ['Patient'] })).toEqual([true, expect.anything()]);
+  expect(await scopes('openid')).toEqual([true, expect.objectContaining({ detail: expect.stringContaining('no system scopes') as string })]);
+  expect(await scopes(undefined)).toEqual([true, undefined]);
+});

@@ -34,6 +34,8 @@ export interface FhirClient {
   /** The next page of a search when its link stays below the base URL; undefined when there is none. */
   nextPage(bundle: unknown, signal: AbortSignal): Promise<Exchanged | undefined>;
   authorization(signal: AbortSignal): Promise<string | undefined>;
+  /** What the server said the login may do (OAuth 2.0 scope); undefined: it did not say. */
+  grantedScopes(): string | undefined;
   close(): Promise<void>;
 }
 
@@ -91,6 +93,7 @@ export function createFhirClient(config: Config): FhirClient {
       return exchange('GET', url.slice(new URL(base).href.replace(/\/$/, '').length), signal);
     },
     authorization: (signal) => login.authorization(signal),
+    grantedScopes: () => login.granted(),
     close: () => dispatcher.close(),
   };
 }

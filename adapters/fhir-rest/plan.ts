@@ -60,6 +60,20 @@ function noCarrier(config: Config): string {
   return `by its CapabilityStatement the server lets us create ${wanted}: send results to this system as ORU^R01 (adapter hl7v2-mllp), or ask its operator for the permission`;
 }
 
+/** What the plan does to each type, in the letters of SMART scopes: 'Observation' -> 'crus'. */
+export function scopesFor(plan: Plan, config: Config): ReadonlyMap<string, string> {
+  const { offer } = plan, needed = new Map<string, string>();
+  const need = (type: string, letters: string): unknown => needed.set(type, letters);
+  const found = (type: string): string => offer.offers(type, 'search') ? 's' : '';
+  for (const type of [plan.carrier, ...plan.sends]) need(type, `c${offer.offers(type, 'update') ? 'u' : ''}${found(type)}`);
+  if (plan.sends.has('Observation') && offer.offers('Observation', 'read')) need('Observation', `${needed.get('Observation')}r`);
+  if (config.patient === 'conditional-create') need('Patient', `c${found('Patient')}`);
+  if (config.patient === 'conditional-update') need('Patient', `cu${found('Patient')}`);
+  if (config.patient === 'match' || (config.patient === 'reference' && plan.way !== 'transaction')) need('Patient', 's');
+  if (config.find_order || config.order_update === 'service-request') need('ServiceRequest', config.order_update === 'service-request' ? 'us' : 's');
+  return needed;
+}
+
 /** The plan for a person: what will be sent, and what will be missing there. */
 export function planWords(plan: Plan | NoPlan, config: Config): { readonly detail: string; readonly advice: string | undefined } {
   if ('refused' in plan) return { detail: 'results cannot be delivered', advice: `${plan.refused.charAt(0).toUpperCase()}${plan.refused.slice(1)}.` };

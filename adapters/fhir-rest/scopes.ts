@@ -26,6 +26,16 @@ export function grantedScopes(asked: string, registered: string): string[] {
   return [...granted].map(([type, letters]) => `system/${type}.${allLetters.filter((letter) => letters.has(letter)).join('')}`);
 }
 
+/** What is not in `granted`, as scopes to ask for: 'system/Observation.cu'. Empty where the server speaks of no system scopes: then nothing is known. */
+export function missingScopes(needed: ReadonlyMap<string, string>, granted: string): string[] {
+  const known = scopesIn(granted);
+  if (known.length === 0) return [];
+  return [...needed].flatMap(([type, letters]) => {
+    const missing = [...letters].filter((letter) => !known.some((scope) => (scope.type === '*' || scope.type === type) && scope.letters.includes(letter)));
+    return missing.length === 0 ? [] : [`system/${type}.${allLetters.filter((letter) => missing.includes(letter)).join('')}`];
+  });
+}
+
 function scopesIn(text: string): SystemScope[] {
   return text.split(/\s+/).slice(0, 200).map(systemScope).filter((scope) => scope !== undefined);
 }

@@ -8,7 +8,8 @@ import type { Config } from './config.ts';
 import { failureByError } from './failure.ts';
 import { createFhirClient } from './fhir-client.ts';
 import type { FhirClient } from './fhir-client.ts';
-import { planFor, planWords } from './plan.ts';
+import { planFor, planWords, scopesFor } from './plan.ts';
+import { missingScopes } from './scopes.ts';
 import { offerOf } from './server-offer.ts';
 
 interface Finding { readonly ok: boolean; readonly detail: string; readonly advice?: string }
@@ -31,7 +32,8 @@ export async function testConnection(config: Config, context: AdapterContext): P
     client = opened;
     const ok = await run('connect', () => connect(config, context.signal))
       && await run('login', () => login(opened, config, context.signal))
-      && await run('metadata', () => readMetadata(opened, config, context.signal));
+      && await run('metadata', () => readMetadata(opened, config, context.signal))
+      && (opened.grantedScopes() === undefined || await run('scopes', () => checkScopes(opened, config, context.signal)));
     return { ok, steps };
   } catch (error) {
     return { ok: false, steps: [...steps, { step: 'settings', ok: false, milliseconds: 0, detail: error instanceof Error ? error.message : 'the settings cannot be used', advice: 'Check the certificates and keys: they must be PEM.' }] };
@@ -62,6 +64,24 @@ async function login(client: FhirClient, config: Config, signal: AbortSignal): P
   }
   const how = config.authentication === 'none' ? 'No login is configured' : config.token_url === undefined ? `Login by ${config.authentication} (tried with the first delivery)` : 'The token endpoint gave a token';
   return { ok: true, detail: how, ...plain };
+}
+
+/** What the token may do against what a delivery needs, before the first one is refused. */
+async function checkScopes(client: FhirClient, config: Config, signal: AbortSignal): Promise<Finding> {
+  const exchanged = await client.capabilities(signal), body = 'answer' in exchanged ? exchanged.answer.body as CapabilityStatement : undefined;
+  const plan = body?.resourceType === 'CapabilityStatement' ? planFor(offerOf(body), config) : undefined, granted = client.grantedScopes() ?? '';
+  if (plan === undefined || 'refused' in plan) return { ok: true, detail: 'not judged' };
+  const needed = new Map([...scopesFor(plan, config), ...config.pull_types.map((type): [string, string] => [type, `${scopesFor(plan, config).get(type) ?? ''}s`])]);
+  const missing = missingScopes(needed, granted);
+  if (missing.length === 0) return { ok: true, detail: granted.includes('system/') ? 'The token allows all that a delivery does' : 'The server names no system scopes: what the token allows shows at the first delivery' };
+  return { ok: false, detail: `The token does not allow ${missing.map(inWords).join(', ')}`, advice: `Have these scopes granted to the client at the server, and ask for them in scope: ${missing.join(' ')}` };
+}
+
+const verbs: Readonly<Record<string, string>> = { c: 'create', r: 'read', u: 'update', d: 'delete', s: 'search' };
+/** 'system/Observation.cu' -> 'create and update of Observation' */
+function inWords(scope: string): string {
+  const [, type = '', letters = ''] = /^system\/(\w+)\.(\w+)$/.exec(scope) ?? [];
+  return `${[...letters].map((letter) => verbs[letter]).join(' and ')} of ${type}`;
 }
 
 async function readMetadata(client: FhirClient, config: Config, signal: AbortSignal): Promise<Finding> {

@@ -40,7 +40,8 @@ export async function saveIntegration(dependencies: SaveDependencies, organizati
     if (which && 'integrationId' in which && !stored) return { kind: 'not-found' };
     if (stored && change.expectedVersion !== undefined && change.expectedVersion !== stored.version) return { kind: 'stale', version: stored.version };
     const integrationId = stored?.integration_id ?? uuidV7();
-    const config = { ...storedCredentials(stored, dependencies.keys), ...change.settings };
+    // null takes a setting away: a secret that is left out stays as it is stored.
+    const config = Object.fromEntries(Object.entries({ ...storedCredentials(stored, dependencies.keys), ...change.settings }).filter(([, value]) => value !== null));
     const parsed = adapter.configSchema.safeParse(config);
     if (!parsed.success) return { kind: 'invalid', errors: parsed.error.issues.map((issue) => ({ pointer: `/settings/${issue.path.map(String).join('/')}`, message: issue.message })) };
     const { settings, credentials } = splitSecrets(adapter.configSchema, config);
