@@ -54,7 +54,7 @@ export async function integrationCommands(dependencies: { database: Database; ke
     async conformanceStatement(organizationId, name, wanted) {
       const adapter = adapters.get(name);
       if (!adapter?.conformance) return undefined;
-      const open = await openIntegrations(database, keys, new Map([[name, adapter]]), log);
+      const open = await openIntegrations(database, keys, adapters, log);
       open.stop();
       const all = [...open.directory(name).all(), ...open.directory(name).sending!()].filter((integration) => integration.organizationId === organizationId);
       const integrations = [...new Map(all.map((integration) => [integration.integrationId, integration])).values()].filter((integration) => wanted === undefined || integration.name === wanted);

@@ -60,6 +60,8 @@ async function split(tx: Transaction, merge: Journal, laterScanIds: readonly str
   const patientId = merge.prior_patient_id ?? await insertPatient(tx, { patientNumber: merge.prior_identifiers?.[0]?.value ?? 'UNKNOWN', identityStatus: 'established' });
   const scanIds = [...merge.moved.scans, ...laterScanIds];
   const told = await reportsSince(tx, scanIds, merge.merged_at);
+  const waiting = told.reduce((sum, report) => sum + report.open_deliveries, 0);
+  if (waiting > 0) return { kind: 'refused', reason: `${waiting} deliveries of reports that name the patient who remained have not ended; wait for them, or discard them, so that none leaves afterwards.` };
   await giveBack(tx, merge, patientId, scanIds);
   await markUndone(tx, merge.merge_id);
   if (told.length > 0) {

@@ -153,9 +153,24 @@ test('a report made while the merge stood is named to a person when it is undone
   await image('1.37.1', 'ZA'); await admit('ZB'); await merge('ZB', 'ZA');
   await rows(`INSERT INTO reports (organization_id, lineage_id, scan_id, status, findings_text, impression, author_kind, author_name, document)
     SELECT organization_id, medscan_uuid_v7(), scan_id, 'preliminary', '', '', 'device', 'm', '{}' FROM scans WHERE study_instance_uid = '1.37.1'`);
+  await rows("INSERT INTO deliveries (organization_id, integration_id, report_id) SELECT organization_id, $1, report_id FROM reports WHERE author_name = 'm'", [pipeline.integration.integrationId]);
+  expect(await undo('ZA'), 'nothing may leave afterwards that names the other').toMatchObject({ kind: 'refused', reason: expect.stringContaining('have not ended') as string });
+  await rows("UPDATE deliveries SET status = 'delivered'");
   const undone = await undo('ZA');
   expect(undone).toMatchObject({ kind: 'undone', reportIds: [expect.any(String)] });
   expect(await rows("SELECT severity FROM system_alerts WHERE kind = 'identity_conflict' AND message LIKE 'A merge was undone.%'")).toEqual([{ severity: 'critical' }]);
+});
+
+test('what is remembered of a patient between messages follows merges and their undoing', async () => {
+  const named = async (number: string, family: string): Promise<void> => { await say({ authority: 'registration', patient: patient(number, { family_name: family }) }, 'ADT^A08'); };
+  const names = (): Promise<{ patient_number: string; family_name: string }[]> => rows("SELECT patient_number, family_name FROM patients WHERE patient_number LIKE 'M_' AND is_active ORDER BY 1");
+  await named('MA', 'A1'); await named('MB', 'B1'); await named('MA', 'A2');
+  await merge('MB', 'MA');
+  await named('MA', 'B2'); await named('MB', 'B3'); await named('MA', 'B4');
+  expect(await names()).toEqual([{ patient_number: 'MB', family_name: 'B4' }]);
+  expect(await undo('MA')).toMatchObject({ kind: 'undone' });
+  await named('MA', 'A3'); await named('MB', 'B5');
+  expect(await names()).toEqual([{ patient_number: 'MA', family_name: 'A3' }, { patient_number: 'MB', family_name: 'B5' }]);
 });
 
 test('linked patients stay two, said twice they are linked once, and unlinked they are not', async () => {

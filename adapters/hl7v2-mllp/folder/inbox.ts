@@ -37,9 +37,11 @@ export interface InboxLimits {
 
 export const defaultInboxLimits: InboxLimits = { stableMilliseconds: 2_000, incompleteMilliseconds: 60_000, fileBytes: 64 * 1024 * 1024, retryMilliseconds: 5_000 };
 
-interface Seen { readonly size: number; readonly modified: number; readonly since: number; retryAt: number }
+interface Seen { readonly size: number; readonly modified: number; readonly since: number; retryAt: number; problem?: string; failures?: number }
 type Verdict = 'done' | 'refused' | 'wait' | 'retry';
 
+/** What is put around a name, in the answer and in done/, fits in the 255 bytes that file systems have. */
+const longestNameBytes = 200;
 const unfinishedName = /^\.|\.(?:ack|tmp|part|partial|filepart|writing)$|~$/i;
 
 export class Inbox {
@@ -65,7 +67,7 @@ export class Inbox {
       const state = this.#stateOf(name, stats);
       seen.set(name, state);
       if (stats.isFile() && !this.#isDue(stats, state)) continue;
-      const verdict = await this.#take(places, name, stats, state);
+      const verdict = await this.#tryTake(places, name, stats, state);
       if (verdict === 'retry') { state.retryAt = Date.now() + this.#limits.retryMilliseconds; break; } // what came later builds on it
       if (verdict !== 'wait') seen.delete(name);
     }
@@ -85,8 +87,24 @@ export class Inbox {
 
   #isGivenUp(since: number): boolean { return Date.now() - since >= this.#limits.incompleteMilliseconds; }
 
+  /** A file that cannot be read or moved must not hold up the folder: it is tried again, and a person is told why once. */
+  async #tryTake(places: Places, name: string, stats: Stats, state: Seen): Promise<Verdict> {
+    try {
+      return await this.#take(places, name, stats, state);
+    } catch (error) {
+      const problem = codeOf(error);
+      if (state.problem !== problem) this.#context.log.error({ integrationId: this.#integration.integrationId, problem }, 'a file in a watched folder cannot be taken; it is tried again and the others go on');
+      state.problem = problem;
+      // Ever more seldom: its messages may be committed, and then each try is a repeat on record.
+      state.failures = (state.failures ?? 0) + 1;
+      state.retryAt = Date.now() + this.#limits.retryMilliseconds * 2 ** Math.min(state.failures - 1, 6);
+      return 'wait';
+    }
+  }
+
   async #take(places: Places, name: string, stats: Stats, state: Seen): Promise<Verdict> {
     if (!stats.isFile()) return this.#refuse(places, name, Buffer.alloc(0), 'The entry is a link or device and no file; it was not read');
+    if (Buffer.byteLength(name) > longestNameBytes) return this.#refuse(places, name, Buffer.alloc(0), `The name of the file is longer than ${longestNameBytes} bytes: its answer could not be named after it`);
     const bytes = await readUnchanged(path.join(places.inbox, name), stats, this.#limits.fileBytes);
     if (bytes === undefined) return 'wait';
     if (bytes === 'too large') return this.#refuse(places, name, Buffer.alloc(0), `The file is larger than ${this.#limits.fileBytes} bytes`);
@@ -127,7 +145,7 @@ export class Inbox {
   /** Time and a random part keep a file of the same name that is there already. */
   async #move(places: Places, name: string, verdict: 'done' | 'refused'): Promise<void> {
     const stamp = this.#context.now().toISOString().replaceAll(/[-:.]/g, '');
-    const target = `${stamp}-${crypto.randomUUID().slice(0, 8)}-${name}`.slice(0, 255);
+    const target = `${stamp}-${crypto.randomUUID().slice(0, 8)}-${Buffer.byteLength(name) > longestNameBytes ? 'name-too-long' : name}`;
     await rename(path.join(places.inbox, name), path.join(places[verdict], target)).catch((error: unknown) => { if (codeOf(error) !== 'ENOENT') throw error; });
     await syncDirectory(places[verdict]);
     await syncDirectory(places.inbox);
@@ -163,7 +181,7 @@ async function filesOf({ inbox }: Places): Promise<{ name: string; stats: Stats 
 /** Undefined: it is another file than was looked at, or it changed while it was read. */
 async function readUnchanged(file: string, before: Stats, most: number): Promise<Buffer | 'too large' | undefined> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
-    if (['ENOENT', 'ELOOP', 'EACCES', 'EPERM'].includes(codeOf(error))) return undefined;
+    if (['ENOENT', 'ELOOP'].includes(codeOf(error))) return undefined;
     throw error;
   });
   if (!handle) return undefined;

@@ -169,7 +169,7 @@ test('a link that waits under the name of the answer is not written through', as
   await start();
   await symlink(target, path.join(inbox, '.1.hl7.ack.writing'));
   await put('1.hl7', adt('M1'));
-  await until(async () => gateway.logged.some((line) => line.includes('ELOOP')));
+  await until(async () => gateway.logged.some((line) => line.includes('ELOOP') && line.includes('cannot be taken')));
   expect(await readFile(target, 'utf8')).toBe('as it was');
   await rm(path.join(inbox, '.1.hl7.ack.writing'));
   await symlink(target, path.join(inbox, '1.hl7.ack'));
@@ -210,6 +210,30 @@ test('a message of another sender than the integration takes is refused, and the
   await Promise.all([moved('refused'), moved('done')]);
   expect(await ackOf('1.hl7')).toContain('MSA|AR|M1');
   expect(await ackOf('2.hl7')).toContain('MSA|AA|M2');
+});
+
+test('a file that cannot be read holds up nobody, is told once, and is taken when it can be', async () => {
+  await mkdir(inbox, { recursive: true });
+  await put('0.hl7', adt('M0'));
+  await symlink('/nowhere', path.join(inbox, '.0.hl7.ack.writing')); // its answer cannot be written
+  await start();
+  await put('1.hl7', adt('M1'));
+  await moved('done');
+  expect(await names('.')).toContain('0.hl7');
+  await until(async () => gateway.received.length >= 4);
+  expect(gateway.logged.filter((line) => line.includes('cannot be taken'))).toHaveLength(1);
+  await rm(path.join(inbox, '.0.hl7.ack.writing'));
+  await moved('done', 2);
+});
+
+test('names of any characters and lengths are taken or refused, and block nothing', async () => {
+  await start();
+  for (const name of ['Müller 漢 file.hl7', 'a;rm -rf $HOME.hl7', 'line\nbreak.hl7', '-rf', `${'x'.repeat(196)}.hl7`]) await put(name, adt('M1'));
+  await put(`${'y'.repeat(250)}.hl7`, adt('LONG'));
+  await moved('done', 5);
+  const [refused] = await moved('refused');
+  expect(refused).toMatch(/-name-too-long$/);
+  expect(gateway.received.some(({ refusal }) => refusal?.text.includes('longer than 200 bytes'))).toBe(true);
 });
 
 test('no log line holds the name of a file', async () => {
