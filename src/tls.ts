@@ -29,7 +29,7 @@ export const tlsPolicy = {
 type TlsFiles = Pick<Config, 'tlsCertificateFile' | 'tlsKeyFile' | 'tlsClientCaFile'>;
 
 export interface GatewayTls extends ListenerTls {
-  /** For HTTPS no client certificate is asked for: users sign in, programs carry a token. */
+  /** A client certificate is asked for where there are CAs of some, and not demanded: users sign in, programs carry a token; an integration may want one (tls_subjects). */
   readonly createHttpsServer: typeof https.createServer;
 }
 
@@ -37,11 +37,11 @@ export interface GatewayTls extends ListenerTls {
 export function openTls(files: TlsFiles, log: Pick<Log, 'info' | 'error'>): GatewayTls | undefined {
   if (!files.tlsCertificateFile || !files.tlsKeyFile) return undefined;
   const material = watchedMaterial(files, log);
-  const httpsOptions = (): tls.TlsOptions => ({ ...tlsPolicy, cert: material().cert, key: material().key });
-  const listenerOptions = (): tls.TlsOptions => {
-    const { ca } = material();
-    return { ...httpsOptions(), ...(ca ? { ca, requestCert: true, rejectUnauthorized: true } : {}) };
+  const optionsOf = (isDemanded: boolean): tls.TlsOptions => {
+    const { cert, key, ca } = material();
+    return { ...tlsPolicy, cert, key, ...(ca ? { ca, requestCert: true, rejectUnauthorized: isDemanded } : {}) };
   };
+  const httpsOptions = (): tls.TlsOptions => optionsOf(false), listenerOptions = (): tls.TlsOptions => optionsOf(true);
   /** Before each handshake the server gets the certificate of the moment: also for peers that send no server name, as in DICOM. */
   const renewing = <Server extends tls.Server>(server: Server, options: () => tls.TlsOptions): Server => {
     let inUse = material();

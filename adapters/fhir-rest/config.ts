@@ -24,6 +24,7 @@ const fields = z.strictObject({
   serves: z.boolean().default(true).describe('Let resources of the organization be read and searched in the terms of this system (identifier_systems, accession_system).'),
   read_roles: z.array(z.string().min(1)).min(1).default(['service', 'physician', 'radiologist', 'administrator']).describe('Roles whose access tokens may read.'),
 
+  tls_subjects: z.array(z.string().min(1).max(255)).default([]).describe('Common names (CN) of client certificates this system may come with, over HTTPS only, besides its token. Empty: any, and also without one.'),
   service_url: webAddress.optional().describe('URL under which this system reaches our FHIR service, e.g. https://gateway.example.org/fhir/r4. Its assertions must be made for this address with /auth/token added.'),
   subscription_origins: z.array(z.url({ protocol: /^https?$/ }).refine((text) => new URL(text).origin === text.replace(/\/$/, ''), 'must be scheme, host and port alone, e.g. https://emr.example.org')).max(20).default([])
     .describe('Where this system may be called when a result is ready (Subscription, rest-hook): scheme, host and port. Empty: nowhere; websockets work all the same.'),

@@ -24,7 +24,7 @@ export function readingIntegration(principal: Principal, integrations: Integrati
   const own = integrations.all().filter((integration) => integration.organizationId === principal.organizationId && integration.config.serves);
   const named = own.find(({ integrationId }) => principal.scopes?.includes(`integration:${integrationId}`));
   const allowed = named ?? own.find((integration) => integration.config.read_roles.includes(principal.role));
-  if (own.length === 0) throw new FhirRefusal(403, 'forbidden', 'No FHIR integration of your organization lets resources be read. An administrator can add one.');
+  if (own.length === 0) throw new FhirRefusal(403, 'forbidden', 'No FHIR integration of your organization lets this reader read. An administrator can add one, or its client certificate (tls_subjects).');
   if (allowed === undefined) throw new FhirRefusal(403, 'forbidden', `The role '${principal.role}' may not read resources.`);
   return allowed;
 }

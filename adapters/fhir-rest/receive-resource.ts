@@ -77,7 +77,7 @@ export function reasonOf(status: number): RejectReason {
 export function receivingIntegration(principal: Principal, integrations: IntegrationDirectory<Config>): Integration<Config> {
   const own = integrations.all().filter((integration) => integration.organizationId === principal.organizationId && integration.config.receives);
   const allowed = own.find(({ integrationId }) => principal.scopes?.includes(`integration:${integrationId}`)) ?? own.find((integration) => integration.config.receive_roles.includes(principal.role));
-  if (own.length === 0) throw new FhirRefusal(403, 'forbidden', 'No FHIR integration of your organization takes resources. An administrator can add one.');
+  if (own.length === 0) throw new FhirRefusal(403, 'forbidden', 'No FHIR integration of your organization takes resources from this sender. An administrator can add one, or its client certificate (tls_subjects).');
   if (allowed === undefined) throw new FhirRefusal(403, 'forbidden', `The role '${principal.role}' may not send resources.`);
   return allowed;
 }

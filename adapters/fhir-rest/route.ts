@@ -45,10 +45,11 @@ async function answered(request: Request, peer: Peer, integrations: IntegrationD
   }
 }
 
-async function route(request: Request, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
+async function route(request: Request, peer: Peer, allIntegrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext): Promise<Response> {
   const base = serviceBase(request), steps = stepsOf(request), [first = '', second] = steps, { method } = request;
   const isRead = method === 'GET' || method === 'HEAD';
-  if (isRead && new URL(request.url).pathname === jwksPath) return publishedKeys(integrations, context);
+  if (isRead && new URL(request.url).pathname === jwksPath) return publishedKeys(allIntegrations, context);
+  const integrations = openTo(peer, allIntegrations);
   if (first === 'auth' && second === 'token' && steps.length === 2) return answerTokenRequest(request, peer, integrations, context);
   if (isRead) wantedFormat(request);
   if (isExport(steps) && method !== 'OPTIONS') return answerExport(request, steps, base, peer, integrations, context);
@@ -61,6 +62,11 @@ async function route(request: Request, peer: Peer, integrations: IntegrationDire
   if (read !== undefined) return answerRead(request, read, peer, integrations, context);
   if (method === 'POST' && first === '') return receiveBundle(request, base, peer, integrations, receive, context, (entry) => answered(entry, peer, integrations, receive, context));
   return receiveResource(request, interactionOf({ method, url: new URL(request.url), ifNoneExist: request.headers.get('if-none-exist') }, mount), peer, integrations, receive, context, base);
+}
+
+/** The integrations that this peer may be: one that names client certificates is there for nobody else, whatever the token. */
+function openTo({ tlsSubject = '' }: Peer, integrations: IntegrationDirectory<Config>): IntegrationDirectory<Config> {
+  return { ...integrations, all: () => integrations.all().filter(({ config: { tls_subjects: allowed } }) => allowed.length === 0 || allowed.includes(tlsSubject)) };
 }
 
 /** What may be asked at a path, for OPTIONS. */

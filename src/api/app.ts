@@ -7,6 +7,7 @@
  *   / /login /logout        the pages of src/web, which site.ts adds
  *   anything else           a JSON problem, 404
  */
+import { TLSSocket } from 'node:tls';
 import { Hono } from 'hono';
 import { requestId } from 'hono/request-id';
 import { secureHeaders } from 'hono/secure-headers';
@@ -97,8 +98,14 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
 async function handOverToAdapter(c: ApiContext, next: () => Promise<void>, { commands }: ApiDependencies): Promise<Response | void> {
   const socket = c.env?.incoming?.socket;
   if (/^\/(api|login|logout|reload|assets|healthz|readyz|metrics)?(\/|$)/.test(c.req.path)) return next();
-  const response = await commands.handleAdapterHttp(c.req.raw, { address: peerAddress(c), port: socket?.remotePort ?? 0 });
+  const response = await commands.handleAdapterHttp(c.req.raw, { address: peerAddress(c), port: socket?.remotePort ?? 0, ...certificateOf(socket) });
   return response ?? next();
+}
+
+/** Whose client certificate it is, when one of a known CA was shown. */
+function certificateOf(socket: unknown): { tlsSubject?: string } {
+  const name: unknown = socket instanceof TLSSocket && socket.authorized ? socket.getPeerCertificate().subject?.CN : undefined;
+  return typeof name === 'string' ? { tlsSubject: name } : {};
 }
 
 /** No script but our own files, no other site's frames, nothing kept in a cache. */
