@@ -149,6 +149,17 @@ test('nobody sees, reads or ends a subscription of another organization, and its
   expect((await ask('GET', `Subscription/${id}`)).status).toBe(404);
 });
 
+test('a disabled account hears nothing more, and goes on where it was when it is enabled again', async () => {
+  await ask('POST', 'Subscription', { body: wanted() });
+  await times(1, 'handshake');
+  await gateway.db.asOwner("UPDATE users SET is_active = false WHERE organization_id = $1", [organizationId]);
+  await report();
+  await eventually(async () => (await rows("SELECT FROM pgboss.job WHERE name = 'notify' AND state < 'completed'")).length === 0);
+  expect(numbersOf(heard)).toEqual([]);
+  await gateway.db.asOwner("UPDATE users SET is_active = true WHERE organization_id = $1", [organizationId]);
+  await eventually(async () => numbersOf(heard).length === 1);
+}, 30_000);
+
 test('a filter by patient and status leaves out the others, and $events gives what was told again', async () => {
   const { body: { id, _criteria } } = await ask('POST', 'Subscription', { body: wanted({}, { _criteria: { extension: [{ url: `${guide}/backport-filter-criteria`, valueString: `DiagnosticReport?patient=Patient/${patientId}&status=final` }] } }) });
   expect(_criteria.extension[0].valueString).toBe(`DiagnosticReport?patient=Patient/${patientId}&status=final`);

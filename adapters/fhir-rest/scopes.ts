@@ -31,7 +31,7 @@ export function missingScopes(needed: ReadonlyMap<string, string>, granted: stri
   const known = scopesIn(granted);
   if (known.length === 0) return [];
   return [...needed].flatMap(([type, letters]) => {
-    const missing = [...letters].filter((letter) => !known.some((scope) => (scope.type === '*' || scope.type === type) && scope.letters.includes(letter)));
+    const missing = letters.split('').filter((letter) => !known.some((scope) => (scope.type === '*' || scope.type === type) && scope.letters.includes(letter)));
     return missing.length === 0 ? [] : [`system/${type}.${allLetters.filter((letter) => missing.includes(letter)).join('')}`];
   });
 }

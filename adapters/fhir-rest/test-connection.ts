@@ -81,7 +81,7 @@ const verbs: Readonly<Record<string, string>> = { c: 'create', r: 'read', u: 'up
 /** 'system/Observation.cu' -> 'create and update of Observation' */
 function inWords(scope: string): string {
   const [, type = '', letters = ''] = /^system\/(\w+)\.(\w+)$/.exec(scope) ?? [];
-  return `${[...letters].map((letter) => verbs[letter]).join(' and ')} of ${type}`;
+  return `${letters.split('').map((letter) => verbs[letter]).join(' and ')} of ${type}`;
 }
 
 async function readMetadata(client: FhirClient, config: Config, signal: AbortSignal): Promise<Finding> {

@@ -114,7 +114,8 @@ function eventOf(row: SubscriptionEventRow): SubscriptionEvent {
   return { number: row.event_number, at: row.created_at.toISOString(), report: { kind: 'report', id: row.lineage_id, updatedAt: row.updated_at.toISOString(), patientId: row.patient_id, hasOrder: row.has_order, document: row.document } };
 }
 
-const isOver = (row: SubscriptionRow, now: Date): boolean => row.status === 'off' || (row.ends_at !== null && row.ends_at <= now);
+/** A disabled account hears nothing; what came meanwhile waits for it. */
+const isOver = (row: SubscriptionRow, now: Date): boolean => row.status === 'off' || !row.is_user_active || (row.ends_at !== null && row.ends_at <= now);
 
 /** In the transaction of the report. */
 export async function announceResult(boss: PgBoss, tx: Transaction, report: { organizationId: string; reportId: string; patientId: string; document: ReportDocument }): Promise<void> {
