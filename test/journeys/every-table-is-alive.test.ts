@@ -74,7 +74,7 @@ test.each(Object.entries(FLOWS).map(([table, { flow, where }]) => ({ table, flow
 
 test('so do the tables that the product added, and each exchange is audited', async () => {
   const { gateway } = journey;
-  for (const table of ['deliveries', 'patient_identifiers', 'exchange_payloads', 'message_identities', 'configuration_versions', 'audit_seals']) {
+  for (const table of ['deliveries', 'patient_identifiers', 'exchange_payloads', 'message_identities', 'configuration_versions', 'audit_seals', 'association_logs']) {
     await eventually(async () => (await gateway.db.asOwner(`SELECT FROM ${table} LIMIT 1`)).length > 0, 15_000).catch(() => { throw new Error(`${table} is empty`); });
   }
   await expectAudited(gateway, await exchanges(gateway, 'true'));
