@@ -60,6 +60,7 @@ const fields = z.strictObject({
   patient: z.enum(['conditional-create', 'conditional-update', 'reference', 'match']).default('conditional-create')
     .describe('The Patient in the Bundle: conditional-create makes one only where the identifier is unknown; conditional-update also corrects it; reference sends none and names it by identifier; match makes none: it is found by identifier, else by $match as the one certain match, else the report waits for a person.'),
   presented_form: z.array(z.enum(['html', 'pdf'])).min(1).max(2).default(['html', 'pdf']).describe('The whole report as a page, in DiagnosticReport.presentedForm or as attachments of the DocumentReference.'),
+  page_content: z.enum(['inline', 'binary']).default('inline').describe('Where the pages are: inline in the attachment, or each as a Binary that the attachment names; for servers that store documents apart. Binary needs a server that takes an id of ours (updateCreate).'),
   wado_rs_url: webAddress.optional().describe('DICOMweb base where this system can get the images (WADO-RS). The ImagingStudy then names it as its Endpoint.'),
   organization_reference: z.string().regex(/^Organization\/[A-Za-z0-9.-]{1,64}$/, 'must be Organization/<id>').optional().describe('The reporting organization as this system knows it, e.g. Organization/123. Empty: it is named by identifier.'),
   find_order: z.boolean().default(false).describe('Look for the ServiceRequest by its number first: report and Observations then refer to it and to its Encounter by id. Left out where there is none or more than one.'),

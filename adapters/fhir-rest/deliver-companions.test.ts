@@ -130,3 +130,27 @@ test.each(ways)('no match, two, or only probable ones: nothing is sent and a per
   }
   expect(server.ofType('DiagnosticReport')).toEqual([]);
 });
+
+const withBinary = (updateCreate: boolean) => { const statement = everything(); const [rest] = statement.rest ?? []; return { ...statement, rest: [{ ...rest, mode: 'server' as const, resource: [...rest?.resource ?? [], { type: 'Binary' as const, interaction: [{ code: 'update' as const }], updateCreate }] }] }; };
+
+test.each(ways)('pages can be a Binary each, replaced by a correction and named by the report (%s)', async (deliver_by) => {
+  server.statement = withBinary(true);
+  const settings = { deliver_by, page_content: 'binary', report_as: 'document-reference' } as const;
+  for (let attempt = 0; attempt < 2; attempt += 1) expect(await deliver(settings)).toMatchObject({ kind: 'delivered' });
+  const urls = (): unknown[] => one<DocumentReference>('DocumentReference').content?.map(({ attachment }) => [attachment.contentType, attachment.url, attachment.data, attachment.size]) ?? [];
+  const binaries = server.ofType('Binary') as unknown as { id: string; contentType: string; data: string }[];
+  expect(binaries.map(({ contentType }) => contentType).toSorted()).toEqual(['application/pdf', 'text/html']);
+  expect(urls()).toEqual(['text/html', 'application/pdf'].map((type) => { const binary = binaries.find(({ contentType }) => contentType === type); return [expect.stringContaining(type), `Binary/${binary?.id}`, undefined, Buffer.from(binary?.data ?? '', 'base64').byteLength]; }));
+  const before = urls();
+  expect(await deliver(settings, { version: 2, status: 'entered-in-error' })).toMatchObject({ kind: 'delivered' });
+  expect(server.ofType('Binary')).toHaveLength(2);
+  expect((server.ofType('Binary') as unknown as { data: string }[]).map(({ data }) => data)).not.toEqual(binaries.map(({ data }) => data));
+  expect(urls()).not.toEqual(before);
+});
+
+test('where a server takes no id of ours the pages stay inline', async () => {
+  server.statement = withBinary(false);
+  expect(await deliver({ page_content: 'binary' })).toMatchObject({ kind: 'delivered' });
+  expect(server.ofType('Binary')).toEqual([]);
+  expect(one<DiagnosticReport>('DiagnosticReport').presentedForm?.every(({ data, url }) => data !== undefined && url === undefined)).toBe(true);
+});

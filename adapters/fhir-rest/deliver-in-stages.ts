@@ -93,6 +93,7 @@ function requestFor(item: Item, plan: Plan, existing: Existing | undefined, prog
   const { resourceType: type } = item.resource, query = identityQuery(item.identity);
   const resource = withReferences(item.resource, progress.references);
   if (item.existing === 'find' || (existing === undefined ? item.existing === 'amend' : item.existing === 'keep')) return undefined;
+  if (item.existing === 'put') return { method: 'PUT', url: `${type}/${resource.id}`, resource };
   if (item.existing === 'replace' && !needsLookup(item, plan.offer)) return { method: 'PUT', url: `${type}?${query}`, resource };
   if (existing !== undefined && plan.offer.offers(type, 'update')) return { method: 'PUT', url: `${type}/${existing.resource.id}`, resource: { ...resource, id: existing.resource.id ?? '' }, ...ifMatch(existing) };
   if (existing !== undefined) return isSame(existing.resource, resource) ? undefined : { failure: cannotCorrect(type, existing) };
@@ -135,7 +136,7 @@ async function withdraw(client: FhirClient, plan: Plan, questions: Questions, pr
 /** Sending again is harmless only where what was sent can be found again. */
 function withKnowledge(failure: Failure, { stored }: Progress, plan: Plan, items: readonly Item[]): Failure {
   const written = stored.length === 0 ? 'nothing was stored before it' : `stored before it: ${stored.slice(0, 20).join(', ')}${stored.length > 20 ? ` and ${stored.length - 20} more` : ''}`;
-  const blind = failure.kind === 'unconfirmed' ? items.find((item) => !canBeFound(plan.offer, item.resource.resourceType)) : undefined;
+  const blind = failure.kind === 'unconfirmed' ? items.find((item) => item.existing !== 'put' && !canBeFound(plan.offer, item.resource.resourceType)) : undefined;
   if (blind !== undefined) return { kind: 'refused', answerCode: failure.answerCode, text: `${failure.text}; ${written}. The server cannot search ${blind.resource.resourceType} for what we sent, so a person must look there before it is sent again` };
   const next = failure.kind === 'refused' ? 'Sent again, it continues there and makes nothing twice' : 'The next attempt completes it';
   return { ...failure, text: `${failure.text}; ${written}. ${next}` };

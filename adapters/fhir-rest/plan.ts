@@ -14,7 +14,7 @@ import type { Config } from './config.ts';
 import type { ServerOffer } from './server-offer.ts';
 
 export type Carrier = 'DiagnosticReport' | 'DocumentReference';
-export type OptionalType = 'Device' | 'Endpoint' | 'ImagingStudy' | 'Observation' | 'Provenance' | 'Task' | 'Flag' | 'Communication';
+export type OptionalType = 'Binary' | 'Device' | 'Endpoint' | 'ImagingStudy' | 'Observation' | 'Provenance' | 'Task' | 'Flag' | 'Communication';
 
 export interface Plan {
   readonly way: 'transaction' | 'batch' | 'single';
@@ -30,7 +30,7 @@ const alwaysWanted: readonly OptionalType[] = ['Device', 'ImagingStudy', 'Observ
 /** The types that a site gets besides the report, by its settings. */
 function wantedTypes(config: Config): readonly OptionalType[] {
   return [
-    ...alwaysWanted, ...(config.wado_rs_url === undefined ? [] : ['Endpoint' as const]), ...(config.order_update === 'task' ? ['Task' as const] : []),
+    ...alwaysWanted, ...(config.page_content === 'binary' ? ['Binary' as const] : []), ...(config.wado_rs_url === undefined ? [] : ['Endpoint' as const]), ...(config.order_update === 'task' ? ['Task' as const] : []),
     ...(config.critical_findings === 'flag' ? ['Flag' as const] : config.critical_findings === 'communication' ? ['Communication' as const] : []),
   ];
 }
@@ -38,7 +38,7 @@ function wantedTypes(config: Config): readonly OptionalType[] {
 export function planFor(offer: ServerOffer, config: Config): Plan | NoPlan {
   const carrier = carrierFor(offer, config);
   if (carrier === undefined) return { refused: noCarrier(config) };
-  const sends = new Set(wantedTypes(config).filter((type) => offer.offers(type, 'create') || (offer.offers(type, 'update') && offer.offers(type, 'conditional update'))));
+  const sends = new Set(wantedTypes(config).filter((type) => type === 'Binary' ? offer.offers(type, 'create by update') : offer.offers(type, 'create') || (offer.offers(type, 'update') && offer.offers(type, 'conditional update'))));
   return { way: wayFor(offer, config), carrier, sends, offer };
 }
 
@@ -65,7 +65,7 @@ export function scopesFor(plan: Plan, config: Config): ReadonlyMap<string, strin
   const { offer } = plan, needed = new Map<string, string>();
   const need = (type: string, letters: string): unknown => needed.set(type, letters);
   const found = (type: string): string => offer.offers(type, 'search') ? 's' : '';
-  for (const type of [plan.carrier, ...plan.sends]) need(type, `c${offer.offers(type, 'update') ? 'u' : ''}${found(type)}`);
+  for (const type of [plan.carrier, ...plan.sends]) need(type, type === 'Binary' ? 'cu' : `c${offer.offers(type, 'update') ? 'u' : ''}${found(type)}`);
   if (plan.sends.has('Observation') && offer.offers('Observation', 'read')) need('Observation', `${needed.get('Observation')}r`);
   if (config.patient === 'conditional-create') need('Patient', `c${found('Patient')}`);
   if (config.patient === 'conditional-update') need('Patient', `cu${found('Patient')}`);
@@ -78,10 +78,11 @@ export function scopesFor(plan: Plan, config: Config): ReadonlyMap<string, strin
 export function planWords(plan: Plan | NoPlan, config: Config): { readonly detail: string; readonly advice: string | undefined } {
   if ('refused' in plan) return { detail: 'results cannot be delivered', advice: `${plan.refused.charAt(0).toUpperCase()}${plan.refused.slice(1)}.` };
   const ways = { transaction: 'one transaction', batch: 'batches, one per stage', single: 'single requests, one per resource' };
-  const missing = wantedTypes(config).filter((type) => !plan.sends.has(type));
+  const missing = wantedTypes(config).filter((type) => type !== 'Binary' && !plan.sends.has(type));
   const advice = [
     ...(plan.way === 'transaction' ? [] : ['A delivery that breaks off leaves a part there until it is completed by the next attempt.']),
     ...(missing.length === 0 ? [] : [`Left out, because the server does not take them: ${missing.join(', ')}.`]),
+    ...(config.page_content === 'binary' && !plan.sends.has('Binary') ? ['The server does not take a Binary under an id of ours (updateCreate): the pages go inline.'] : []),
     ...(config.order_update === 'service-request' && !(plan.offer.offers('ServiceRequest', 'search') && plan.offer.offers('ServiceRequest', 'update')) ? ['The server does not let us search and update ServiceRequest: orders are not set to completed there.'] : []),
     ...(plan.offer.offers(plan.carrier, 'update') ? [] : [`The server does not take updates of ${plan.carrier}: corrections and retractions must be made there by hand.`]),
     ...(canBeFound(plan.offer, plan.carrier) ? [] : [`The server cannot search ${plan.carrier} by identifier or patient: after a lost answer a person must look before it is sent again.`]),

@@ -33,12 +33,14 @@ export function transactionOf(items: readonly Item[], offer: ServerOffer, found:
 /** Whether the item must be looked for before it is written. */
 export function needsLookup(item: Item, offer: ServerOffer): boolean {
   const { resourceType } = item.resource;
+  if (item.existing === 'put') return false;
   return item.existing === 'amend' || item.existing === 'find' || !offer.offers(resourceType, item.existing === 'replace' ? 'conditional update' : 'conditional create');
 }
 
 function entryOf(item: Item, offer: ServerOffer, existing: Existing | undefined): BundleEntry[] {
   const { fullUrl, resource } = item, { resourceType } = resource, query = identityQuery(item.identity);
   if (item.existing === 'find' || (existing === undefined ? item.existing === 'amend' : item.existing === 'keep')) return [];
+  if (item.existing === 'put') return [{ fullUrl, resource, request: { method: 'PUT', url: `${resourceType}/${resource.id}` } }];
   if (item.existing === 'replace' && !needsLookup(item, offer)) return [{ fullUrl, resource, request: { method: 'PUT', url: `${resourceType}?${query}` } }];
   if (existing !== undefined) return [{ fullUrl, resource: { ...resource, id: existing.resource.id ?? '' }, request: { method: 'PUT', url: `${resourceType}/${existing.resource.id}`, ...ifMatch(existing) } }];
   return [{ fullUrl, resource, request: { method: 'POST', url: resourceType, ...(offer.offers(resourceType, 'conditional create') ? { ifNoneExist: query } : {}) } }];

@@ -16,7 +16,7 @@
 import type { ReportDocument, ReportSeries } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
-import type { Attachment, Device, Encounter, Endpoint, Identifier, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
+import type { Attachment, Binary, Device, Encounter, Endpoint, Identifier, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
 import { concept, systems } from './code-tables.ts';
 import { companionItems } from './companion-items.ts';
 import type { Config } from './config.ts';
@@ -45,8 +45,8 @@ export interface Item {
   readonly fullUrl: string;
   readonly resource: Resource;
   readonly identity: Identity;
-  /** What happens to one that is there: it is used as it is, or replaced. 'find': it is never made. 'amend': it is never made, and replaced where it is there. */
-  readonly existing: 'keep' | 'replace' | 'find' | 'amend';
+  /** What happens to one that is there: it is used as it is, or replaced. 'find': it is never made. 'amend': it is never made, and replaced where it is there. 'put': under the id of the resource, which is ours. */
+  readonly existing: 'keep' | 'replace' | 'find' | 'amend' | 'put';
   /** Items refer to items of earlier stages only. */
   readonly stage: number;
 }
@@ -58,7 +58,7 @@ export function identityQuery({ parameter, system, value }: Identity): string {
 /** What was found out before: the pages, and what the server has of the order. */
 export interface Surroundings { readonly forms?: readonly Attachment[]; readonly order?: ServiceRequest | undefined; readonly encounter?: Reference<Encounter> | undefined }
 
-export function reportItems(document: ReportDocument, config: Config, plan: Pick<Plan, 'way' | 'carrier' | 'sends'>, { forms, order, encounter }: Surroundings = {}): readonly Item[] {
+export function reportItems(document: ReportDocument, config: Config, plan: Pick<Plan, 'way' | 'carrier' | 'sends'>, { forms: pages, order, encounter }: Surroundings = {}): readonly Item[] {
   const url = (kind: string, key: string): string => urnUuid(`${document.reportId} ${kind} ${key}`);
   const devices = new Map(document.models.map((model) => [model.analysisId, { model, fullUrl: url('Device', `${model.modelId}@${model.version}`) }]));
   const [patientIdentifier = {}] = patientIdentifiers(document.patient, config);
@@ -79,6 +79,8 @@ export function reportItems(document: ReportDocument, config: Config, plan: Pick
     ...document.findings.map((finding) => [url('Observation', finding.trackingUid), findingObservation(finding, document, config, links)] as const),
     ...sectionObservations(document, config, links).map((observation) => [url('Observation', observation.code?.coding?.[0]?.code ?? ''), observation] as const),
   ];
+  const binaries = pages === undefined || !plan.sends.has('Binary') ? [] : pages.map((page) => binaryItem(page, document));
+  const forms = binaries.length === 0 ? pages : pages?.map(({ data: _, ...page }, index) => ({ ...page, url: `Binary/${binaries[index]?.resource.id}` }));
   const results = observations.map(([reference]) => ({ reference }));
   const carrier = plan.carrier === 'DiagnosticReport' ? diagnosticReport(document, config, links, results, forms) : documentReference(document, config, links, results, forms);
   const items: Item[] = [
@@ -86,6 +88,7 @@ export function reportItems(document: ReportDocument, config: Config, plan: Pick
     ...[...new Map([...devices.values()].map(({ model, fullUrl }) => [fullUrl, deviceOf(model, config)]))].map(([fullUrl, device]) => item(fullUrl, device, 0, 'replace')),
     ...(links.endpoint === undefined ? [] : [item(url('Endpoint', config.wado_rs_url ?? ''), endpointOf(document, config), 0, 'keep')]),
     item(studyUrl, imagingStudy(document, config, links), 1, 'keep'),
+    ...binaries,
     ...observations.map(([fullUrl, observation]) => item(fullUrl, observation, 2, 'replace')),
     item(reportUrl, carrier, 3, 'replace'),
     provenanceItem(url('Provenance', String(document.version)), document, config, [{ reference: reportUrl }, ...results], links),
@@ -130,6 +133,12 @@ export function deviceOf(model: ReportDocument['models'][number], config: Config
     ...(model.manufacturer.trim() === '' ? {} : { manufacturer: model.manufacturer }), deviceName: [{ name: model.name.trim() || model.modelId, type: 'model-name' }],
     version: [{ type: concept(systems.dcm, '111003', 'Algorithm Version'), value: model.version }], ...(notice === '' ? {} : { note: [{ text: notice }] }),
   };
+}
+
+/** The id is the same for all versions, so that a correction replaces the page and a retraction leaves none that reads as valid. */
+function binaryItem({ contentType = '', data = '' }: Attachment, { reportId }: ReportDocument): Item {
+  const fullUrl = urnUuid(`${reportId} Binary ${contentType}`), id = fullUrl.slice('urn:uuid:'.length);
+  return { fullUrl, resource: { resourceType: 'Binary', id, contentType: contentType.split(';')[0] ?? contentType, data } satisfies Binary, identity: { parameter: 'identifier', system: '', value: id }, existing: 'put', stage: 2 };
 }
 
 /** Where the images can be fetched; the same for every study, so one Endpoint stands for all. */

@@ -1,7 +1,7 @@
 /** What a server offers, read from its CapabilityStatement (R4 capabilitystatement.html): what plan.ts decides by. */
 import type { CapabilityStatement } from '#standards/fhir/types.ts';
 
-export type Need = 'create' | 'update' | 'read' | 'search' | 'conditional create' | 'conditional update';
+export type Need = 'create' | 'update' | 'read' | 'search' | 'conditional create' | 'conditional update' | 'create by update';
 
 export interface ServerOffer {
   readonly transaction: boolean;
@@ -22,6 +22,7 @@ export function offerOf(statement: CapabilityStatement): ServerOffer {
     offers(type, need) {
       if (need === 'conditional create') return resource(type)?.conditionalCreate === true;
       if (need === 'conditional update') return resource(type)?.conditionalUpdate === true;
+      if (need === 'create by update') return resource(type)?.updateCreate === true && resource(type)?.interaction?.some(({ code }) => code === 'update') === true;
       return resource(type)?.interaction?.some(({ code }) => code === codes[need]) === true;
     },
     searches: (type, parameter) => [...resource(type)?.searchParam ?? [], ...rest?.searchParam ?? []].some(({ name }) => name === parameter),
