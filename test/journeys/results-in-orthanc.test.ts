@@ -65,7 +65,7 @@ describe.skipIf(!isInstalled)('Orthanc', () => {
     const studies = await Promise.all((await json('/studies') as string[]).map((id) => json(`/studies/${id}`)));
     expect(studies.map((one) => [one.MainDicomTags.StudyInstanceUID, one.PatientMainDicomTags.PatientID])).toEqual([[study.studyInstanceUid, patient.patientId]]);
     const series = await Promise.all((await json('/series') as string[]).map((id) => json(`/series/${id}`)));
-    expect(series.map((one) => one.MainDicomTags.Modality).toSorted()).toEqual(['DOC', 'OT', 'SR']);
+    expect([series.length, new Set(series.map((one) => one.MainDicomTags.Modality))]).toEqual([3, new Set(['SR', 'DOC', 'OT'])]);
   });
 
   test('shows the pictures: boxes in colour on the image, and a caption', async () => {

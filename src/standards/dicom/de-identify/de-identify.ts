@@ -10,7 +10,7 @@ import { inflateRawSync } from 'node:zlib';
 import { vrOf } from '../dictionary.ts';
 import { elementOf, encodeElements } from '../dataset-copy.ts';
 import { readElements, type DataElement, type Dataset } from '../elements.ts';
-import { detectEncoding, buildPart10Header, parsePart10Head } from '../part10.ts';
+import { buildPart10Header, detectEncoding, parsePart10Head, type FileMeta } from '../part10.ts';
 import { formatTag, tags } from '../tag.ts';
 import { explicitVrLittleEndian, transferSyntaxOf } from '../transfer-syntaxes.ts';
 import { shiftedDate } from './dates.ts';
@@ -78,9 +78,19 @@ export function deIdentify(file: Buffer, options: DeIdentifyOptions, pseudonyms:
   for (const required of [0x0020000d, 0x0020000e, 0x00080018, 0x00080016]) if (text(required) === '') throw new DeIdentifyError(`${formatTag(required)} is missing: the image could not be told apart when it comes back.`);
   const meta = { sopClassUid: text(0x00080016), sopInstanceUid: pseudonyms.uid(text(0x00080018)), transferSyntaxUid };
   return {
-    file: Buffer.concat([buildPart10Header(meta), encodeElements(elements), pixels]), warnings, patientName: patient.name, uids: work.uids, removed: work.removed,
+    file: fileOf(meta, elements, pixels), warnings, patientName: patient.name, uids: work.uids, removed: work.removed,
     sopInstanceUid: meta.sopInstanceUid, seriesInstanceUid: pseudonyms.uid(text(0x0020000e)), studyInstanceUid: pseudonyms.uid(text(0x0020000d)),
   };
+}
+
+/** Throws DeIdentifyError for UIDs that no file can be written with. */
+export function fileOf(meta: FileMeta, elements: Dataset, pixels: Buffer): Buffer {
+  try {
+    return Buffer.concat([buildPart10Header(meta), encodeElements(elements), pixels]);
+  } catch (error) {
+    if (error instanceof RangeError) throw new DeIdentifyError(`No file can be written: ${error.message}.`);
+    throw error;
+  }
 }
 
 /** The dataset up to Pixel Data, and those in the form they leave in: compressed ones as they are, others in Explicit VR Little Endian. */

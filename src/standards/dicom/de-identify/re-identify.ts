@@ -2,12 +2,12 @@
  * What came back from outside gets its identity again: UIDs wherever they stand, and the attributes that were taken out. Of an image that was sent, all of
  * them return to their places, nested ones too; an object that was made from it (a report, a segmentation) gets the patient and the study.
  */
-import { elementOf, encodeElements } from '../dataset-copy.ts';
+import { elementOf } from '../dataset-copy.ts';
 import { explicitLittleEndian, readElements, type DataElement, type Dataset } from '../elements.ts';
-import { buildPart10Header, parsePart10Head } from '../part10.ts';
+import { parsePart10Head } from '../part10.ts';
 import { tags } from '../tag.ts';
 import { explicitVrLittleEndian, transferSyntaxOf } from '../transfer-syntaxes.ts';
-import { DeIdentifyError, type RemovedElement } from './de-identify.ts';
+import { DeIdentifyError, fileOf, type RemovedElement } from './de-identify.ts';
 import { pixelTail } from './pixel-tail.ts';
 
 export interface Identity {
@@ -37,7 +37,7 @@ export function reIdentify(file: Buffer, identity: Identity): ReIdentified {
   for (const removed of identity.removed) if (original !== undefined || (!removed.path.includes('/') && ofPatientOrStudy.has(Number.parseInt(removed.path, 16)))) count.elements += restore(elements, removed);
   const sopInstanceUid = uidOf(elements, 0x00080018);
   const meta = { sopClassUid: uidOf(elements, 0x00080016), sopInstanceUid, transferSyntaxUid: transferSyntaxOf(part10.transferSyntaxUid).encapsulated ? part10.transferSyntaxUid : explicitVrLittleEndian };
-  return { file: Buffer.concat([buildPart10Header(meta), encodeElements(elements), pixels]), sopInstanceUid, studyInstanceUid: uidOf(elements, 0x0020000d), restoredUids: count.uids, restoredElements: count.elements };
+  return { file: fileOf(meta, elements, pixels), sopInstanceUid, studyInstanceUid: uidOf(elements, 0x0020000d), restoredUids: count.uids, restoredElements: count.elements };
 }
 
 /** Every UID of an object, wherever it stands: what is to be looked up before reIdentify. Throws DeIdentifyError as it does. */
