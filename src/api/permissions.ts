@@ -48,6 +48,7 @@ export const routePermissions = {
   'PATCH /findings/{finding_id}': 'findings:review',
   'GET /reports': 'reports:read',
   'GET /reports/{report_id}': 'reports:read',
+  'POST /reports/{report_id}/withdraw': 'reports:withdraw',
 
   'GET /integrations': 'integrations:read',
   'POST /integrations': 'integrations:write',
@@ -91,10 +92,16 @@ export const routePermissions = {
   'GET /analytics/model-performance': 'configuration:read',
   'GET /ai-models': 'configuration:read',
   'GET /ai-models/{model_id}': 'configuration:read',
+  'POST /ai-models': 'configuration:write',
+  'PUT /ai-models/{model_id}': 'configuration:write',
   'GET /workflow-rules': 'configuration:read',
   'GET /workflow-rules/{rule_id}': 'configuration:read',
+  'POST /workflow-rules': 'configuration:write',
+  'PUT /workflow-rules/{rule_id}': 'configuration:write',
   'GET /report-templates': 'configuration:read',
   'GET /report-templates/{template_id}': 'configuration:read',
+  'POST /report-templates': 'configuration:write',
+  'PUT /report-templates/{template_id}': 'configuration:write',
   'GET /system-settings': 'configuration:read',
   'PUT /system-settings/{setting_key}': 'configuration:write',
   'GET /system-alerts': 'alerts:read',
@@ -108,7 +115,7 @@ export type Permission = Exclude<RoutePermission, 'public' | 'signed-in'>;
 const clinicalReading = ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'alerts:read', 'configuration:read'] as const;
 
 export const rolePermissions: Readonly<Record<Role, readonly Permission[]>> = {
-  radiologist: [...clinicalReading, 'findings:review', 'alerts:acknowledge'],
+  radiologist: [...clinicalReading, 'reports:withdraw', 'findings:review', 'alerts:acknowledge'],
   physician: clinicalReading,
   nurse: ['organizations:read', 'patients:read', 'scans:read', 'reports:read', 'queue:read', 'alerts:read'],
   technician: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'scans:complete', 'queue:read', 'exchanges:read', 'integrations:read', 'integrations:test',
@@ -116,7 +123,7 @@ export const rolePermissions: Readonly<Record<Role, readonly Permission[]>> = {
   integrator: ['organizations:read', 'integrations:read', 'integrations:write', 'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'deliveries:decide', 'queue:read', 'scans:read', 'scans:complete',
     'alerts:read', 'alerts:acknowledge', 'configuration:read'],
   service: ['organizations:read', 'patients:read', 'scans:read', 'images:read', 'analyses:read', 'reports:read', 'queue:read', 'exchanges:read', 'configuration:read'],
-  administrator: [...clinicalReading, 'patients:unmerge', 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
+  administrator: [...clinicalReading, 'patients:unmerge', 'reports:withdraw', 'organizations:write', 'users:read', 'users:write', 'findings:review', 'scans:complete', 'integrations:read', 'integrations:write',
     'integrations:test', 'exchanges:read', 'exchanges:payload', 'exchanges:replay', 'deliveries:decide', 'audit:read', 'alerts:acknowledge', 'configuration:write'],
 };
 

@@ -41,7 +41,7 @@ export function readableMessage(bytes: Buffer, mediaType: string, facts: Readonl
 }
 
 function formatOf(bytes: Buffer, mediaType: string): MessageFormat {
-  const opening = bytes.subarray(0, 200).toString('latin1').replace(/^(?:\xef\xbb\xbf|[\s\x0b])+/, '');
+  const opening = bytes.subarray(0, 200).toString('latin1').replace(/^(?:\xef\xbb\xbf|\s)+/, '');
   if (/^(MSH|FHS|BHS)[^\w\s]/.test(opening)) return 'hl7v2';
   if (bytes.subarray(128, 132).toString('latin1') === 'DICM' || /^application\/dicom\b(?!\+)/.test(mediaType)) return 'dicom';
   if (/^[{[]/.test(opening)) return 'json';

@@ -14,7 +14,6 @@
  *                                     v
  *                               complete.ts          the proof that fired; rules.ts chooses the models
  *                                     |   completeness-at-source.ts   asks the source how many images there are (C-FIND)
- *                                     |   priors.ts, retrieve-study.ts    earlier studies, missing images: they come in by the door above
  *                                     |   worklist-import.ts   orders of a RIS without HL7, by the same door
  *                                     |  job analyze, by priority
  *                                     v
@@ -41,6 +40,7 @@ export { createAssociationLog } from './associations.ts';
 export { createClientTokens } from './client-tokens.ts';
 export { operatorCommands, type OperatorCommands } from './commands.ts';
 export { forceComplete } from './complete.ts';
+export { modelConfigProblems, ruleProblems, templateProblems, type ConfigurationProblem } from './configuration-checks.ts';
 export { startMaintenance } from './maintain.ts';
 export { watchCongestion } from './congestion.ts';
 export { createCommitments } from './commitments.ts';
@@ -62,6 +62,7 @@ export { recoverObjects } from './recover.ts';
 export { watchSources } from './watch-sources.ts';
 export { watchStorage } from './storage-alerts.ts';
 export { undoMerge, type Unmerged } from './unmerge.ts';
+export { withdrawReport, type Withdrawal } from './withdraw-report.ts';
 export { watchUnreferenced } from './unreferenced.ts';
 export { startWorkers, type Workers } from './workers.ts';
 export { createWrites } from './writes.ts';

@@ -59,9 +59,12 @@ export function fillTemplate(template: string, slots: Readonly<Record<string, st
   return template.replace(/\{\{\s*([a-z_]+)\s*\}\}/g, (whole, name: string) => slots[name] ?? whole).trim();
 }
 
+/** The slots there are; those of reportSections. */
+export const templateSlots = ['finding_count', 'findings', 'most_severe', 'models', 'failed_models', 'reason', 'modalities', 'body_part', 'study_description', 'impression'] as const;
+
 export function reportSections(sections: Readonly<Record<string, string>>, source: ReportSource, findings: readonly ReportFinding[], models: readonly ReportModel[], failed: readonly string[]): ReportDocument['sections'] {
   const worst = findings[0]?.severity;
-  const slots: Record<string, string> = {
+  const slots: Record<(typeof templateSlots)[number], string> = {
     finding_count: String(findings.length),
     findings: findings.length === 0 ? 'No findings.' : findings.map((finding, index) => `${index + 1}. ${finding.description} (${finding.severity}, confidence ${Math.round(finding.confidencePercentage)} %)`).join('\n'),
     most_severe: worst ?? 'none',

@@ -108,7 +108,7 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     const parsed = given && ReplaySelection.safeParse(given);
     const { choices, items, count } = await v.read(async (tx, audit) => {
       const counted = parsed?.success ? await countReplayable(tx, replayFilter(parsed.data)) : undefined;
-      await audit({ ...auditEvents.query, action: 'R', object: { type: 'message_replay', id: '*' }, detail: { ...(counted ? { messages: counted.messages } : {}) } });
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'message_replay', id: '*' }, detail: counted ? { messages: counted.messages } : {} });
       return { choices: await choicesOf(tx), items: await listReplays(tx, { limit: 50 }), count: counted };
     });
     return v.page('/replays', 'Replays', replayList({

@@ -5,6 +5,12 @@ export interface RouteCase { readonly body?: unknown; readonly query?: string; r
   /** Not by an API token: needs a person's session. */
   readonly session?: true }
 
+export const modelConfig = {
+  endpoint: { url: 'http://triton.hospital.example:8000', model: 'chest_xray' },
+  input: { kind: 'image', tensor: 'pixels', modalities: ['CR', 'DX'], range: { low: 0, high: 4095 }, rows: 512, columns: 512, normalize: 'minimum-maximum' },
+  output: { kind: 'classes', tensor: 'scores', classes: [{ index: 0, threshold: 0.5, severity: 'critical', finding: { system: 'http://snomed.info/sct', code: '36118008', display: 'Pneumothorax' } }] },
+};
+
 export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'POST /auth/login': { body: { email: 'nobody@nowhere.example', password: 'wrong' }, status: 401 },
   'POST /auth/logout': { status: 204 },
@@ -42,6 +48,7 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'PATCH /findings/{finding_id}': { body: { is_confirmed: true }, session: true },
   'GET /reports': {},
   'GET /reports/{report_id}': {},
+  'POST /reports/{report_id}/withdraw': { body: { reason: 'Images of another patient' } },
   'GET /integrations': {},
   'POST /integrations': { body: { name: 'RIS', kind: 'ris', adapter: 'fake', direction: 'both', settings: { port: 1, password: 'x' } }, status: 201 },
   'GET /integrations/{integration_id}': {},
@@ -82,10 +89,16 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'GET /analytics/model-performance': {},
   'GET /ai-models': {},
   'GET /ai-models/{model_id}': {},
+  'POST /ai-models': { body: { model_name: 'chest', model_version: '1.0.0', runtime: 'kserve', config: modelConfig }, status: 201 },
+  'PUT /ai-models/{model_id}': { body: { manufacturer: 'Example', runtime: 'kserve', config: modelConfig, status: 'retired' } },
   'GET /workflow-rules': {},
   'GET /workflow-rules/{rule_id}': {},
+  'POST /workflow-rules': { body: { name: 'X-ray', conditions: { field: 'scan_type', equals: 'xray' }, actions: [{ action: 'set_priority', priority: 'urgent' }] }, status: 201 },
+  'PUT /workflow-rules/{rule_id}': { body: { name: 'Renamed', conditions: {}, actions: [], is_enabled: false } },
   'GET /report-templates': {},
   'GET /report-templates/{template_id}': {},
+  'POST /report-templates': { body: { name: 'Short', sections: { findings: '{{findings}}' } }, status: 201 },
+  'PUT /report-templates/{template_id}': { body: { sections: { findings: '{{findings}}' } } },
   'GET /system-settings': {},
   'PUT /system-settings/{setting_key}': { body: { value: 20 } },
   'GET /system-alerts': {},
