@@ -9,6 +9,7 @@ import type { AdapterContext, Integration, IntegrationDirectory, Peer } from '#g
 import type { Reader, RecordRow, Records } from '#gateway/records.ts';
 import type { Bundle, Resource } from '#standards/fhir/types.ts';
 import { FhirRefusal, answer } from './answer.ts';
+import { readBytes } from './body.ts';
 import type { Config } from './config.ts';
 import { isLenient } from './negotiate.ts';
 import { logicalAuthority } from './normalize.ts';
@@ -24,7 +25,7 @@ import { subsetOf, subsettingOf } from './subset.ts';
 import { tagsOf } from './write-request.ts';
 
 /** `version`: of vread; '' asks for the whole history. */
-export interface ReadRequest { readonly type: ServedType; readonly id: string | undefined; readonly version: string | undefined; readonly parameters: URLSearchParams; readonly base: string }
+export interface ReadRequest { readonly type: ServedType; readonly id: string | undefined; readonly version: string | undefined; readonly isForm: boolean; readonly parameters: URLSearchParams; readonly base: string }
 export interface Asking { readonly access: Access; readonly reader: Reader; readonly records: Records }
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -36,6 +37,7 @@ export async function answerRead(request: Request, read: ReadRequest, peer: Peer
   if (context.records === undefined) throw new FhirRefusal(503, 'transient', 'The records cannot be read now.');
   const reader: Reader = { organizationId: principal.organizationId, userId: principal.userId, role: principal.role, address: peer.address };
   const asking: Asking = { access, reader, records: context.records };
+  if (read.isForm) await readForm(request, read.parameters);
   if (read.version !== undefined) return readVersions(request, read, asking);
   return read.id === undefined ? search(request, read, asking) : readOne(request, read, read.id, asking);
 }
@@ -118,16 +120,18 @@ function checkNames(parameters: URLSearchParams, allowed: readonly string[], wor
   if ([...parameters.keys()].some((name) => !allowed.includes(name))) throw refused(words);
 }
 
+const mostFormBytes = 65_536;
+
+/** The parameters of POST [type]/_search: read only when it is known who asks. */
+async function readForm(request: Request, parameters: URLSearchParams): Promise<void> {
+  if (!/^application\/x-www-form-urlencoded\b/i.test(request.headers.get('content-type') ?? '')) throw new FhirRefusal(415, 'not-supported', 'POST _search takes application/x-www-form-urlencoded.');
+  const bytes = await readBytes(request, mostFormBytes, `The search has more than ${mostFormBytes} bytes.`);
+  for (const [name, value] of new URLSearchParams(bytes.toString())) parameters.append(name, value);
+}
+
 /** What a path and its parameters ask to be read; undefined: this is no path of a read. */
-export async function readRequestOf(request: Request, steps: readonly string[], base: string): Promise<ReadRequest | undefined> {
+export function readRequestOf(request: Request, steps: readonly string[], base: string): ReadRequest | undefined {
   const url = new URL(request.url), [type = '', second, third, fourth] = steps, isForm = second === '_search' && steps.length === 2;
   if (type === '' || steps.length > 4 || (request.method === 'POST' && !isForm) || (steps.length > 2 && third !== '_history')) return undefined;
-  const parameters = new URLSearchParams(url.search);
-  if (request.method === 'POST') {
-    if (!/^application\/x-www-form-urlencoded\b/i.test(request.headers.get('content-type') ?? '')) throw new FhirRefusal(415, 'not-supported', 'POST _search takes application/x-www-form-urlencoded.');
-    const text = await request.text();
-    if (text.length > 65_536) throw new FhirRefusal(413, 'too-long', 'The search has more than 65536 characters.');
-    for (const [name, value] of new URLSearchParams(text)) parameters.append(name, value);
-  }
-  return { type: servedType(type), id: isForm ? undefined : second, version: third === undefined ? undefined : fourth ?? '', parameters, base };
+  return { type: servedType(type), id: isForm ? undefined : second, version: third === undefined ? undefined : fourth ?? '', isForm, parameters: new URLSearchParams(url.search), base };
 }

@@ -39,8 +39,10 @@ export async function encoded(request: Request, response: Response): Promise<Res
   if (response.body === null || !response.headers.get('content-type')?.startsWith('application/fhir+json')) return response;
   let bytes = Buffer.from(await response.arrayBuffer());
   const headers = new Headers(response.headers);
-  if (isXmlWanted(request)) {
-    bytes = Buffer.from(await writeFhirXml(JSON.parse(bytes.toString()) as Record<string, unknown>));
+  // A resource that the library cannot write stays JSON, and says so.
+  const xml = isXmlWanted(request) ? await writeFhirXml(JSON.parse(bytes.toString()) as Record<string, unknown>).catch(() => undefined) : undefined;
+  if (xml !== undefined) {
+    bytes = Buffer.from(xml);
     headers.set('content-type', 'application/fhir+xml; charset=utf-8');
   }
   headers.append('vary', 'accept, accept-encoding');

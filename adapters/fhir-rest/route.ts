@@ -58,7 +58,7 @@ async function route(request: Request, peer: Peer, allIntegrations: IntegrationD
   if (isRead && first === 'metadata' && second === undefined) return answer(200, gatewayCapabilities(base, context.now()));
   if (isRead && first === '.well-known' && second === 'smart-configuration' && steps.length === 2) return smartConfiguration(base);
   if (method === 'POST' && steps.at(-1) === '$validate' && steps.length <= 2) return validate(request, steps.length === 2 ? first : undefined, integrations, context);
-  const read = (isRead && first !== 'metadata') || (method === 'POST' && second === '_search') ? await readRequestOf(request, steps, base) : undefined;
+  const read = (isRead && first !== 'metadata') || (method === 'POST' && second === '_search') ? readRequestOf(request, steps, base) : undefined;
   if (read !== undefined) return answerRead(request, read, peer, integrations, context);
   if (method === 'POST' && first === '') return receiveBundle(request, base, peer, integrations, receive, context, (entry) => answered(entry, peer, integrations, receive, context));
   return receiveResource(request, interactionOf({ method, url: new URL(request.url), ifNoneExist: request.headers.get('if-none-exist') }, mount), peer, integrations, receive, context, base);
