@@ -40,6 +40,7 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
   'GET /scans/{scan_id}': reads(...scan),
   'GET /scans/{scan_id}/files': reads(...scan, 'scan_files'),
   'GET /scans/{scan_id}/sources': reads(...scan, 'source_counts', 'prior_searches', 'study_retrievals', 'external_integrations'),
+  'POST /scans/{scan_id}/fetch-priors': writes(['prior_searches'], 'scans', 'patients'),
   'POST /scans/{scan_id}/force-complete': writes(['scans', 'scan_queue', 'ai_analyses'], 'workflow_rules', 'ai_models', 'scan_files'),
   'GET /scan-files/{scan_file_id}': reads('scan_files', 'scans'),
   'GET /scan-files/{scan_file_id}/content': reads('scan_files', 'scans'),

@@ -16,7 +16,7 @@ import { integrationCommands } from './gateway/integration-commands.ts';
 import type { Integrations } from './gateway/integrations.ts';
 import type { MessageCommands } from './gateway/message-commands.ts';
 import type { Installation } from './installation.ts';
-import { forceComplete, operatorCommands } from './pipeline/index.ts';
+import { createSources, requestPriors, forceComplete, operatorCommands, withdrawReport } from './pipeline/index.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import type { GatewayTls } from './tls.ts';
 
@@ -92,6 +92,8 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
     ...dependencies.messages,
     ...operatorCommands({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }),
     forceComplete: (organizationId, scanId, actor) => forceComplete({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }, organizationId, scanId, actor),
+    fetchPriors: (organizationId, scanId, actor) => requestPriors({ database, boss, sources: createSources({ adapters, directory: integrations.directory, contextOf: dependencies.contextOf, receiveFor: dependencies.receiveFor }) }, organizationId, scanId, actor),
+    withdrawReport: (organizationId, reportId, reason, actor) => withdrawReport({ database, boss, now: () => new Date() }, organizationId, reportId, reason, actor),
     async openStoredObject(location) {
       const { size } = await stat(store.resolve(location));
       return { byteSize: size, stream: Readable.toWeb(store.read(location)) as ReadableStream<Uint8Array> };

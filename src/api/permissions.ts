@@ -37,6 +37,7 @@ export const routePermissions = {
   'GET /scans/{scan_id}/files': 'scans:read',
   'GET /scans/{scan_id}/sources': 'scans:read',
   'POST /scans/{scan_id}/force-complete': 'scans:complete',
+  'POST /scans/{scan_id}/fetch-priors': 'scans:complete',
   'GET /scan-files/{scan_file_id}': 'scans:read',
   'GET /scan-files/{scan_file_id}/content': 'images:read',
 

@@ -69,6 +69,14 @@ export async function insertPriorSearch(tx: CommonQueryMethods, scanId: string, 
   return rowCount === 1;
 }
 
+/** The same, and once more for a scan that was searched for before. False: a search waits already. */
+export async function renewPriorSearch(tx: CommonQueryMethods, scanId: string, integrationId: string): Promise<boolean> {
+  const { rowCount } = await tx.query(sql.type(Nothing)`
+    INSERT INTO prior_searches AS p (organization_id, scan_id, integration_id) VALUES (${ORGANIZATION}, ${scanId}, ${integrationId})
+    ON CONFLICT (organization_id, scan_id, integration_id) DO UPDATE SET status = 'queued', attempts = 0, next_at = now(), last_text = NULL WHERE p.status <> 'queued'`);
+  return rowCount === 1;
+}
+
 /** Scans that a rule is about and that nobody has searched for: ordered in the last two days, or complete since a moment ago (a person's completion, or one that was missed). */
 export async function scansWithoutSearch(tx: CommonQueryMethods, integrationId: string, when: 'complete' | 'ordered', scanTypes: readonly string[]): Promise<readonly string[]> {
   const stage = when === 'ordered' ? sql.fragment`s.status = 'scheduled' AND s.order_status = 'ordered'` : sql.fragment`s.images_complete_at > now() - interval '15 minutes'`;
@@ -123,9 +131,9 @@ export async function takeRetrieval(tx: CommonQueryMethods, retrievalId: string,
     RETURNING retrieval_id, integration_id, study_instance_uid, purpose, for_scan_id, is_analyzed, status, expected_instances, attempts, next_at`) ?? undefined;
 }
 
-export async function saveRetrieval(tx: CommonQueryMethods, retrievalId: string, change: { status: 'queued' | 'retrieved' | 'failed'; retrieved: number | undefined; text: string | null; nextAt?: Date }): Promise<void> {
+export async function saveRetrieval(tx: CommonQueryMethods, retrievalId: string, change: { status: 'queued' | 'retrieved' | 'failed'; retrieved: number | undefined; expected?: number; text: string | null; nextAt?: Date }): Promise<void> {
   await tx.query(sql.type(Nothing)`
-    UPDATE study_retrievals SET status = ${change.status}, retrieved_instances = coalesce(${change.retrieved ?? null}::int, retrieved_instances), attempts = attempts + 1, last_text = ${change.text},
+    UPDATE study_retrievals SET status = ${change.status}, retrieved_instances = coalesce(${change.retrieved ?? null}::int, retrieved_instances), expected_instances = coalesce(${change.expected ?? null}::int, expected_instances), attempts = attempts + 1, last_text = ${change.text},
       next_at = coalesce(${change.nextAt?.toISOString() ?? null}::timestamptz, next_at)
     WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId}`);
 }

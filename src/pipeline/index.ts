@@ -14,6 +14,7 @@
  *                                     v
  *                               complete.ts          the proof that fired; rules.ts chooses the models
  *                                     |   completeness-at-source.ts   asks the source how many images there are (C-FIND)
+ *                                     |   priors.ts, retrieve-study.ts    earlier studies, missing images: they come in by the door above
  *                                     |   worklist-import.ts   orders of a RIS without HL7, by the same door
  *                                     |  job analyze, by priority
  *                                     v
@@ -57,6 +58,7 @@ export { startPulls, type PullSource } from './pulls.ts';
 export { createRecords } from './records.ts';
 export { createSubscriptions } from './subscriptions.ts';
 export { refuseWhilePaused, refuseWritesWhilePaused } from './pause.ts';
+export { requestPriors, type PriorsRequest } from './priors.ts';
 export { createSources } from './sources.ts';
 export { recoverObjects } from './recover.ts';
 export { watchSources } from './watch-sources.ts';

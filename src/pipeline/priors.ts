@@ -5,10 +5,12 @@
  *   complete | ordered -> search-priors job -> C-FIND by patient -> choose: not here, same modality, same body part, newest first, at most N
  *                      -> retrieve-study job each -> images by the ordinary way in; the scan they make is not analysed unless the rule says so
  */
+import { auditEvents, type AuditActor } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
 import { raiseAlert } from '../db/alerts.ts';
 import type { LockedScan } from '../db/scan-completion.ts';
 import { bossDb } from '../db/pool.ts';
-import { insertPriorSearch, instancesHere, isPriorOnly, savePriorSearch, scanToAskAbout, takePriorSearch, wantStudy, type AskedScan } from '../db/source-questions.ts';
+import { insertPriorSearch, instancesHere, isPriorOnly, renewPriorSearch, savePriorSearch, scanToAskAbout, takePriorSearch, wantStudy, type AskedScan } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type RetrieveStudyJob, type SearchPriorsJob } from '../queue/queues.ts';
 import type { FoundStudy, PriorsRule } from '#gateway/queries.ts';
@@ -36,6 +38,27 @@ export async function queuePriorSearches(dependencies: { readonly boss: PgBoss; 
 /** A scan is searched for once at each source; asking for it again changes nothing. */
 export async function queueSearch(boss: PgBoss, tx: Transaction, job: SearchPriorsJob): Promise<void> {
   if (await insertPriorSearch(tx, job.scanId, job.integrationId)) await boss.send(QUEUES.searchPriors.name, job, { singletonKey: `${job.scanId} ${job.integrationId}`, db: bossDb(tx) as never });
+}
+
+export type PriorsRequest = { readonly kind: 'queued'; readonly sources: readonly string[] } | { readonly kind: 'not-found' } | { readonly kind: 'refused'; readonly reason: string };
+
+/** A person wants earlier studies of a scan now, whatever moment the rules name, and again where a search failed. */
+export async function requestPriors(dependencies: { readonly database: PriorsDependencies['database']; readonly boss: PgBoss; readonly sources: Sources }, organizationId: string, scanId: string, actor: AuditActor): Promise<PriorsRequest> {
+  const able = dependencies.sources.of(organizationId).filter(({ wanted }) => wanted.priors);
+  return inOrganization(dependencies.database, organizationId, async (tx) => {
+    const scan = await scanToAskAbout(tx, scanId, '');
+    if (!scan) return { kind: 'not-found' };
+    if (able.length === 0) return { kind: 'refused', reason: 'no system of the organization is one that earlier studies are fetched from (setting priors of an integration)' };
+    const sources: string[] = [];
+    for (const { integration: { integrationId, name } } of able) {
+      if (!await renewPriorSearch(tx, scanId, integrationId)) continue;
+      const job: SearchPriorsJob = { organizationId, scanId, integrationId };
+      await dependencies.boss.send(QUEUES.searchPriors.name, job, { singletonKey: `${scanId} ${integrationId}`, db: bossDb(tx) as never });
+      sources.push(name);
+    }
+    await recordAudit(tx, { ...auditEvents.query, action: 'E', outcome: 'success', actor, object: { type: 'scan', id: scanId }, patientId: scan.patient_id, detail: { fetch_priors: sources } });
+    return { kind: 'queued', sources };
+  });
 }
 
 export const isAbout = (rule: PriorsRule, scanType: string): boolean => rule.forScanTypes.length === 0 || rule.forScanTypes.includes(scanType);

@@ -55,18 +55,18 @@ async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, ro
     const expected = Math.max(listed ?? row.expected_instances ?? 0, said ? said.completed + said.failed + said.warning : 0);
     const isDone = (outcome === undefined || said?.failed === 0) && here >= expected && here > 0;
     if (isDone) {
-      await saveRetrieval(tx, row.retrieval_id, { status: 'retrieved', retrieved: here, text: null });
+      await saveRetrieval(tx, row.retrieval_id, { status: 'retrieved', retrieved: here, ...(expected > 0 ? { expected } : {}), text: null });
       return 'retrieved' as const;
     }
     const text = outcome === undefined ? `${here} of ${expected} images are here` : outcome.kind === 'answered' ? `${here} of ${expected} images are here; the source counted ${said?.completed ?? 0} sent and ${said?.failed ?? 0} failed` : textOf(outcome);
     const attempts = row.attempts + 1;
     if (attempts >= MOST_ATTEMPTS) {
-      await saveRetrieval(tx, row.retrieval_id, { status: 'failed', retrieved: here, text });
+      await saveRetrieval(tx, row.retrieval_id, { status: 'failed', retrieved: here, ...(expected > 0 ? { expected } : {}), text });
       if (row.purpose === 'prior') await raiseAlert(tx, { kind: 'priors_not_fetched', severity: 'warning', subject: `scan ${row.for_scan_id}`, message: `An earlier study could not be fetched from ${source.integration.name} in ${attempts} attempts: ${text}` });
       return 'failed' as const;
     }
     const nextAt = new Date(dependencies.now().getTime() + backoffMilliseconds(dependencies.retrySeconds, attempts));
-    await saveRetrieval(tx, row.retrieval_id, { status: 'queued', retrieved: here, text, nextAt });
+    await saveRetrieval(tx, row.retrieval_id, { status: 'queued', retrieved: here, ...(expected > 0 ? { expected } : {}), text, nextAt });
     await dependencies.boss.send(QUEUES.retrieveStudy.name, job, { singletonKey: row.retrieval_id, startAfter: nextAt, db: bossDb(tx) as never });
     return 'again' as const;
   });

@@ -38,6 +38,7 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'GET /scans/{scan_id}/files': {},
   'GET /scans/{scan_id}/sources': {},
   'POST /scans/{scan_id}/force-complete': { status: 202 },
+  'POST /scans/{scan_id}/fetch-priors': { status: 202 },
   'GET /scan-files/{scan_file_id}': {},
   'GET /scan-files/{scan_file_id}/content': {},
   'GET /analyses': { query: 'status=completed' },

@@ -145,6 +145,7 @@ function fakeCommands(db: TestDatabase): FakeCommands {
   const decide = async (table: string, column: string, organizationId: string, id: string): Promise<{ kind: 'done' } | { kind: 'not-found' }> => ({ kind: await owns(table, column, organizationId, id) ? 'done' : 'not-found' });
   const fake: FakeCommands = {
     reloads, saved, files, notReadyReasons: [],
+    fetchPriors: async (organizationId, scanId) => (await owns('scans', 'scan_id', organizationId, scanId) ? { kind: 'queued', sources: [] } : { kind: 'not-found' }),
     forceComplete: async (organizationId, scanId) => (await owns('scans', 'scan_id', organizationId, scanId) ? { kind: 'completed', completionRun: 1 } : { kind: 'not-found' }),
     testIntegration: async (organizationId, integrationId) => (await owns('external_integrations', 'integration_id', organizationId, integrationId)
       ? { ok: false, steps: [{ step: 'connect', ok: false, milliseconds: 3, detail: 'connection refused', advice: 'Start it' }] } : undefined),
@@ -162,6 +163,7 @@ function fakeCommands(db: TestDatabase): FakeCommands {
     discardDeadJob: (organizationId, deadJobId) => decide('dead_jobs', 'dead_job_id', organizationId, deadJobId),
     beginReplay: async (organizationId) => ({ kind: 'begun', messages: 1, replayId: (await db.asOwner<{ replay_id: string }>('SELECT replay_id FROM message_replays WHERE organization_id = $1', [organizationId]))[0]!.replay_id }),
     cancelReplay: (organizationId, replayId) => decide('message_replays', 'replay_id', organizationId, replayId),
+    withdrawReport: async (organizationId, reportId) => (await owns('reports', 'report_id', organizationId, reportId) ? { kind: 'withdrawn', reportId, version: 2, destinations: 1 } : { kind: 'not-found' }),
     openStoredObject: async (location) => {
       const file = files.get(location);
       if (!file) throw new Error('no such object');

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { missing, startDcmqrscp, type Archive } from '../../adapters/dicom-dimse/testing/archives.ts';
 import { writeStudy, type SyntheticStudy } from '../../src/simulator/synthetic-study.ts';
 import { eventually } from '../support/gateway.ts';
-import { anOrder, changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
+import { anOrder, apiClient, changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
 
 const isMissing = missing('dcmqrscp', 'storescu');
 let journey: Journey, archive: Archive, directory: string;
@@ -136,6 +136,22 @@ describe.skipIf(isMissing)('earlier studies', () => {
     await journey.hospital.pacs.store(current.objects);
     await eventually(async () => await analyses(current) === 1);
     expect(await analyses(prior)).toBe(0);
+  });
+
+  test('are fetched when a person asks for them, of any scan', async () => {
+    const patient = somebody();
+    const current = smallStudy({ patient, accessionNumber: 'ACC-P-30', studyAt: new Date('2026-06-01T09:00:00Z') });
+    const prior = smallStudy({ patient, accessionNumber: 'ACC-P-31', studyAt: new Date('2025-06-01T09:00:00Z') });
+    await archiveHas(prior);
+    await asks({});
+    await journey.hospital.pacs.store(current.objects);
+    const { scan_id: scanId } = await completed(current);
+    const api = await apiClient(journey.gateway, 'Sample Hospital', 'technician');
+    expect(await api('POST', `/api/v1/scans/${scanId}/fetch-priors`)).toMatchObject({ status: 409 });
+    await asks({ priors: { for_scan_types: ['mri'] } });
+    expect(await api('POST', `/api/v1/scans/${scanId}/fetch-priors`)).toMatchObject({ status: 202, body: { asked: ['PACS'] } });
+    const sources = await eventually(async () => { const { body } = await api('GET', `/api/v1/scans/${scanId}/sources`); return body.retrievals[0]?.status === 'retrieved' && body; });
+    expect(sources).toMatchObject({ count: null, prior_searches: [{ integration_name: 'PACS', status: 'done', studies_found: 1, studies_chosen: 1 }], retrievals: [{ study_instance_uid: prior.studyInstanceUid, purpose: 'prior', expected_instances: 8, retrieved_instances: 8, is_analyzed: false }] });
   });
 
   test('are asked for again while the source is away, and fetched when it is back', async () => {

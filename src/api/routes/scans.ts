@@ -12,6 +12,8 @@ import type { ApiRouter, RequestAudit } from '../router.ts';
 
 const Completion = z.object({ scan_id: z.uuid(), completion_run: z.int() }).openapi('Completion');
 
+const PriorsRequested = z.object({ scan_id: z.uuid(), asked: z.array(z.string()).describe('names of the integrations; empty: a search waits already') }).openapi('PriorsRequested');
+
 export function scanRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
   router.route('GET /scans', { summary: 'Scans, newest first', tag: 'scans', query: scanQuery, returns: listOf(Scan) }, ({ transact, query }) => transact(async (tx, audit) => {
     const page = toPage(await listScans(tx, query), query, (scan) => scan.scan_id);
@@ -46,6 +48,17 @@ export function scanRoutes(router: ApiRouter, { commands }: ApiDependencies): vo
     if (done.kind === 'refused') throw new Problem(409, done.reason);
     auditedElsewhere();
     return { scan_id: params.scan_id, completion_run: done.completionRun };
+  });
+
+  router.route('POST /scans/{scan_id}/fetch-priors', {
+    summary: 'Search for earlier studies of the patient and fetch them', tag: 'scans', params: pathId('scan_id'), returns: PriorsRequested, status: 202,
+    description: 'At every system that has a rule for it (setting priors). What came of it is at GET /scans/{scan_id}/sources.',
+  }, async ({ params, caller, actor, auditedElsewhere }) => {
+    const done = await commands.fetchPriors(caller.organizationId, params.scan_id, actor);
+    if (done.kind === 'not-found') throw notFound('scan');
+    if (done.kind === 'refused') throw new Problem(409, done.reason);
+    auditedElsewhere();
+    return { scan_id: params.scan_id, asked: [...done.sources] };
   });
 }
 
