@@ -229,6 +229,25 @@ describe('what was before', () => {
     expect(orders.entry.map(({ resource }: any) => [resource.status, resource.priority])).toEqual([['on-hold', 'stat'], ['active', 'routine']]);
   });
 
+  test('is in the history of the type as well, what changed last first, page by page without gap or double', async () => {
+    const whole = (await ask('GET', '/Patient/_history?_count=200')).body, seen: any[] = [];
+    expect([validateResource(whole), whole.type]).toEqual([[], 'history']);
+    for (let url: string | undefined = '/Patient/_history?_count=3'; url !== undefined;) {
+      const { body }: Answer = await ask('GET', url);
+      seen.push(...body.entry);
+      url = body.link.find(({ relation }: any) => relation === 'next')?.url;
+    }
+    expect(seen).toEqual(whole.entry);
+    const times = seen.map(({ resource }: any) => Date.parse(resource.meta.lastUpdated));
+    expect(times).toEqual(times.toSorted((a, b) => b - a));
+    expect(seen.filter(({ resource }: any) => resource.identifier?.some(({ value }: any) => value === 'H-1')).map(({ resource }: any) => resource.name[0].family)).toEqual(['Third', 'Second', 'First', 'Trans']);
+    const since = whole.entry[2].resource.meta.lastUpdated;
+    expect((await ask('GET', `/Patient/_history?_since=${since}`)).body.entry.length).toBeGreaterThanOrEqual(3);
+    expect((await ask('GET', '/Patient/_history?_since=2100-01-01T00:00:00Z')).body.entry).toBeUndefined();
+    for (const type of ['ServiceRequest', 'Condition', 'DiagnosticReport', 'Task']) expect([type, (await ask('GET', `/${type}/_history`)).status]).toEqual([type, 200]);
+    expect((await ask('GET', '/Patient/_history?_page=x')).status).toBe(410);
+  });
+
   test('keeps nothing of what changes nothing, and nobody else sees it', async () => {
     const before = await gateway.db.asOwner('SELECT FROM record_versions');
     await ask('PUT', '/Patient/h-1', { ...patient('H-1', { name: [{ family: 'Third' }] }), id: 'h-1' });

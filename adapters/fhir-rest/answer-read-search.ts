@@ -33,12 +33,12 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export async function answerRead(request: Request, read: ReadRequest, peer: Peer, integrations: IntegrationDirectory<Config>, context: AdapterContext): Promise<Response> {
   const principal = await principalOf(request, context);
   const access: Access = { principal, integration: readingIntegration(principal, integrations) };
-  demand(principal, read.type, read.id === undefined && read.version === undefined ? 's' : 'r');
+  demand(principal, read.type, read.id === undefined ? 's' : 'r');
   if (context.records === undefined) throw new FhirRefusal(503, 'transient', 'The records cannot be read now.');
   const reader: Reader = { organizationId: principal.organizationId, userId: principal.userId, role: principal.role, address: peer.address };
   const asking: Asking = { access, reader, records: context.records };
   if (read.isForm) await readForm(request, read.parameters);
-  if (read.version !== undefined) return readVersions(request, read, asking);
+  if (read.version !== undefined) return read.id === undefined ? answer(200, await changesOfType(read, asking)) : readVersions(request, read, read.id, asking);
   return read.id === undefined ? search(request, read, asking) : readOne(request, read, read.id, asking);
 }
 
@@ -70,7 +70,7 @@ async function recordNamed(type: ServedType, id: string, { integrationId }: Inte
 const isNameable = (type: ServedType): boolean => ['Patient', 'ServiceRequest', 'ImagingStudy', 'Task', 'Condition', 'AllergyIntolerance'].includes(type);
 
 /** GET [type]/[id]/_history and [type]/[id]/_history/[version]. What is kept of a record is in Records.history. */
-async function readVersions(request: Request, { type, id = '', version, parameters, base }: ReadRequest, { access: { integration }, reader, records }: Asking): Promise<Response> {
+async function readVersions(request: Request, { type, version, parameters, base }: ReadRequest, id: string, { access: { integration }, reader, records }: Asking): Promise<Response> {
   checkNames(parameters, version === '' ? ['_format', '_pretty', '_count', '_since'] : ['_format', '_pretty'], 'a history takes _count, _since and _format');
   const current = await recordNamed(type, id, integration, reader, records);
   if (current === undefined) throw new FhirRefusal(404, 'not-found', `There is no ${type} with this id.`);
@@ -95,6 +95,28 @@ function historyBundle(type: ServedType, id: string, versions: readonly { readon
         fullUrl: `${base}/${type}/${id}`, resource, request: { method: 'PUT' as const, url: `${type}/${id}` },
         response: { status: record === first?.record ? '201' : '200', etag: `W/"${resource.meta?.versionId}"`, lastModified: record.updatedAt },
       })),
+    }),
+  };
+}
+
+const mostVersions = 200;
+
+/** GET [type]/_history: what changed last first. */
+async function changesOfType({ type, parameters, base }: ReadRequest, { access: { integration }, reader, records }: Asking): Promise<Bundle> {
+  checkNames(parameters, ['_format', '_pretty', '_count', '_since', '_page'], 'a history takes _count, _since and _format');
+  const since = parameters.get('_since'), count = Number(parameters.get('_count') ?? '50'), cursor = parameters.get('_page');
+  if (since !== null && Number.isNaN(Date.parse(since))) throw refused('_since must be an instant');
+  if (!Number.isInteger(count) || count < 1) throw refused('_count must be a whole number from 1');
+  const page = await records.changes(reader, servedTypes[type].kind, cursor === null ? { since: since === null ? undefined : Date.parse(since), count: Math.min(count, mostVersions) } : { next: cursor });
+  if (page === undefined) throw new FhirRefusal(410, 'not-found', 'This page cannot be had: begin the history again.');
+  const self = `${base}/${type}/_history`, query = cursor === null ? parameters.toString() : `_page=${cursor}`;
+  return {
+    resourceType: 'Bundle', type: 'history', link: [{ relation: 'self', url: query === '' ? self : `${self}?${query}` }, ...(page.next === undefined ? [] : [{ relation: 'next', url: `${self}?_page=${page.next}` }])],
+    ...(page.records.length === 0 ? {} : {
+      entry: page.records.map((record) => {
+        const resource = resourceOf(record, integration.config);
+        return { fullUrl: `${base}/${type}/${resource.id}`, resource, request: { method: 'PUT' as const, url: `${type}/${resource.id}` }, response: { status: '200', etag: `W/"${resource.meta?.versionId}"`, lastModified: record.updatedAt } };
+      }),
     }),
   };
 }
@@ -132,6 +154,7 @@ async function readForm(request: Request, parameters: URLSearchParams): Promise<
 /** What a path and its parameters ask to be read; undefined: this is no path of a read. */
 export function readRequestOf(request: Request, steps: readonly string[], base: string): ReadRequest | undefined {
   const url = new URL(request.url), [type = '', second, third, fourth] = steps, isForm = second === '_search' && steps.length === 2;
+  const isOfType = second === '_history' && steps.length === 2;
   if (type === '' || steps.length > 4 || (request.method === 'POST' && !isForm) || (steps.length > 2 && third !== '_history')) return undefined;
-  return { type: servedType(type), id: isForm ? undefined : second, version: third === undefined ? undefined : fourth ?? '', isForm, parameters: new URLSearchParams(url.search), base };
+  return { type: servedType(type), id: isForm || isOfType ? undefined : second, version: isOfType ? '' : third === undefined ? undefined : fourth ?? '', isForm, parameters: new URLSearchParams(url.search), base };
 }

@@ -38,7 +38,7 @@ function statedResource(type: ServedType, { documentation, parameters, includes 
   const isWritten = Object.hasOwn(writtenTypes, type), revincludes = revincludesOf(type);
   return {
     type, documentation, versioning: isWritten ? 'versioned-update' : 'versioned', readHistory: true, referencePolicy: isWritten ? ['literal', 'logical', 'local'] : ['literal', 'logical'],
-    interaction: [{ code: 'read' }, { code: 'vread' }, { code: 'history-instance' }, { code: 'search-type' }, ...(isWritten ? [{ code: 'create' as const }, { code: 'update' as const }] : [])],
+    interaction: [{ code: 'read' }, { code: 'vread' }, { code: 'history-instance' }, { code: 'history-type' }, { code: 'search-type' }, ...(isWritten ? [{ code: 'create' as const }, { code: 'update' as const }] : [])],
     ...(isWritten ? { updateCreate: true, conditionalCreate: true, conditionalUpdate: true } : {}), conditionalRead: 'full-support',
     ...(Object.keys(includes).length === 0 ? {} : { searchInclude: includesOf(type) }), ...(revincludes.length === 0 ? {} : { searchRevInclude: revincludes }),
     searchParam: Object.entries(parameters).map(([name, { type: kind, documentation: words }]) => ({ name, type: kind, ...(words === undefined ? {} : { documentation: words }) })),

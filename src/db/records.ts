@@ -158,6 +158,20 @@ async function scansOfTime(tx: CommonQueryMethods, at: readonly TimeRange[]): Pr
   return ids.length > MOST_OF_TIME ? undefined : ids;
 }
 
+/** Patients or orders as they are and as they were, what came to be last first. A row's `sort_key` and `key` are where a page ends. */
+export async function findChanges<Kind extends 'patient' | 'order'>(tx: CommonQueryMethods, kind: Kind, since: number | undefined, position: RecordPosition): Promise<readonly (RowOf<Kind> & { readonly key: string })[]> {
+  const { after, limit } = position;
+  const [current, past] = kind === 'patient'
+    ? [sql.fragment`SELECT ${sources.patient.columns}, p.patient_id AS key FROM patients p WHERE ${sources.patient.where}`,
+      sql.fragment`SELECT ${PATIENT}, v.content->'identifiers', v.version_id FROM record_versions v CROSS JOIN LATERAL jsonb_populate_record(NULL::patients, v.content - 'identifiers') p WHERE v.organization_id = ${ORGANIZATION} AND v.kind = 'patient'`]
+    : [sql.fragment`SELECT ${sources.order.columns}, s.scan_id AS key FROM scans s WHERE ${sources.order.where}`,
+      sql.fragment`SELECT ${SCAN}, '[]'::jsonb, v.version_id FROM record_versions v CROSS JOIN LATERAL jsonb_populate_record(NULL::scans, v.content) s WHERE v.organization_id = ${ORGANIZATION} AND v.kind = 'order'`];
+  const begin = after === undefined ? sql.fragment`true` : sql.fragment`(c.updated_at, c.key) < (${after.key ?? ''}::timestamptz, ${after.id}::uuid)`;
+  const from = since === undefined ? sql.fragment`true` : sql.fragment`c.updated_at >= to_timestamp(${since / 1000})`;
+  return await tx.any(sql.type(schemas[kind].extend({ key: z.string() }) as z.ZodType<object>)`
+    SELECT c.*, c.updated_at::text AS sort_key FROM (${current} UNION ALL ${past}) c WHERE ${begin} AND ${from} ORDER BY c.updated_at DESC, c.key DESC LIMIT ${limit}`) as readonly (RowOf<Kind> & { key: string })[];
+}
+
 /** What is unknown sorts before everything. */
 function sortKey(kind: RecordKind, { by }: RecordSort): { value: Fragment; type: Fragment } {
   const text = sql.fragment`text`, time = sql.fragment`timestamptz`;

@@ -71,6 +71,8 @@ export interface Records {
   read(reader: Reader, kind: RecordKind, id: string): Promise<RecordRow | undefined>;
   /** The record as it is and as it was, newest first: every version of a report, of patients and orders those since versions are kept, of others the current one. */
   history(reader: Reader, kind: RecordKind, id: string): Promise<readonly RecordRow[]>;
+  /** The same of all records of a kind: what changed last first, a page at a time. `next` is good for changes() only; undefined: it cannot be read. */
+  changes(reader: Reader, kind: RecordKind, from: { readonly since: number | undefined; readonly count: number } | { readonly next: string }): Promise<Pick<RecordPage, 'records' | 'next'> | undefined>;
   search(reader: Reader, query: RecordQuery): Promise<RecordPage>;
   next(reader: Reader, kind: RecordKind, next: string): Promise<RecordPage | undefined>;
 }

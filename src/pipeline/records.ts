@@ -7,7 +7,7 @@
  */
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { countRecords, findRecords, findVersions, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow, type StatementRecordRow, type TaskRecordRow } from '../db/records.ts';
+import { countRecords, findChanges, findRecords, findVersions, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow, type StatementRecordRow, type TaskRecordRow, type RecordPosition } from '../db/records.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
@@ -48,10 +48,39 @@ export function createRecords({ database, keys }: { readonly database: Database;
       await onRecord(tx, reader, kind, versions, { id, versions: versions.length });
       return versions;
     }),
+    async changes(reader, kind, from) {
+      const place = `records/${reader.organizationId}/changes`;
+      const asked = 'next' in from ? openedChanges(keys, place, from.next) : { kind, since: from.since, count: from.count, after: undefined };
+      if (asked?.kind !== kind) return undefined;
+      return inOrganization(database, reader.organizationId, async (tx) => {
+        await limitStatement(tx, STATEMENT_MILLISECONDS);
+        const { records, last } = await changesOf(tx, asked);
+        await onRecord(tx, reader, kind, records, { changes: records.length });
+        return { records, next: last && keys.seal(place, JSON.stringify({ ...asked, after: last })) };
+      });
+    },
   };
 }
 
 const MOST_VERSIONS = 1000;
+
+interface Changes { readonly kind: RecordKind; readonly since: number | undefined; readonly count: number; readonly after: RecordPosition['after'] }
+
+/** One page, and where it ended. */
+async function changesOf(tx: Transaction, { kind, since, count, after }: Changes): Promise<{ records: readonly RecordRow[]; last: RecordPosition['after'] }> {
+  if (kind === 'patient' || kind === 'order') {
+    const rows = await findChanges(tx, kind, since, { after, limit: count + 1 }), shown = rows.slice(0, count), last = shown.at(-1);
+    return { records: shown.map((row) => recordOf(kind, row)), last: rows.length > count && last ? { id: last.key, key: last.sort_key } : undefined };
+  }
+  const stored = kind === 'report' ? 'version' : kind;
+  const rows = await findRecords(tx, stored, since === undefined ? {} : { updated: [{ from: since }] }, { after, limit: count + 1, sort: { by: 'updated', isDescending: true } });
+  const shown = rows.slice(0, count), last = shown.at(-1);
+  const records = shown.filter(isWhole).map((row) => recordOf(stored, row));
+  return { records: kind === 'report' ? records.flatMap(asReport) : records, last: rows.length > count && last ? { id: last.id, key: last.sort_key } : undefined };
+}
+
+/** A version is told under the id that its report keeps. */
+const asReport = (record: RecordRow): RecordRow[] => (record.kind === 'version' ? [{ ...record, kind: 'report', id: record.document.reportId }] : []);
 
 async function versionsOf(tx: Transaction, kind: RecordKind, id: string): Promise<readonly RecordRow[]> {
   if (kind !== 'report') {
@@ -59,8 +88,7 @@ async function versionsOf(tx: Transaction, kind: RecordKind, id: string): Promis
     return kind === 'patient' || kind === 'order' ? [...current, ...(await findVersions(tx, kind, id, MOST_VERSIONS)).map((row) => recordOf(kind, row))] : current;
   }
   // The newest is told as a read tells it; ids of versions are made in time order.
-  const versions = await recordsWithin(tx, 'version', { reportIds: [id] }, MOST_VERSIONS);
-  return versions.flatMap((version) => (version.kind === 'version' ? [{ ...version, kind: 'report' as const, id, hasOrder: version.hasOrder }] : []));
+  return (await recordsWithin(tx, 'version', { reportIds: [id] }, MOST_VERSIONS)).flatMap(asReport).map((record) => ({ ...record, id }));
 }
 
 /** Records as they are inside a transaction; who is told of them is put on record by who tells (recordRead). */
@@ -74,6 +102,14 @@ const placeOf = ({ organizationId }: Reader): string => `records/${organizationI
 function opened(keys: Keys, reader: Reader, next: string): Resumed | undefined {
   try {
     return JSON.parse(keys.open(placeOf(reader), next)) as Resumed;
+  } catch {
+    return undefined;
+  }
+}
+
+function openedChanges(keys: Keys, place: string, next: string): Changes | undefined {
+  try {
+    return JSON.parse(keys.open(place, next)) as Changes;
   } catch {
     return undefined;
   }
