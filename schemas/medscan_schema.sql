@@ -1920,6 +1920,8 @@ END $$;
 -- delivery is left to the application (pipeline/deliver.ts).
 --   p_finished   the attempt that was just delivered, with its bytes in p_sent and p_answer; NULL: none
 --   p_attempt    the exchange to begin with the head of the outbox, {sync_id, started_at, adapter, interaction}; NULL: begin none
+-- Rows are named by every key they have, and never by the index of open deliveries: a plan made while the outbox was empty stays good behind a
+-- backlog. A report is found by one key alone: plans are made anew each time that table has doubled (as in 0010).
 -- `state`: begun, later (the head is not due), taken (another worker has it) or empty. `head` is that of the outbox; `attempts` counts those before this one.
 CREATE FUNCTION medscan_deliver_next(p_organization_id uuid, p_integration_id uuid, p_finished jsonb, p_sent bytea, p_answer bytea, p_attempt jsonb, OUT state text, OUT head jsonb)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -1927,19 +1929,25 @@ DECLARE
   f record;
   a record;
   d record;
+  doublings text := floor(log(2, greatest(pg_relation_size('reports') / 8192, 1)))::text;
 BEGIN
   PERFORM set_config('app.organization_id', p_organization_id::text, true);
+  IF current_setting('medscan.report_doublings', true) IS DISTINCT FROM doublings THEN
+    DISCARD PLANS;
+    PERFORM set_config('medscan.report_doublings', doublings, false);
+  END IF;
   IF p_finished IS NOT NULL THEN
     SELECT * INTO f FROM jsonb_to_record(p_finished) AS r(delivery_id uuid, attempt int, sync_id uuid, started_at timestamptz, finished_at timestamptz, duration_ms float8, interaction text,
       peer_address text, answer_code text, byte_size bigint, sha256 text, sent_type text, answer_type text, report_id uuid, patient_id uuid, destination text, facts jsonb, event_code text,
       event_name text, detail jsonb);
     UPDATE deliveries SET status = 'delivered', last_outcome = 'delivered', last_text = NULL, delivered_at = now()
-      WHERE organization_id = p_organization_id AND delivery_id = f.delivery_id AND attempts = f.attempt AND status = 'sending';
+      WHERE organization_id = p_organization_id AND delivery_id = f.delivery_id AND integration_id = p_integration_id AND report_id = f.report_id AND attempts = f.attempt
+        AND status || '' = 'sending';
     IF FOUND THEN
       UPDATE sync_logs s SET message_status = 'delivered', answer_status = 'answered', answer_code = f.answer_code, interaction = f.interaction, peer_address = f.peer_address,
         finished_at = f.finished_at, duration_ms = f.duration_ms, byte_size = f.byte_size, sha256 = f.sha256, payload_location = CASE WHEN p_sent IS NOT NULL THEN 'database' END,
         facts = CASE WHEN f.facts IS NULL THEN s.facts ELSE coalesce(s.facts, '{}') || f.facts END
-        WHERE s.organization_id = p_organization_id AND s.sync_id = f.sync_id AND s.started_at = f.started_at;
+        WHERE s.organization_id = p_organization_id AND s.sync_id = f.sync_id AND s.started_at = f.started_at AND s.control_id = f.delivery_id::text;
       INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content)
         SELECT p_organization_id, f.sync_id, p.part, p.media_type, p.content
         FROM (VALUES ('message', f.sent_type, p_sent), ('answer', f.answer_type, p_answer)) AS p(part, media_type, content) WHERE p.content IS NOT NULL ON CONFLICT DO NOTHING;
@@ -1969,7 +1977,8 @@ BEGIN
     RETURN;
   END IF;
   UPDATE deliveries SET status = 'sending', attempts = d.attempts + 1
-    WHERE organization_id = p_organization_id AND delivery_id = d.delivery_id AND attempts = d.attempts AND status IN ('queued', 'sending');
+    WHERE organization_id = p_organization_id AND delivery_id = d.delivery_id AND integration_id = p_integration_id AND report_id = d.report_id AND attempts = d.attempts
+      AND status || '' IN ('queued', 'sending');
   IF NOT FOUND THEN
     state := 'taken';
     RETURN;
@@ -2112,7 +2121,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0026_result_subscriptions.sql', 'bd95a86b5a7a286c95755ae41e63e87bddae3686b82a3d30fc4f3f5d378d9dd0', '1.8.0', 0),
   ('0027_exports_and_pulls.sql', 'd3594f867aad9708041682017da96b292cd3fa93b2305106965017b06906f935', '1.8.1', 0),
   ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),
-  ('0029_deliver_next.sql', 'ae633bc606c9d9ef8e112c4a1a7b0666a89c4d48d201a265e426bff88dd810ba', '1.8.1', 0),
+  ('0029_deliver_next.sql', 'f2e91831cc9dea58a0ffae351a4f14a003ff7b463c11705cb074ddddc81e04d0', '1.8.1', 0),
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0);
 
 COMMIT;

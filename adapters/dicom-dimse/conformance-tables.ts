@@ -55,6 +55,7 @@ export function initiatedServices(config: Config): readonly Row[] {
     ...config.results.map((kind): Row => [storageSopClasses.get(resultSopClasses[kind])!.name, resultSopClasses[kind], 'SCU', 'a report is delivered']),
     ...(queries ? [row(uid(1), 'completeness, priors')] : []),
     ...(fetches ? [row(uid(by === 'C-GET' ? 3 : 2), 'missing images, priors')] : []),
+    ...(fetches && by === 'C-GET' ? [['storage classes, by role selection', '1.2.840.10008.5.1.4.1.1...', 'SCP', 'sub-operations of our C-GET'] satisfies Row] : []),
     ...(worklist ? [row('1.2.840.10008.5.1.4.31', `every ${worklist.every_seconds} s`)] : []),
     ...(commitment ? [row('1.2.840.10008.1.20.1', 'after a delivery')] : []),
   ];

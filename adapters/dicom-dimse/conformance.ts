@@ -116,4 +116,4 @@ const security = `TLS 1.2 and 1.3 (PS3.15 B.12), ECDHE key exchange and AEAD sui
 Without TLS the gateway listens beyond its own machine only when MEDSCAN_INSECURE says so. AE titles and addresses are checked as section 4.2 says. Every exchange is audited (PS3.15 A.5).`;
 
 const annexes = `Storage level 2 (full): all attributes are kept, private ones too. No attribute is coerced. Status codes, query keys, retrieve, storage commitment and MPPS: [the adapter's README](../adapters/dicom-dimse/README.md#conformance).
-Created objects: Comprehensive 3D SR (TID 1500), in a new series of the original study; new UIDs are under 2.25.`;
+Created objects: Comprehensive 3D SR (TID 1500), and by the setting \`results\` Encapsulated PDF and Secondary Capture, in new series of the original study; new UIDs are under 2.25.`;
