@@ -33,7 +33,7 @@ function orderTask(document: ReportDocument, config: Config, links: Links, { rep
   return {
     resourceType: 'Task', ...(text === undefined ? {} : { text }), identifier: [ownIdentifier(config, 'order-task', document.reportId)], ...(order === undefined ? {} : { basedOn: [order], focus: order }),
     status: isWithdrawn(document) ? 'entered-in-error' : 'completed', businessStatus: { text: document.status }, intent: 'order', code: concept(systems.taskCode, 'fulfill', 'Fulfill the focal request'),
-    for: links.subject, ...(links.encounter === undefined ? {} : { encounter: links.encounter }), authoredOn: document.scan.studyAt ?? document.issuedAt, lastModified: document.issuedAt, owner: links.performer,
+    for: links.subject, ...(links.encounter === undefined ? {} : { encounter: links.encounter }), authoredOn: document.scan.studyAt ?? document.issuedAt, ...(links.requester === undefined ? {} : { requester: links.requester }), lastModified: document.issuedAt, owner: links.performer,
     output: [{ type: { ...concept(systems.loinc, '18748-4'), text: 'Diagnostic imaging report' }, valueReference: { reference: reportUrl } }],
   };
 }
@@ -71,6 +71,6 @@ function communication(document: ReportDocument, config: Config, links: Links, {
   return {
     resourceType: 'Communication', ...(text === undefined ? {} : { text }), identifier: [ownIdentifier(config, 'critical', document.reportId)], ...(links.order === undefined ? {} : { basedOn: [links.order] }),
     status: isOn ? 'completed' : 'entered-in-error', category: [concept(systems.communicationCategory, 'alert', 'Alert')], priority: 'stat', subject: links.subject, about: [report],
-    ...(links.encounter === undefined ? {} : { encounter: links.encounter }), sent: document.issuedAt, sender: links.performer, payload: [{ contentString: words }],
+    ...(links.encounter === undefined ? {} : { encounter: links.encounter }), sent: document.issuedAt, ...(links.requester === undefined ? {} : { recipient: [links.requester] }), sender: links.performer, payload: [{ contentString: words }],
   };
 }

@@ -63,7 +63,8 @@ const fields = z.strictObject({
   page_content: z.enum(['inline', 'binary']).default('inline').describe('Where the pages are: inline in the attachment, or each as a Binary that the attachment names; for servers that store documents apart. Binary needs a server that takes an id of ours (updateCreate).'),
   wado_rs_url: webAddress.optional().describe('DICOMweb base where this system can get the images (WADO-RS). The ImagingStudy then names it as its Endpoint.'),
   organization_reference: z.string().regex(/^Organization\/[A-Za-z0-9.-]{1,64}$/, 'must be Organization/<id>').optional().describe('The reporting organization as this system knows it, e.g. Organization/123. Empty: it is named by identifier.'),
-  find_order: z.boolean().default(false).describe('Look for the ServiceRequest by its number first: report and Observations then refer to it and to its Encounter by id. Left out where there is none or more than one.'),
+  organization_identifier: z.string().regex(/^[^\s|]*\|[^\s|]+$/, 'must be system|value').optional().describe('Identifier by which this system knows the reporting organization, system|value: its Organization is looked for, and referred to by id where there is one.'),
+  find_order: z.boolean().default(false).describe('Look for the ServiceRequest by its number first: report and Observations then refer to it and to its Encounter by id, and Task and Communication to who asked for it. Left out where there is none or more than one.'),
   order_update: z.enum(['none', 'task', 'service-request']).default('none')
     .describe('What says that the order is done: task makes a Task with the report as output; service-request sets the ServiceRequest that was found to completed once a person signed the report.'),
   critical_findings: z.enum(['none', 'flag', 'communication']).default('none').describe('What draws attention to critical findings: a Flag on the patient, or a Communication of category alert. Both are withdrawn with the findings.'),

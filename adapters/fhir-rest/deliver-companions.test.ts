@@ -154,3 +154,18 @@ test('where a server takes no id of ours the pages stay inline', async () => {
   expect(server.ofType('Binary')).toEqual([]);
   expect(one<DiagnosticReport>('DiagnosticReport').presentedForm?.every(({ data, url }) => data !== undefined && url === undefined)).toBe(true);
 });
+
+test.each(ways)('who asked for the order hears of critical findings, and the organization is referred to as the server knows it (%s)', async (deliver_by) => {
+  put({ ...order, requester: { reference: `${server.baseUrl}/Practitioner/d7` } });
+  put({ resourceType: 'Organization', id: 'o9', identifier: [{ system: 'urn:org', value: 'RAD' }] });
+  const settings = { deliver_by, find_order: true, critical_findings: 'communication', order_update: 'task', organization_identifier: 'urn:org|RAD' } as const;
+  expect(await deliver(settings)).toMatchObject({ kind: 'delivered' });
+  expect(one<Resource>('Communication')).toMatchObject({ recipient: [{ reference: 'Practitioner/d7' }], sender: { reference: 'Organization/o9' } });
+  expect(one<Resource>('Task')).toMatchObject({ requester: { reference: 'Practitioner/d7' }, owner: { reference: 'Organization/o9' } });
+  expect(one<DiagnosticReport>('DiagnosticReport').performer).toEqual([{ reference: 'Organization/o9', display: sampleReport.organization.name }]);
+  put({ resourceType: 'Organization', id: 'o10', identifier: [{ system: 'urn:org', value: 'RAD' }] });
+  put({ ...order, requester: { reference: 'https://elsewhere.example.org/Practitioner/1' } });
+  expect(await deliver(settings)).toMatchObject({ kind: 'delivered' });
+  expect(one<DiagnosticReport>('DiagnosticReport').performer).toMatchObject([{ identifier: { value: sampleReport.organization.organizationId } }]);
+  expect(one<Task & Resource>('Task').requester).toBeUndefined();
+});

@@ -16,7 +16,7 @@
 import type { ReportDocument, ReportSeries } from '#domain/report-document.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
-import type { Attachment, Binary, Device, Encounter, Endpoint, Identifier, ImagingStudy, Organization, Patient, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
+import type { Attachment, Binary, Device, Encounter, Endpoint, Identifier, ImagingStudy, Organization, Patient, Practitioner, Provenance, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
 import { concept, systems } from './code-tables.ts';
 import { companionItems } from './companion-items.ts';
 import type { Config } from './config.ts';
@@ -33,6 +33,7 @@ export interface Links {
   readonly order: Reference<ServiceRequest> | undefined;
   readonly performer: Reference<Organization>;
   readonly encounter?: Reference<Encounter> | undefined;
+  readonly requester?: Reference<Practitioner> | undefined;
   readonly endpoint?: Reference<Endpoint> | undefined;
   device(analysisId: string): Reference<Device> | undefined;
 }
@@ -56,9 +57,16 @@ export function identityQuery({ parameter, system, value }: Identity): string {
 }
 
 /** What was found out before: the pages, and what the server has of the order. */
-export interface Surroundings { readonly forms?: readonly Attachment[]; readonly order?: ServiceRequest | undefined; readonly encounter?: Reference<Encounter> | undefined }
+export interface Surroundings {
+  readonly forms?: readonly Attachment[];
+  readonly order?: ServiceRequest | undefined;
+  readonly encounter?: Reference<Encounter> | undefined;
+  /** Who asked for the order. */
+  readonly requester?: Reference<Practitioner> | undefined;
+  readonly organization?: Reference<Organization> | undefined;
+}
 
-export function reportItems(document: ReportDocument, config: Config, plan: Pick<Plan, 'way' | 'carrier' | 'sends'>, { forms: pages, order, encounter }: Surroundings = {}): readonly Item[] {
+export function reportItems(document: ReportDocument, config: Config, plan: Pick<Plan, 'way' | 'carrier' | 'sends'>, { forms: pages, order, encounter, requester, organization }: Surroundings = {}): readonly Item[] {
   const url = (kind: string, key: string): string => urnUuid(`${document.reportId} ${kind} ${key}`);
   const devices = new Map(document.models.map((model) => [model.analysisId, { model, fullUrl: url('Device', `${model.modelId}@${model.version}`) }]));
   const [patientIdentifier = {}] = patientIdentifiers(document.patient, config);
@@ -67,7 +75,7 @@ export function reportItems(document: ReportDocument, config: Config, plan: Pick
   const links: Links = {
     subject: isNamedOnly ? { type: 'Patient', identifier: patientIdentifier } : { reference: patientUrl },
     study: plan.sends.has('ImagingStudy') ? { reference: studyUrl } : { type: 'ImagingStudy', identifier: studyIdentifier(document.scan, config) },
-    order: order === undefined ? orderReference(document.scan, config) : { reference: `ServiceRequest/${order.id}` }, performer: performerOf(document, config), encounter,
+    order: order === undefined ? orderReference(document.scan, config) : { reference: `ServiceRequest/${order.id}` }, performer: organization ?? performerOf(document, config), encounter, requester,
     endpoint: plan.sends.has('Endpoint') ? { reference: url('Endpoint', config.wado_rs_url ?? '') } : undefined,
     device(analysisId) {
       const device = devices.get(analysisId);
@@ -80,7 +88,7 @@ export function reportItems(document: ReportDocument, config: Config, plan: Pick
     ...sectionObservations(document, config, links).map((observation) => [url('Observation', observation.code?.coding?.[0]?.code ?? ''), observation] as const),
   ];
   const binaries = pages === undefined || !plan.sends.has('Binary') ? [] : pages.map((page) => binaryItem(page, document));
-  const forms = binaries.length === 0 ? pages : pages?.map(({ data: _, ...page }, index) => ({ ...page, url: `Binary/${binaries[index]?.resource.id}` }));
+  const forms = binaries.length === 0 ? pages : pages?.map((page, index) => ({ ...withoutData(page), url: `Binary/${binaries[index]?.resource.id}` }));
   const results = observations.map(([reference]) => ({ reference }));
   const carrier = plan.carrier === 'DiagnosticReport' ? diagnosticReport(document, config, links, results, forms) : documentReference(document, config, links, results, forms);
   const items: Item[] = [
@@ -133,6 +141,10 @@ export function deviceOf(model: ReportDocument['models'][number], config: Config
     ...(model.manufacturer.trim() === '' ? {} : { manufacturer: model.manufacturer }), deviceName: [{ name: model.name.trim() || model.modelId, type: 'model-name' }],
     version: [{ type: concept(systems.dcm, '111003', 'Algorithm Version'), value: model.version }], ...(notice === '' ? {} : { note: [{ text: notice }] }),
   };
+}
+
+function withoutData({ data, ...page }: Attachment): Attachment {
+  return data === undefined ? page : { ...page };
 }
 
 /** The id is the same for all versions, so that a correction replaces the page and a retraction leaves none that reads as valid. */

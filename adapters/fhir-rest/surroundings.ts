@@ -4,7 +4,7 @@
  * left alone.
  */
 import type { ReportDocument } from '#domain/report-document.ts';
-import type { Encounter, Patient, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
+import type { Organization, Patient, Practitioner, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
 import type { Config } from './config.ts';
 import { reportForms } from './diagnostic-report.ts';
 import { failureByStatus } from './failure.ts';
@@ -19,11 +19,13 @@ import type { Surroundings } from './report-items.ts';
 
 export async function surroundingsOf(client: FhirClient, document: ReportDocument, config: Config, plan: Plan, signal: AbortSignal): Promise<Surroundings | { readonly failure: Failure }> {
   const forms = await reportForms(document, config);
+  const organization = await findOrganization(client, document, config, plan, signal);
+  if (organization !== undefined && 'failure' in organization) return organization;
   const needsOrder = config.find_order || config.order_update === 'service-request';
-  if (!needsOrder || !plan.offer.offers('ServiceRequest', 'search')) return { forms };
+  if (!needsOrder || !plan.offer.offers('ServiceRequest', 'search')) return { forms, organization };
   const order = await findOrder(client, document, config, signal);
   if (order !== undefined && 'failure' in order) return order;
-  return { forms, order, encounter: encounterOf(order, client) };
+  return { forms, organization, order, encounter: ownReference(order?.encounter, ['Encounter'], client), requester: ownReference(order?.requester, ['Practitioner', 'PractitionerRole', 'Organization'], client) as Reference<Practitioner> | undefined };
 }
 
 /** The one order with the accession number, else with the placer's or filler's; several are nobody's. */
@@ -43,9 +45,22 @@ async function findOrder(client: FhirClient, { scan }: ReportDocument, config: C
 }
 
 /** `Encounter/1`, or the same below the base URL. */
-function encounterOf(order: ServiceRequest | undefined, client: FhirClient): Reference<Encounter> | undefined {
-  const reference = order?.encounter?.reference ?? '', below = reference.startsWith(`${client.baseUrl}/`) ? reference.slice(client.baseUrl.length + 1) : reference;
-  return /^Encounter\/[A-Za-z0-9.-]{1,64}$/.test(below) ? { reference: below } : undefined;
+function ownReference<T extends Resource>(theirs: Reference | undefined, types: readonly string[], client: FhirClient): Reference<T> | undefined {
+  const reference = theirs?.reference ?? '', below = reference.startsWith(`${client.baseUrl}/`) ? reference.slice(client.baseUrl.length + 1) : reference;
+  const [, type = ''] = /^([A-Z][A-Za-z]+)\/[A-Za-z0-9.-]{1,64}$/.exec(below) ?? [];
+  return types.includes(type) ? { reference: below } : undefined;
+}
+
+/** The one Organization with the identifier of the settings. */
+async function findOrganization(client: FhirClient, document: ReportDocument, config: Config, { offer }: Plan, signal: AbortSignal): Promise<Reference<Organization> | undefined | { readonly failure: Failure }> {
+  if (config.organization_identifier === undefined || config.organization_reference !== undefined || !offer.offers('Organization', 'search')) return undefined;
+  const [system = '', value = ''] = config.organization_identifier.split('|');
+  const exchanged = await client.send({ method: 'GET', url: `Organization?identifier=${token(system, value)}` }, signal);
+  if ('failure' in exchanged) return { failure: notSent(exchanged.failure) };
+  const { status, headers, body } = exchanged.answer;
+  if (status !== 200) return { failure: told(failureByStatus(status, body, headers, new Date()), 'search of Organization') };
+  const matches = resourcesOf(body).filter((resource): resource is Organization & { id: string } => resource.resourceType === 'Organization' && resource.identifier?.some((identifier) => (identifier.system ?? '') === system && identifier.value === value) === true);
+  return matches.length === 1 ? { reference: `Organization/${matches[0]?.id}`, display: document.organization.name } : undefined;
 }
 
 /** Patient/$match (R4 patient-operation-match.html), certain matches only: undefined when there is none, or more than one. */

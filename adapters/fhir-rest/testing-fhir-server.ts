@@ -156,7 +156,7 @@ function resolved<T>(value: T, urls: ReadonlyMap<string, string>): T {
   return JSON.parse(JSON.stringify(value), (key, item: unknown) => key === 'reference' && typeof item === 'string' ? urls.get(item) ?? item : item) as T;
 }
 
-const allTypes = ['Patient', 'Device', 'ImagingStudy', 'Observation', 'DiagnosticReport', 'DocumentReference', 'Provenance', 'Endpoint', 'ServiceRequest', 'Task', 'Flag', 'Communication'];
+const allTypes = ['Patient', 'Device', 'ImagingStudy', 'Observation', 'DiagnosticReport', 'DocumentReference', 'Provenance', 'Endpoint', 'ServiceRequest', 'Task', 'Flag', 'Communication', 'Organization'];
 
 /** What a statement says of one type, in short: 'create update search conditional', and its search parameters. */
 export interface TypeOffer { readonly can: string; readonly searches?: string }
