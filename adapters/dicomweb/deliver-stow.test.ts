@@ -38,6 +38,14 @@ const failedAs = (status: number, reason: number): RequestListener => (request, 
   });
 };
 
+test('sends each form that is wanted as an object of its own; one that is refused does not keep the others', async () => {
+  let count = 0;
+  const config = await serve((request, response) => { count += 1; const answer = count === 2 ? failedAs(409, 0x0122) : reply(200); answer(request, response); }, { results: ['structured-report', 'encapsulated-pdf', 'secondary-capture'] });
+  const images = { render: () => Promise.resolve({ bytes: Buffer.alloc(12), rows: 2, columns: 2, samplesPerPixel: 3 as const, numberOfFrames: 1 }), decompress: () => Promise.reject(new Error('not wanted')) };
+  const outcome = await deliver({ ...delivery, image: (sopInstanceUid) => Promise.resolve({ sopInstanceUid, transferSyntaxUid: '1.2.840.10008.1.2.1' } as never) }, config, { ...context, images });
+  expect(outcome).toMatchObject({ kind: 'refused', text: expect.stringMatching(/^encapsulated-pdf: /), facts: { objects: [{ kind: 'structured-report', outcome: 'delivered' }, { kind: 'encapsulated-pdf', outcome: 'refused' }, { kind: 'secondary-capture', outcome: 'delivered' }, { kind: 'secondary-capture', outcome: 'delivered' }] } });
+});
+
 describe('to a gateway', () => {
   test('is stored as the same object again and again, and the connection test passes', async () => {
     const gateway = await testGateway({ MEDSCAN_ROLES: 'gateway,api' });

@@ -3,7 +3,7 @@
  *
  *   images, series by series -> de-identified -> remembered and on record -> one call (BYTES) -> findings as JSON -> our UIDs again
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { AiError, throwIfAborted } from './ai-error.ts';
 import type { AiFinding, AiInstance, AnalyzeInput } from './analysis.ts';
 import { readFindings } from './findings/remote-findings.ts';
@@ -40,9 +40,9 @@ async function prepared(instances: readonly AiInstance[], { maximumByteLength }:
   for (const instance of instances) {
     throwIfAborted(signal);
     try {
+      if (byteLength + await sizeOf(instance) > maximumByteLength) throw new AiError('input', `The images have more than the limit of ${maximumByteLength} bytes together.`);
       const { file, warnings: more } = await prepare(instance);
       byteLength += file.length;
-      if (byteLength > maximumByteLength) throw new AiError('input', `The images have more than the limit of ${maximumByteLength} bytes together.`);
       files.push(file);
       sent.set(instance.sopInstanceUid, instance);
       for (const one of more) told.add(one);
@@ -53,4 +53,9 @@ async function prepared(instances: readonly AiInstance[], { maximumByteLength }:
   warnings.push(...told);
   tell(reasons, warnings);
   return { files, sent };
+}
+
+/** Before it is read: an object may be larger than all memory. */
+async function sizeOf({ path }: AiInstance): Promise<number> {
+  return (await stat(path).catch((error: NodeJS.ErrnoException) => { throw new AiError('unavailable', `A stored file cannot be read (${error.code ?? 'error'}).`); })).size;
 }

@@ -8,7 +8,7 @@
  * nothing to anybody else.
  */
 import { createHmac } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
@@ -43,7 +43,7 @@ export function outboundImages(dependencies: OutboundDependencies, run: Outbound
       for (const row of vaultRows(result, keys, run.organizationId)) if (row.kind !== 'uid' || !waiting.has(row.replacement)) waiting.set(row.replacement, row);
       return { file: result.file, sopInstanceUid: result.sopInstanceUid, warnings: result.warnings };
     },
-    checkPixels: (instance, options) => refusalsAsInput(async () => checkPixels(readHeader(await readFile(instance.path)).dataset, options)),
+    checkPixels: (instance, options) => refusalsAsInput(async () => checkPixels(readHeader(await readHead(instance.path)).dataset, options)),
     async commit({ options, sent, refused }) {
       const rows = [...waiting.values()].toSorted((one, other) => (one.replacement < other.replacement ? -1 : 1));
       await inOrganization(database, run.organizationId, async (tx) => {
@@ -106,6 +106,19 @@ function vaultRows(result: DeIdentified, keys: Keys, organizationId: string): Va
 const placeOf = (organizationId: string, replacement: string): string => `reidentification_vault/${organizationId}/${replacement}`;
 const textOf = (content: VaultContent): string => deflateRawSync(JSON.stringify(content)).toString('base64');
 const contentOf = (text: string): VaultContent => JSON.parse(inflateRawSync(Buffer.from(text, 'base64')).toString('utf8')) as VaultContent;
+
+/** The header of an image, functional groups of large enhanced objects included, ends before this. */
+const mostHeaderBytes = 32 * 1024 * 1024;
+async function readHead(path: string): Promise<Buffer> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(size, mostHeaderBytes)), 0, null, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
 
 async function refusalsAsInput<T>(work: () => Promise<T>): Promise<T> {
   try {

@@ -68,6 +68,12 @@ describe.skipIf(!isInstalled)('Orthanc', () => {
     expect([series.length, new Set(series.map((one) => one.MainDicomTags.Modality))]).toEqual([3, new Set(['SR', 'DOC', 'OT'])]);
   });
 
+  test('is on record with each object that it was sent, and in which transfer syntax', async () => {
+    const [row] = await journey.gateway.db.asOwner<{ facts: { objects: { kind: string }[] } }>("SELECT facts FROM sync_logs l JOIN external_integrations i USING (organization_id, integration_id) WHERE i.name = 'PACS' AND l.direction = 'outbound' AND l.message_status = 'delivered'");
+    expect(row!.facts.objects.slice(0, 2)).toMatchObject([{ kind: 'structured-report', outcome: 'delivered', status: '0000', transfer_syntax_uid: '1.2.840.10008.1.2.1' }, { kind: 'encapsulated-pdf', outcome: 'delivered' }]);
+    expect(row!.facts.objects.slice(2).every(({ kind }) => kind === 'secondary-capture')).toBe(true);
+  });
+
   test('shows the pictures: boxes in colour on the image, and a caption', async () => {
     const [pictures] = (await Promise.all((await json('/series') as string[]).map((id) => json(`/series/${id}`)))).filter((one) => one.MainDicomTags.Modality === 'OT');
     expect(pictures.Instances.length).toBeGreaterThanOrEqual(1);

@@ -14,7 +14,7 @@ export async function inferBytes(endpoint: Endpoint, input: BytesTensor, output:
   const head = Buffer.from(JSON.stringify({
     inputs: [{ name: input.name, datatype: 'BYTES', shape: [input.elements.length], parameters: { binary_data_size: size } }], outputs: [{ name: output, parameters: { binary_data: true } }],
   }));
-  const { body, headerLength } = await exchange(endpoint, { headers: { 'inference-header-content-length': String(head.length) }, body: new Blob([head, ...parts].map((part) => new Uint8Array(part))) }, call);
+  const { body, headerLength } = await exchange(endpoint, { headers: { 'inference-header-content-length': String(head.length) }, body: new Blob([head, ...parts] as Uint8Array<ArrayBuffer>[]) }, call);
   const [first, ...others] = elementsOf(body, headerLength === null ? body.length : Number(headerLength), output);
   if (first === undefined) throw broken(`output ${output} is empty`);
   return [first, ...others];
