@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { readBytes } from './body.ts';
 
-const requestWith = (body: BodyInit): Request => new Request('http://gateway.example/', { method: 'POST', body, duplex: 'half' } as RequestInit);
+const requestWith = (body: string | Uint8Array | ReadableStream): Request => new Request('http://gateway.example/', { method: 'POST', body: body as string, duplex: 'half' } as RequestInit);
 const streamOf = (chunks: readonly Uint8Array[], end: 'close' | 'error' | 'silence'): { body: ReadableStream; taken(): number } => {
   let taken = 0;
   const body = new ReadableStream({
