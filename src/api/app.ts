@@ -76,7 +76,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
   scanFileRoutes(router, dependencies);
   analysisRoutes(router);
   findingRoutes(router);
-  reportRoutes(router);
+  reportRoutes(router, dependencies);
   integrationRoutes(router, dependencies);
   syncLogRoutes(router, dependencies);
   messageRoutes(router, dependencies);

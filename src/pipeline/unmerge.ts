@@ -67,7 +67,7 @@ async function split(tx: Transaction, merge: Journal, laterScanIds: readonly str
   if (told.length > 0) {
     await raiseAlert(tx, {
       kind: 'identity_conflict', severity: 'critical', subject: `patient ${patientId}`,
-      message: `A merge was undone. ${told.length} report${told.length === 1 ? ' names' : 's name'} the other patient and may have been sent: have ${told.length === 1 ? 'it' : 'them'} withdrawn where ${told.length === 1 ? 'it was' : 'they were'} received.`,
+      message: `A merge was undone. ${told.length} report${told.length === 1 ? ' names' : 's name'} the other patient and may have been sent: withdraw ${told.length === 1 ? 'it' : 'them'}.`,
     });
   }
   await audit(tx, merge, patientId, scanIds, told.map((report) => report.report_id), actor);

@@ -1,0 +1,53 @@
+/** A report is withdrawn: RIS, EMR and PACS that have it are sent a version that takes its place and says so; who never got it is told nothing. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { anOrder, apiClient, delivered, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type ApiAnswer, type Journey } from '../support/journey.ts';
+import { eventually } from '../support/gateway.ts';
+import { parseMessage } from '#standards/hl7v2/parse.ts';
+import { hl7Reader } from '#standards/hl7v2/reader.ts';
+
+let journey: Journey;
+let api: (method: string, path: string, body?: unknown) => Promise<ApiAnswer>;
+beforeAll(async () => {
+  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3' });
+  api = await apiClient(journey.gateway, 'Sample Hospital', 'radiologist');
+});
+afterAll(() => journey?.stop());
+
+test('a withdrawal names the first report everywhere and is on record', async () => {
+  const { gateway, hospital: { ris, pacs, emr } } = journey;
+  const patient = somebody(), order = anOrder(), study = smallStudy({ patient, accessionNumber: order.accessionNumber });
+  await ris.order(patient, order);
+  await pacs.store(study.objects);
+  const first = await delivered(gateway, study.studyInstanceUid);
+  const withdrawn = await api('POST', `/api/v1/reports/${first.report_id}/withdraw`, { reason: 'The images are those of another patient' });
+  expect(withdrawn).toMatchObject({ status: 200, body: { version: 2, destinations: 3 } });
+  const second = await delivered(gateway, study.studyInstanceUid, 2);
+  expect(second.lineage_id).toBe(first.lineage_id);
+
+  const results = ris.received.items.map(({ bytes }) => hl7Reader(parseMessage(bytes))).filter((reader) => reader.first('OBR-18') === order.accessionNumber);
+  expect(results.map((reader) => [reader.first('OBR-3'), reader.first('OBR-25')])).toEqual([[order.fillerOrderNumber, 'P'], [order.fillerOrderNumber, 'X']]);
+  expect(new Set(results[1]!.all('OBX-11'))).toEqual(new Set(['W']));
+  expect(results[1]!.first('NTE-3')).toContain(`Report ${first.lineage_id} is withdrawn`);
+  expect(results[1]!.all('OBX-5').join(' ')).toContain('WITHDRAWN: The images are those of another patient');
+  const reports = emr.list('DiagnosticReport').filter((report) => JSON.stringify(report).includes(order.accessionNumber));
+  expect(reports).toMatchObject([{ status: 'entered-in-error' }]);
+  expect(pacs.received.items.length).toBeGreaterThanOrEqual(2);
+
+  expect(await api('POST', `/api/v1/reports/${first.report_id}/withdraw`, { reason: 'Once more' })).toMatchObject({ status: 409, body: { detail: expect.stringContaining('withdrawn already') as string } });
+  const scan = await scanOf(gateway, study.studyInstanceUid);
+  await expectAudited(gateway, await exchanges(gateway, "direction = 'outbound' AND scan_id = $1", [scan.scan_id]));
+  expect(await gateway.db.asOwner("SELECT FROM audit_logs WHERE object_type = 'report' AND detail ? 'withdrawn'")).toHaveLength(1);
+}, 60_000);
+
+test('a report that waits for a system is kept back from it, and the system never hears of it', async () => {
+  const { gateway, hospital: { pacs, emr } } = journey;
+  await emr.behaviour.set('down');
+  await gateway.db.asOwner("UPDATE external_integrations SET deliver_paused_at = now() WHERE name = 'EMR'");
+  await gateway.integrations.reload();
+  const study = smallStudy({ patient: somebody(), accessionNumber: 'WITHDRAW-2' });
+  await pacs.store(study.objects);
+  const first = await eventually(async () => (await gateway.db.asOwner<{ report_id: string; taken: number }>("SELECT r.report_id, (SELECT count(*)::int FROM deliveries d WHERE d.report_id = r.report_id AND d.status = 'delivered') AS taken FROM reports r JOIN scans s USING (organization_id, scan_id) WHERE s.study_instance_uid = $1", [study.studyInstanceUid])).find(({ taken }) => taken === 2));
+  expect(await api('POST', `/api/v1/reports/${first.report_id}/withdraw`, { reason: 'Wrong model' })).toMatchObject({ status: 200, body: { destinations: 2 } });
+  const states = await gateway.db.asOwner<{ version: number; status: string }>("SELECT r.version, d.status FROM deliveries d JOIN reports r USING (organization_id, report_id) JOIN external_integrations i USING (organization_id, integration_id) JOIN scans s USING (organization_id, scan_id) WHERE i.name = 'EMR' AND s.study_instance_uid = $1", [study.studyInstanceUid]);
+  expect(states).toEqual([{ version: 1, status: 'skipped' }]);
+}, 60_000);
