@@ -52,6 +52,8 @@ const kinds: readonly Kind[] = [
   fhir('studies of a day', (n) => `ImagingStudy?started=${day(n, '-')}&_count=50`),
   fhir('study by accession', (n) => `ImagingStudy?identifier=A${any(n, scans)}`),
   fhir('patient by identifier', (n) => `Patient?identifier=P${any(n, patients)}`),
+  fhir('patients by family name', (n) => `Patient?family=${family(n)}&_count=50`),
+  fhir('patients by name, birth date', (n) => `Patient?name=${family(n)}&birthdate=19${30 + n % 60}-01-01`),
   fhir('newest patients', () => 'Patient?_count=50'),
   fhir('patients updated since', () => 'Patient?_lastUpdated=ge2026-10-30&_count=50'),
   fhir('studies updated since', () => 'ImagingStudy?_lastUpdated=ge2026-10-30&_count=50'),

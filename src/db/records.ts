@@ -131,10 +131,10 @@ export async function findRecords<Kind extends RecordKind>(tx: CommonQueryMethod
   const begin = after === undefined ? sql.fragment`true`
     : key === undefined ? sql.fragment`${source.id} < ${after.id}::uuid` : sql.fragment`(${key.value}, ${source.id}) ${beyond} (${after.key ?? ''}::${key.type}, ${after.id}::uuid)`;
   const order = key === undefined ? sql.fragment`${source.id} DESC` : sql.fragment`${key.value} ${direction}, ${source.id} ${direction}`;
-  const few = (kind === 'report' || kind === 'finding') && criteria.at !== undefined ? await scansOfTime(tx, criteria.at) : undefined;
+  const few = await fewOf(tx, kind, criteria);
   return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
     SELECT ${source.columns}${key === undefined ? sql.fragment`` : sql.fragment`, ${key.value}::text AS sort_key`}
-    FROM ${source.from} WHERE ${source.where} AND ${begin} AND ${few === undefined ? sql.fragment`true` : sql.fragment`s.scan_id = ANY(${uuids(few)})`} AND ${conditions(kind, criteria)} ORDER BY ${order} LIMIT ${limit}`) as readonly RowOf<Kind>[];
+    FROM ${source.from} WHERE ${source.where} AND ${begin} AND ${few === undefined ? sql.fragment`true` : sql.fragment`${kind === 'patient' ? sql.fragment`p.patient_id` : sql.fragment`s.scan_id`} = ANY(${uuids(few)})`} AND ${conditions(kind, criteria)} ORDER BY ${order} LIMIT ${limit}`) as readonly RowOf<Kind>[];
 }
 
 /** The rows as they were before each change that is kept, the newest first. */
@@ -144,6 +144,29 @@ export async function findVersions<Kind extends 'patient' | 'order'>(tx: CommonQ
   return await tx.any(sql.type(schemas[kind] as z.ZodType<object>)`
     SELECT ${columns} FROM record_versions v CROSS JOIN LATERAL ${row}
     WHERE v.organization_id = ${ORGANIZATION} AND v.kind = ${kind} AND v.record_id = ANY(${uuids([id])}) ORDER BY v.version_id DESC LIMIT ${limit}`) as readonly RowOf<Kind>[];
+}
+
+/** Scans or patients that an index alone finds, when they are few; undefined: many, or not asked for by what an index has. */
+async function fewOf(tx: CommonQueryMethods, kind: RecordKind, criteria: Criteria): Promise<readonly string[] | undefined> {
+  if ((kind === 'report' || kind === 'finding') && criteria.at !== undefined) return scansOfTime(tx, criteria.at);
+  if (kind === 'patient' && (criteria.texts !== undefined || criteria.born !== undefined)) return patientsNamed(tx, criteria);
+  return undefined;
+}
+
+const MOST_NAMED = 2_000;
+
+/** Who can be meant: the name as a whole in small letters (patients.name_key) has all that is asked of its pieces, and perhaps more. */
+async function patientsNamed(tx: CommonQueryMethods, criteria: Criteria): Promise<readonly string[] | undefined> {
+  const key = sql.fragment`p.name_key`;
+  const texts = (criteria.texts ?? []).map(({ columns, match, values }) => anyOf(values, (value) => {
+    const lowered = value.toLowerCase(), pattern = lowered.replaceAll(/[\\%_]/g, '\\$&');
+    if (match !== 'begins') return sql.fragment`${key} LIKE ${`%${pattern}%`}`;
+    return columns.length === 1 && columns[0] === 'family_name' ? sql.fragment`(${key} >= ${lowered} AND ${key} < ${`${lowered}\u{10ffff}`})` : sql.fragment`(${key} LIKE ${`${pattern}%`} OR ${key} LIKE ${`%^${pattern}%`})`;
+  }));
+  const all = [...texts, ...(criteria.born === undefined ? [] : [condition('patient', 'born', criteria)])];
+  const ids = await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`
+    SELECT p.patient_id FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND ${sql.join(all, sql.fragment` AND `)} LIMIT ${MOST_NAMED + 1}`);
+  return ids.length > MOST_NAMED ? undefined : ids;
 }
 
 /** More scans of a time than this are met soon enough on the way through all reports. */
