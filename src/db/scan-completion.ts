@@ -31,10 +31,11 @@ export async function setScanPriority(tx: CommonQueryMethods, scanId: string, pr
   await tx.query(sql.type(Nothing)`UPDATE scans SET priority = ${priority} WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
 }
 
-/** Scans whose images stopped arriving before `before` and that nothing completed: a job that was lost would be seen here. */
+/** Scans whose images stopped arriving before `before` and that nothing completed: a job that was lost would be seen here. Not those that wait for their source, or for a person. */
 export async function findOverdueCompletions(tx: CommonQueryMethods, before: Date): Promise<readonly string[]> {
   const rows = await tx.any(sql.type(z.object({ scan_id: z.string() }))`
-    SELECT scan_id FROM scans WHERE organization_id = ${ORGANIZATION} AND status = 'in_progress' AND images_complete_at IS NULL AND last_instance_at < ${before.toISOString()}::timestamptz LIMIT 500`);
+    SELECT scan_id FROM scans s WHERE organization_id = ${ORGANIZATION} AND status = 'in_progress' AND images_complete_at IS NULL AND last_instance_at < ${before.toISOString()}::timestamptz
+      AND NOT EXISTS (SELECT FROM source_counts c WHERE c.organization_id = s.organization_id AND c.scan_id = s.scan_id AND c.asked_at >= s.last_instance_at AND (c.status = 'given_up' OR c.next_at > now())) LIMIT 500`);
   return rows.map((row) => row.scan_id);
 }
 

@@ -171,11 +171,11 @@ export async function savePoll(tx: CommonQueryMethods, integrationId: string, po
 }
 
 /** Of these messages, which were taken in before with the same bytes: by control id and digest. */
-export async function knownMessages(tx: CommonQueryMethods, integrationId: string, messages: readonly { controlId: string; sha256: string }[]): Promise<ReadonlySet<string>> {
+export async function knownMessages(tx: CommonQueryMethods, integrationId: string, sender: string, messages: readonly { controlId: string; sha256: string }[]): Promise<ReadonlySet<string>> {
   if (messages.length === 0) return new Set();
   const rows = await tx.any(sql.type(z.object({ control_id: z.string(), sha256: z.string() }))`
     SELECT DISTINCT m.control_id, m.sha256 FROM message_identities m
       JOIN ${sql.unnest(messages.map(({ controlId, sha256 }) => [controlId, sha256]), ['text', 'text'])} AS q(control_id, sha256) ON q.control_id = m.control_id AND q.sha256 = m.sha256
-    WHERE m.organization_id = ${ORGANIZATION} AND m.integration_id = ${integrationId}`);
+    WHERE m.organization_id = ${ORGANIZATION} AND m.integration_id = ${integrationId} AND m.sender = ${sender}`);
   return new Set(rows.map((row) => `${row.control_id} ${row.sha256}`));
 }

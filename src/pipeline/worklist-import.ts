@@ -29,7 +29,7 @@ export async function importWorklist(dependencies: AskDependencies & { readonly 
     return undefined;
   }
   const items = outcome.value as readonly InboundMessage[];
-  const known = await inOrganization(database, organizationId, (tx) => knownMessages(tx, integrationId, items));
+  const known = await inOrganization(database, organizationId, (tx) => knownMessages(tx, integrationId, items[0]?.peer.application ?? '', items));
   const changed = items.filter(({ controlId, sha256 }) => !known.has(`${controlId} ${sha256}`));
   const refused = await takeIn(changed, source.receive);
   const text = refused > 0 ? `${refused} items were refused; the exchanges say why` : textOf(outcome);
