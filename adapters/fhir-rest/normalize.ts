@@ -5,9 +5,11 @@
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { Integration, StoredMessage } from '#gateway/adapter.ts';
 import type { HistoryRow, MapSettings, MappedRows, Mapper, MappingWarning, Normalized, OrderRow, PatientIdentifier, PatientMerge, PatientRow } from '#gateway/normalized.ts';
+import { issueText } from '#standards/fhir/operation-outcome.ts';
 import { fhirReader } from '#standards/fhir/reader.ts';
 import { parseLiteral } from '#standards/fhir/references.ts';
 import type { AllergyIntolerance, Condition, Identifier, ImagingStudy, Patient, Reference, Resource, ServiceRequest, Task } from '#standards/fhir/types.ts';
+import { validateResource } from '#standards/fhir/validate.ts';
 import { resourceFrom } from './body.ts';
 import type { Config } from './config.ts';
 
@@ -16,6 +18,7 @@ type Written = Patient | ServiceRequest | ImagingStudy | Task | Condition | Alle
 export async function normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized> {
   const mediaType = message.facts['mediaType'] === 'application/fhir+xml' ? 'application/fhir+xml' : 'application/fhir+json';
   const resource = await resourceFrom({ bytes: message.head, mediaType }).catch((error: unknown) => { throw new NormalizeError('malformed', error instanceof Error ? error.message : 'cannot be read'); }) as unknown as Written;
+  if (message.facts['replayOf'] !== undefined) checkReplay(resource, message.facts);
   switch (resource.resourceType) {
     case 'Patient': return normalizePatient(resource, message, map);
     case 'ServiceRequest': return normalizeServiceRequest(resource, message, map);
@@ -25,6 +28,13 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
     case 'AllergyIntolerance': return normalizeStatement(resource, resource.patient, 'fhir-allergy-intolerance-to-rows', message, map);
     default: throw new NormalizeError('unsupported', 'this type of resource does not become rows; a transaction has to be sent again by its sender', 'resourceType');
   }
+}
+
+/** What is sent again by a person has not come through the door: what is judged there is judged here. */
+function checkReplay(resource: Resource, facts: StoredMessage['facts']): void {
+  if (facts['precondition'] === 'failed') throw new NormalizeError('conflict', 'the sender wanted this only under a condition that did not hold; only the sender can ask again');
+  const [first] = validateResource(resource);
+  if (first !== undefined) throw new NormalizeError('invalid', issueText(first), first.expression);
 }
 
 function normalizePatient(patient: Patient, message: StoredMessage<Config>, map: Mapper): Normalized {

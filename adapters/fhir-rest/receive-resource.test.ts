@@ -250,6 +250,14 @@ test('what cannot become rows is answered 422 with the place', async () => {
   expect([noPatient.response.status, noPatient.body.issue[0]?.expression]).toEqual([422, ['ServiceRequest.subject']]);
 });
 
+test('what a person sends again is judged as at the door: invalid stays refused, and a condition that failed is the sender\'s to judge', async () => {
+  const replayed = (resource: object, facts: object = {}): Promise<Normalized> => adapter.inbound!.normalize({ interaction: 'update Patient', controlId: 'x', receivedAt: now, integration, head: Buffer.from(JSON.stringify(resource)), facts: { replayOf: 'y', ...facts } }, map);
+  expect((await replayed(patient)).patient?.family_name).toBe('Ng');
+  await expect(replayed({ ...patient, gender: 'm' })).rejects.toMatchObject({ reason: 'invalid', location: 'Patient.gender' });
+  await expect(replayed(patient, { precondition: 'failed' })).rejects.toMatchObject({ reason: 'conflict' });
+  await expect(replayed({ resourceType: 'Bundle', type: 'transaction' })).rejects.toMatchObject({ reason: 'unsupported' });
+});
+
 test('metadata is a valid CapabilityStatement and needs no token', async () => {
   const { response, body } = await send('GET', 'metadata', { token: '' });
   expect(response.status).toBe(200);

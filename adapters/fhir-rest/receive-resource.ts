@@ -41,7 +41,7 @@ export async function receiveResource(request: Request, interaction: Interaction
     return response;
   } catch (error) {
     if (!(error instanceof FhirRefusal) || error.status === 503) throw error;
-    const receipt = await receive(refusedMessage(interaction, draft, peer, receivedAt, requestId), { reason: reasonOf(error.status), text: error.message, ...(error.expression === undefined ? {} : { location: error.expression }) });
+    const receipt = await receive(refusedMessage(interaction, draft, peer, receivedAt, requestId, error.status), { reason: reasonOf(error.status), text: error.message, ...(error.expression === undefined ? {} : { location: error.expression }) });
     receipt.answered(String(error.status), !request.signal.aborted);
     return refusalAnswer(error);
   }
@@ -82,12 +82,12 @@ export function receivingIntegration(principal: Principal, integrations: Integra
   return allowed;
 }
 
-function refusedMessage(interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date, requestId: string | undefined): InboundMessage<Config> {
+function refusedMessage(interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date, requestId: string | undefined, status: number): InboundMessage<Config> {
   const head = draft.body?.bytes ?? Buffer.alloc(0), sha256 = createHash('sha256').update(head).digest('hex');
   return {
     integration: draft.integration, interaction: `${interaction.kind.endsWith('create') ? 'create' : 'update'} ${interaction.resourceType}`, controlId: controlIdOf(interaction, draft.resource, { sha256, requestId, receivedAt }),
     peer: { ...peer, ...(draft.principal === undefined ? {} : { application: draft.principal.userId }) }, receivedAt, head, sha256, byteSize: head.byteLength,
-    facts: { mediaType: draft.body?.mediaType ?? 'application/fhir+json', interaction: interaction.kind, ...(interaction.id === undefined ? {} : { id: interaction.id }), ...(requestId === undefined ? {} : { requestId }) },
+    facts: { mediaType: draft.body?.mediaType ?? 'application/fhir+json', interaction: interaction.kind, ...(interaction.id === undefined ? {} : { id: interaction.id }), ...(requestId === undefined ? {} : { requestId }), ...(status === 412 ? { precondition: 'failed' } : {}) },
   };
 }
 
