@@ -143,6 +143,31 @@ test('an image of a C-GET is received where the source cannot list what it has: 
   expect(proposed.presentationContexts.length).toBeLessThanOrEqual(128);
 });
 
+test('a source that sends images without waiting for the answers is slowed down: they are received one after the other', async () => {
+  gateway = await startGateway();
+  let open = 0, most = 0, count = 0;
+  const receive: Receive = async () => {
+    most = Math.max(most, ++open);
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+    open -= 1;
+    count += 1;
+    return { kind: 'accepted', links: {}, exchangeId: undefined, answered() { /* nobody looks */ } };
+  };
+  let asker: Asked | undefined, answers = 0;
+  await start((asked) => {
+    if (asked.command.commandField === CommandField.cFindRq) asked.respond({ status: 0xc000 });
+    if (asked.command.commandField === CommandField.cGetRq) {
+      asker = asked;
+      for (let index = 0; index < 30; index++) asked.ask(contextOf(asked), encodeStoreRequest({ sopClassUid: ctImageStorage, sopInstanceUid: `1.2.3.${index}`, messageId: index + 1 }), ctDataset(`1.2.3.${index}`, 60_000));
+    }
+    if (asked.command.commandField === 0x8001 && ++answers === 30) asker!.respond({ status: 0, subOperations: { completed: 30, failed: 0, warning: 0 } });
+  });
+  const outcome = await queries.retrieve({ studyInstanceUid: '1.2.3' }, source({ retrieve_by: 'C-GET' }), receive, testContext(gateway.directory));
+  expect(outcome).toMatchObject({ kind: 'answered', value: { completed: 30 } });
+  expect(count).toBe(30);
+  expect(most).toBeLessThanOrEqual(3);
+});
+
 test('an image that breaks off in the middle of a C-GET leaves no file, and is no answer', async () => {
   const { outcome, received } = await getting((asked) => {
     const dataset = ctDataset('1.2.3.4', 100_000);

@@ -51,6 +51,8 @@ export class RequestedAssociation {
   #deadline: NodeJS.Timeout | undefined;
   #isConnected = false;
   #pauses = 0;
+  /** Receivers of what the peer asks. */
+  readonly #served = new WeakSet<MessageReceiver>();
   #contexts: readonly NegotiatedContext[] = [];
   #invoker: Invoker | undefined;
 
@@ -63,10 +65,15 @@ export class RequestedAssociation {
         if ((command.commandField & responseBit) !== 0) return collectDataset(async (dataset) => { this.#invoker?.answered(command, dataset); });
         const receiver = this.#proposal.serve?.(command, context);
         if (!receiver) throw new InvalidPdu('the peer asks where it was asked');
+        this.#served.add(receiver);
         return receiver;
       },
       wait: (until) => { this.#pauseUntil(until); },
-      complete: (message) => { message.end().catch((error: unknown) => { this.abort(error instanceof Error ? error.message : String(error)); }); },
+      complete: (message) => {
+        const ended = message.end();
+        ended.catch((error: unknown) => { this.abort(error instanceof Error ? error.message : String(error)); });
+        if (this.#served.has(message)) this.#pauseUntil(ended); // one request of the peer after the other
+      },
     });
     this.#reader = new PduReader({
       header: (type, byteLength) => {
