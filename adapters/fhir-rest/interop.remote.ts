@@ -13,7 +13,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AdapterContext, DeliveryOutcome, Receive } from '#gateway/adapter.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
-import type { CapabilityStatement, Resource } from '#standards/fhir/types.ts';
+import type { CapabilityStatement, DiagnosticReport, Resource } from '#standards/fhir/types.ts';
 import adapter from './adapter.ts';
 import type { Config } from './config.ts';
 import { createFhirClient } from './fhir-client.ts';
@@ -109,6 +109,19 @@ describe.skipIf(url === undefined)(`a FHIR server (${url ?? 'set MEDSCAN_TEST_FH
     expect([await observed(kept?.trackingUid), statusOf(await own('DiagnosticReport', 'report', document.reportId))]).toEqual([['entered-in-error'], ['entered-in-error']]);
     await once(document, 4);
   }, 120_000);
+
+  test('what goes along by settings is made once, and withdrawn with the report', async () => {
+    const document = aReport(), settings = { critical_findings: 'flag', order_update: 'task', find_order: true, wado_rs_url: 'https://pacs.example.org/dicom-web' } as const;
+    const plan = planFor(offer, { ...config, ...settings });
+    for (let attempt = 0; attempt < 2; attempt += 1) expect(await deliver(document, settings)).toMatchObject({ kind: 'delivered' });
+    const standing = async (): Promise<unknown[]> => [statusOf(await own('Flag', 'critical', document.reportId)), statusOf(await own('Task', 'order-task', document.reportId))];
+    const both = !('refused' in plan) && plan.sends.has('Flag') && plan.sends.has('Task');
+    if (both) expect(await standing()).toEqual([['active'], ['completed']]);
+    expect(await deliver({ ...document, version: 2, status: 'entered-in-error' }, settings)).toMatchObject({ kind: 'delivered' });
+    if (both) expect(await standing()).toEqual([['entered-in-error'], ['entered-in-error']]);
+    const [report] = await own('DiagnosticReport', 'report', document.reportId) as DiagnosticReport[];
+    expect(report?.presentedForm?.map(({ contentType }) => contentType)).toEqual(['text/html; charset=utf-8', 'application/pdf']);
+  }, 60_000);
 
   test.each(['auto', 'single'] as const)('when the answer to any one request is lost, the next attempt completes the report and doubles nothing (%s)', async (deliver_by) => {
     const document = aReport();
