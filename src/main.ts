@@ -86,7 +86,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const images = createImages(store);
   closing.push(() => images.close());
   const associations = createAssociationLog(database, log);
-  const congestion = watchCongestion({ store, boss, queueLimit: config.queueLimit });
+  const congestion = watchCongestion({ store, database, queueLimit: config.queueLimit });
   closing.push(() => associations.flush());
   const portsOf = (adapter: Adapter) => ({
     associations, congestion,
@@ -101,7 +101,8 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const map = createMapper(path.join(import.meta.dirname, '..', 'mappings'));
   const isReceivePaused = (organizationId: string, integrationId: string): boolean => integrations.find(organizationId, integrationId)?.isReceivePaused === true;
   const receiveFor = (adapter: Adapter): Receive => refuseWhilePaused({ isReceivePaused, unreferenced }, adapter, createReceive({ database, log, map, persist, answers, unreferenced, alive, now }, adapter));
-  const messages = messageCommands({ database, adapters, integrations, map, receiveFor, readHead: (location) => readHead(store, location), now });
+  const receiveAgainFor = (adapter: Adapter): Receive => createReceive({ database, log, map, persist, answers, unreferenced: { add() { /* the exchange on record names it */ } }, alive, now }, adapter);
+  const messages = messageCommands({ database, adapters, integrations, map, receiveAgainFor, readHead: (location) => readHead(store, location), now });
 
   if (has('worker')) {
     const ai = createAiRuntime({ log: log.child({ area: 'ai' }) });

@@ -34,6 +34,10 @@ export async function listen(
     ...(endpoint.tls ? { createServer: endpoint.tls.createServer } : {}),
     limits, implementation: { classUid: implementationClassUid, versionName: implementationVersionName },
     user: (acceptor, caller) => new GatewayUser(acceptor, caller, door),
+    unheard: (address) => {
+      const text = 'connections are closed unheard: more than twice the associations that are allowed are open';
+      if (door.bursts.begins(address, text, (repeats) => { context.log.warn({ address, repeats }, `the same ${repeats} more times: ${text}`); })) context.log.warn({ address }, text);
+    },
   });
   return { port: listener.port, close: async (graceMilliseconds) => { await listener.close(graceMilliseconds); door.bursts.close(); } };
 }

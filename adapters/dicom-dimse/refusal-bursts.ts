@@ -48,7 +48,7 @@ export class RefusalBursts {
   /** Ends every burst: the listener closes. */
   close(): void {
     clearInterval(this.#watch);
-    for (const key of [...this.#open.keys()]) this.#end(key);
+    for (const key of this.#open.keys()) this.#end(key);
   }
 
   #endQuiet(): void {

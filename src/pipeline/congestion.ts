@@ -3,25 +3,26 @@
  * somebody asks. Out: why nothing new should begin now, in words for a person, or undefined. What has begun goes on: an open
  * association or connection is told per message when the store refuses it (A700).
  */
-import type { PgBoss } from 'pg-boss';
+import type { Database } from '../db/pool.ts';
+import { countWaitingJobs } from '../db/waiting-jobs.ts';
+import { QUEUE_SCHEMA } from '../queue/install.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 
 const LOOK_MILLISECONDS = 1_000;
 const QUEUE_LOOK_MILLISECONDS = 5_000;
 
-export interface CongestionDependencies { readonly store: Pick<ObjectStore, 'freeBytes' | 'reserveBytes'>; readonly boss: Pick<PgBoss, 'getQueueStats'>; readonly queueLimit: number }
+export interface CongestionDependencies { readonly store: Pick<ObjectStore, 'freeBytes' | 'reserveBytes'>; readonly database: Database; readonly queueLimit: number }
 
 /** Never rejects: what cannot be looked at is not called full; the store and the database then speak for themselves. */
-export function watchCongestion({ store, boss, queueLimit }: CongestionDependencies): () => Promise<string | undefined> {
+export function watchCongestion({ store, database, queueLimit }: CongestionDependencies): () => Promise<string | undefined> {
   const disk = looking(LOOK_MILLISECONDS, async () => {
     const freeBytes = await store.freeBytes();
     return freeBytes < store.reserveBytes ? `the object store has ${mebibytes(freeBytes)} MiB free and keeps ${mebibytes(store.reserveBytes)} MiB in reserve` : undefined;
   });
   const queues = looking(QUEUE_LOOK_MILLISECONDS, async () => {
-    const waiting = await Promise.all([QUEUES.completeScan, QUEUES.analyze].map(async ({ name }) => (await boss.getQueueStats(name))[0]?.queuedCount ?? 0));
-    const jobs = waiting.reduce((sum, count) => sum + count, 0);
-    return jobs > queueLimit ? `${jobs} jobs wait for the workers; with more than ${queueLimit} (MEDSCAN_QUEUE_LIMIT) no new images are taken` : undefined;
+    const jobs = await countWaitingJobs(database, QUEUE_SCHEMA, [QUEUES.completeScan.name, QUEUES.analyze.name], queueLimit + 1);
+    return jobs > queueLimit ? `more than ${queueLimit} jobs wait for the workers (MEDSCAN_QUEUE_LIMIT): no new images are taken` : undefined;
   });
   return async () => await disk() ?? await queues();
 }

@@ -59,9 +59,17 @@ test('the command line shows who was refused, why and what to do, and one associ
 
 test('with more jobs waiting than MEDSCAN_QUEUE_LIMIT new images are rejected for now, with the reason on record', async () => {
   const db = await testDatabase();
-  const gateway = await startGatewayProcess({ DATABASE_URL: db.ownerUrl, MEDSCAN_HOME: path.join(journey.gateway.home, 'second'), MEDSCAN_ROLES: 'gateway', MEDSCAN_QUEUE_LIMIT: '3', MEDSCAN_ENCRYPTION_KEY: Buffer.alloc(32, 'test').toString('hex') });
+  const gateway = await startGatewayProcess({ DATABASE_URL: db.ownerUrl, MEDSCAN_HOME: path.join(journey.gateway.home, 'second'), MEDSCAN_ROLES: 'gateway', MEDSCAN_QUEUE_LIMIT: '3', MEDSCAN_DICOM_PDU_BYTES: '32768', MEDSCAN_ENCRYPTION_KEY: Buffer.alloc(32, 'test').toString('hex') });
   try {
     await insertIntegration(db, 'Busy Hospital', 'PACS', 'dicom-dimse');
+    const accepted = await eventually(async () => {
+      const peer = await BytePeer.connect(gateway.ports.dicom);
+      peer.send(associateRequest());
+      const pdu = await peer.read();
+      peer.close();
+      return pdu?.type === 2 && pdu;
+    });
+    expect(accepted.body.readUInt32BE(accepted.body.indexOf(Buffer.from([0x51, 0, 0, 4])) + 4), 'MEDSCAN_DICOM_PDU_BYTES').toBe(32_768);
     await db.asOwner("INSERT INTO pgboss.job (name, data) SELECT 'analyze', '{}' FROM generate_series(1, 4)");
     const answer = await eventually(async () => {
       const peer = await BytePeer.connect(gateway.ports.dicom);
@@ -72,8 +80,16 @@ test('with more jobs waiting than MEDSCAN_QUEUE_LIMIT new images are rejected fo
       return pdu?.type === 3 && pdu.body[1] === 2 && pdu;
     });
     expect([...answer.body.subarray(1)]).toEqual([2, 3, 1]);
+    await db.asOwner('DELETE FROM pgboss.job');
+    await eventually(async () => {
+      const peer = await BytePeer.connect(gateway.ports.dicom);
+      peer.send(associateRequest({ calling: 'BUSY' }));
+      const pdu = await peer.read();
+      peer.close();
+      return pdu?.type === 2;
+    });
     const reason = await eventually(async () => (await db.asOwner<{ reason: string }>("SELECT reason FROM association_logs WHERE rejection = '2/3/1'"))[0]?.reason);
-    expect(reason).toBe('4 jobs wait for the workers; with more than 3 (MEDSCAN_QUEUE_LIMIT) no new images are taken');
+    expect(reason).toBe('more than 3 jobs wait for the workers (MEDSCAN_QUEUE_LIMIT): no new images are taken');
   } finally {
     await gateway.stop();
     await db.drop();

@@ -1,6 +1,6 @@
 /** What a hostile or broken peer may send. Each case once brought down, filled or fooled an upper layer that was not prepared. */
 import { readdirSync } from 'node:fs';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import type { TestGateway, TestGatewayOptions } from '../testing/gateway.ts';
 import { integration, startGateway } from '../testing/gateway.ts';
 import { associateRequest, BytePeer, command, ctContext, ctDataset, echoCommand, pData, pdu, pdv, releaseRequest, storeCommand, storePdus, verificationContext } from '../testing/peer.ts';
@@ -200,6 +200,33 @@ test('V12: tells callers beyond the limit to come back, and takes them when ther
   await second.ended();
   await expectAlive();
 });
+
+test('V12: closes connections beyond twice the limit unheard, and says so once', async () => {
+  await start({ limits: { associationsPerAddress: 2 } });
+  const peers = await Promise.all(Array.from({ length: 4 }, () => BytePeer.connect(gateway.port)));
+  for (let round = 0; round < 5; round++) await BytePeer.connect(gateway.port).then((peer) => peer.ended());
+  expect(gateway.log.filter(({ text }) => text.includes('unheard'))).toHaveLength(1);
+  for (const peer of peers) peer.close();
+  await vi.waitFor(expectAlive, 5_000); // the closings have to arrive first
+});
+
+test('V15, V16: answers 70,000 requests on one association, over the wrap of the message ID, the last as fast as the first', async () => {
+  await start();
+  const peer = await BytePeer.associate(gateway.port, { contexts: [verificationContext] });
+  const most = 70_000, batch = 1_000, milliseconds: number[] = [];
+  for (let sent = 0; sent < most; sent += batch) {
+    const started = performance.now();
+    peer.send(Buffer.concat(Array.from({ length: batch }, (_, index) => pData(pdv(1, 3, echoCommand((sent + index) % 65_536))))));
+    for (let index = 0; index < batch; index++) {
+      const { messageId, status } = await peer.readResponse();
+      if (status !== 0 || messageId !== (sent + index) % 65_536) throw new Error(`request ${sent + index} was answered ${status} as ${messageId}`);
+    }
+    milliseconds.push(performance.now() - started);
+  }
+  const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+  expect(median(milliseconds.slice(-20))).toBeLessThan(3 * median(milliseconds.slice(5, 25)));
+  peer.close();
+}, 60_000);
 
 test('aborts HTTP on the DICOM port as an unrecognized PDU', async () => {
   await start();

@@ -19,6 +19,8 @@ export interface Caller {
 export interface UpperLayerListener { readonly port: number; close(graceMilliseconds?: number): Promise<void> }
 export type ListenerOptions = Omit<AcceptorOptions, 'user'> & {
   user(acceptor: AssociationAcceptor, caller: Caller): UpperLayerUser;
+  /** A connection was closed without being heard: more than twice the limits are open. */
+  unheard?(address: string): void;
   /** Makes the server that accepts connections, where it is not plain TCP. */
   createServer?(options: ServerOpts, onConnection: (socket: Socket) => void): Server;
 };
@@ -43,7 +45,7 @@ export async function listen(host: string, port: number, options: ListenerOption
   const server = (options.createServer ?? createServer)({ noDelay: true, keepAlive: true, highWaterMark: 256 * 1024 }, (socket) => {
     const address = plainAddress(socket);
     const ofAddress = (perAddress.get(address) ?? 0) + 1;
-    if (ofAddress > 2 * limits.associationsPerAddress) { socket.destroy(); return; }
+    if (ofAddress > 2 * limits.associationsPerAddress) { options.unheard?.(address); socket.destroy(); return; }
     perAddress.set(address, ofAddress);
     const beyond = acceptors.size >= limits.associations ? 'associations' : ofAddress > limits.associationsPerAddress ? 'associationsPerAddress' : undefined;
     const caller: Caller = {
@@ -63,6 +65,7 @@ export async function listen(host: string, port: number, options: ListenerOption
     server.once('error', reject);
     server.listen({ host, port }, () => { server.off('error', reject); resolve(); });
   });
+  server.on('drop', (dropped) => { options.unheard?.((dropped?.remoteAddress ?? '').replace(/^::ffff:/i, '')); });
   server.on('tlsClientError', (_error, socket: Socket) => { socket.destroy(); });
   server.on('error', () => { /* a failed accept (too many open files): the next one is tried */ });
   const bound = server.address();
