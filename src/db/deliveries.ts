@@ -3,37 +3,40 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import type { ReportDocument } from '#domain/report-document.ts';
 import { ORGANIZATION } from './current-organization.ts';
-import { sql } from './pool.ts';
+import { jsonText } from './json-text.ts';
+import { sql, type Database } from './pool.ts';
 
 const Nothing = z.object({});
 const Head = z.object({
-  delivery_id: z.string(), report_id: z.string(), patient_id: z.string(), scan_id: z.string(), attempts: z.number(), status: z.string(), next_attempt_at: z.date(),
+  delivery_id: z.string(), report_id: z.string(), patient_id: z.string(), scan_id: z.string(), attempts: z.number(), status: z.string(), next_attempt_at: z.coerce.date(),
   document: z.custom<ReportDocument>((value) => typeof value === 'object' && value !== null),
 });
 export type OutboxHead = z.infer<typeof Head>;
 
-/** The first open delivery of a destination, due or not: nothing may overtake it. None while delivering is paused. */
-export async function outboxHead(tx: CommonQueryMethods, integrationId: string): Promise<OutboxHead | undefined> {
-  return await tx.maybeOne(sql.type(Head)`
-    SELECT d.delivery_id, d.report_id, s.patient_id, r.scan_id, d.attempts, d.status, d.next_attempt_at, r.document
-    FROM (SELECT * FROM deliveries WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId} AND status IN ('queued', 'sending') ORDER BY position LIMIT 1) d
-      JOIN reports r ON r.organization_id = d.organization_id AND r.report_id = d.report_id
-      JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id
-    WHERE (SELECT i.deliver_paused_at IS NULL FROM external_integrations i WHERE i.organization_id = ${ORGANIZATION} AND i.integration_id = ${integrationId})`) ?? undefined;
+/** What the attempt that was just delivered leaves: its exchange, the bytes both ways, its audit row. */
+export interface DeliveredAttempt {
+  readonly delivery_id: string; readonly attempt: number; readonly sync_id: string; readonly started_at: string; readonly finished_at: string; readonly duration_ms: number;
+  readonly interaction: string; readonly peer_address: string; readonly answer_code: string; readonly byte_size: number | undefined; readonly sha256: string | undefined;
+  readonly report_id: string; readonly patient_id: string; readonly destination: string; readonly facts: unknown; readonly event_code: string; readonly event_name: string; readonly detail: unknown;
+  readonly sent: Buffer | undefined; readonly sent_type: string; readonly answer: Buffer | undefined; readonly answer_type: string;
 }
+export interface NextAttempt { readonly sync_id: string; readonly started_at: string; readonly adapter: string; readonly interaction: string }
+/** The first open delivery of the destination; nothing may overtake it. `attempts`, `status`: before this attempt. Empty also while delivering is paused. */
+export type NextDelivery = { readonly state: 'empty' } | { readonly state: 'begun' | 'later' | 'taken'; readonly head: OutboxHead };
 
-/** Marks an attempt as begun; false when another worker took the delivery meanwhile. */
-export async function beginAttempt(tx: CommonQueryMethods, deliveryId: string, attempt: number): Promise<boolean> {
-  const { rowCount } = await tx.query(sql.type(Nothing)`
-    UPDATE deliveries SET status = 'sending', attempts = ${attempt} WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId} AND attempts = ${attempt - 1} AND status IN ('queued', 'sending')`);
-  return rowCount === 1;
-}
+const Next = z.object({ state: z.enum(['begun', 'later', 'taken', 'empty']), head: z.unknown() });
 
-/** An attempt of a worker that died: the exchange says that nobody knows whether it arrived. */
-export async function closeAbandonedAttempts(tx: CommonQueryMethods, deliveryId: string): Promise<void> {
-  await tx.query(sql.type(Nothing)`
-    UPDATE sync_logs SET message_status = 'unconfirmed', error_class = 'ambiguous', error_text = 'the gateway stopped before the answer came; sent again under the same id', finished_at = now()
-    WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId} AND message_status = 'sending'`);
+/**
+ * One transaction: writes down what was delivered and begins the attempt to deliver the head of the outbox, each if it is given (migrations/0029). A
+ * delivery that another worker has taken since is left as that worker left it.
+ */
+export async function deliverNext(database: Database, organizationId: string, integrationId: string, finished: DeliveredAttempt | undefined, attempt: NextAttempt | undefined): Promise<NextDelivery> {
+  const { sent, answer, ...row } = finished ?? {};
+  const query = sql.type(Next)`SELECT state, head FROM medscan_deliver_next(${organizationId}::uuid, ${integrationId}::uuid, ${finished ? jsonText(row) : null}::jsonb,
+    ${sent ? sql.binary(sent) : null}, ${answer ? sql.binary(answer) : null}, ${attempt ? JSON.stringify(attempt) : null}::jsonb)`;
+  const { rows } = await database.pool.query({ ...query, name: 'medscan_deliver_next' } as typeof query);
+  const { state, head } = rows[0]!;
+  return state === 'empty' ? { state } : { state, head: Head.parse(head) };
 }
 
 export async function finishAttempt(tx: CommonQueryMethods, deliveryId: string, attempt: number, change: { status: 'queued' | 'delivered' | 'refused'; outcome: string; text: string | null; nextAttemptAt?: Date }): Promise<boolean> {

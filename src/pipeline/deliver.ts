@@ -2,21 +2,21 @@
  * Results leave. In: a deliver job that names a destination. Out: its outbox sent in order, one sync_logs row per attempt.
  *
  *   head of the outbox -> T: sending, exchange row -> [adapter.deliver, no transaction open] -> T: outcome on both rows, audit
- *     delivered                 next
+ *     delivered                 next; its outcome and the beginning of the next are one transaction
  *     refused                   parked for a person, alert, next
  *     unreachable, unconfirmed  stays head; tried again under the same control id after 2 s, 4 s ... 10 min with jitter
  *
  * One destination is drained by one worker at a time (queue policy 'stately' by integration id); different ones run side by side.
  */
 import type { PgBoss } from 'pg-boss';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
-import { beginAttempt, closeAbandonedAttempts, finishAttempt, outboxHead, type OutboxHead } from '../db/deliveries.ts';
+import { deliverNext, finishAttempt, type DeliveredAttempt, type NextAttempt, type OutboxHead } from '../db/deliveries.ts';
 import { recordHealth } from '../db/integrations.ts';
 import { filesOfScan } from '../db/holdings.ts';
-import { insertExchanges, insertPayloads, updateOutcome, type ExchangeRow } from '../db/exchanges.ts';
+import { insertPayloads, updateOutcome } from '../db/exchanges.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { failpoint } from '../failpoint.ts';
@@ -41,19 +41,23 @@ const EXCHANGE_STATUS = { delivered: 'delivered', refused: 'refused', unreachabl
 const ERROR_CLASS = { refused: 'permanent', unreachable: 'transient', unconfirmed: 'ambiguous' } as const;
 
 export async function drainOutbox(dependencies: DeliverDependencies, job: DeliverJob, signal: AbortSignal): Promise<number> {
+  const { database, now } = dependencies;
   let sent = 0;
-  for (;;) {
+  for (let finished: DeliveredAttempt | undefined; ;) {
     const destination = dependencies.destination(job.organizationId, job.integrationId);
-    if (!destination?.adapter.outbound || signal.aborted) return sent;
-    const head = await inOrganization(dependencies.database, job.organizationId, (tx) => outboxHead(tx, job.integrationId));
-    if (!head) return sent;
-    if (head.next_attempt_at > dependencies.now()) {
-      await wake(dependencies, job, head.next_attempt_at);
-      return sent;
-    }
-    const outcome = await attempt(dependencies, job, destination, head);
-    if (outcome === 'taken over') return sent;
-    if (outcome === 'delivered') sent += 1;
+    const isOpen = destination?.adapter.outbound !== undefined && !signal.aborted;
+    if (!isOpen && !finished) return sent;
+    const begin = { syncId: uuidV7(), startedAt: now() };
+    const next = await deliverNext(database, job.organizationId, job.integrationId, finished, isOpen ? nextAttempt(destination, begin) : undefined);
+    if (next.state === 'later') await wake(dependencies, job, next.head.next_attempt_at);
+    if (next.state !== 'begun' || !destination) return sent;
+    failpoint('deliver.begun');
+    const exchange = { ...begin, number: next.head.attempts + 1 };
+    const outcome = await attempt(dependencies, job, destination, next.head, exchange);
+    if (outcome.kind === 'delivered') sent += 1;
+    finished = outcome.kind === 'delivered' && !outcome.uncommitted?.length ? deliveredAttempt(destination, next.head, exchange, outcome, now()) : undefined;
+    if (finished) failpoint('deliver.beforeCommit');
+    else await writeOutcome(dependencies, job, destination, next.head, exchange, outcome);
   }
 }
 
@@ -62,33 +66,30 @@ async function wake(dependencies: DeliverDependencies, job: DeliverJob, at: Date
   await dependencies.boss.send(QUEUES.deliver.name, job, { singletonKey: job.integrationId, startAfter: at });
 }
 
-async function attempt(dependencies: DeliverDependencies, job: DeliverJob, destination: Destination, head: OutboxHead): Promise<DeliveryOutcome['kind'] | 'taken over'> {
-  const exchange = { syncId: uuidV7(), startedAt: dependencies.now(), number: head.attempts + 1 };
-  const begun = await inOrganization(dependencies.database, job.organizationId, async (tx) => {
-    if (!await beginAttempt(tx, head.delivery_id, exchange.number)) return false;
-    if (head.status === 'sending') await closeAbandonedAttempts(tx, head.delivery_id);
-    await insertExchanges(tx, [sendingExchange(job, destination, head, exchange)]);
-    return true;
-  });
-  if (!begun) return 'taken over';
-  failpoint('deliver.begun');
+interface Attempt { readonly syncId: string; readonly startedAt: Date; readonly number: number }
+
+function nextAttempt({ adapter }: Destination, { syncId, startedAt }: Omit<Attempt, 'number'>): NextAttempt {
+  return { sync_id: syncId, started_at: startedAt.toISOString(), adapter: adapter.name, interaction: adapter.outbound!.interactions[0] ?? 'deliver' };
+}
+
+async function attempt(dependencies: DeliverDependencies, job: DeliverJob, destination: Destination, head: OutboxHead, exchange: Attempt): Promise<DeliveryOutcome> {
   const outcome = recordable(await send(dependencies, job, destination, head, exchange.number));
   failpoint('deliver.sent');
   const labels = { adapter: destination.adapter.name, direction: 'outbound' };
   exchangesTotal.inc({ ...labels, interaction: outcome.interaction, status: outcome.kind });
   exchangeBytesTotal.inc(labels, outcome.sent?.length ?? 0);
   exchangeSeconds.observe(labels, (dependencies.now().getTime() - exchange.startedAt.getTime()) / 1000);
-  await writeOutcome(dependencies, job, destination, head, exchange, outcome);
-  return outcome.kind;
+  return outcome;
 }
 
-interface Attempt { readonly syncId: string; readonly startedAt: Date; readonly number: number }
-
-function sendingExchange(job: DeliverJob, destination: Destination, head: OutboxHead, exchange: Attempt): ExchangeRow {
+function deliveredAttempt({ integration }: Destination, head: OutboxHead, exchange: Attempt, outcome: DeliveryOutcome & { readonly kind: 'delivered' }, now: Date): DeliveredAttempt {
+  const { sent, answer, sentType = 'application/octet-stream' } = outcome;
   return {
-    sync_id: exchange.syncId, integration_id: job.integrationId, adapter: destination.adapter.name, direction: 'outbound',
-    interaction: destination.adapter.outbound!.interactions[0] ?? 'deliver', control_id: head.delivery_id, message_status: 'sending', attempt: exchange.number,
-    started_at: exchange.startedAt.toISOString(), patient_id: head.patient_id, scan_id: head.scan_id, report_id: head.report_id, delivery_id: head.delivery_id,
+    delivery_id: head.delivery_id, attempt: exchange.number, sync_id: exchange.syncId, started_at: exchange.startedAt.toISOString(), finished_at: now.toISOString(),
+    duration_ms: now.getTime() - exchange.startedAt.getTime(), interaction: outcome.interaction, peer_address: outcome.peer, answer_code: outcome.answerCode, facts: outcome.facts,
+    byte_size: sent?.length, sha256: sent && hash('sha256', sent), sent, sent_type: sentType, answer, answer_type: outcome.answerType ?? sentType,
+    report_id: head.report_id, patient_id: head.patient_id, destination: integration.name, event_code: auditEvents.dataExport.eventCode, event_name: auditEvents.dataExport.eventName,
+    detail: { integration: integration.name, attempt: exchange.number, outcome: outcome.kind },
   };
 }
 
@@ -129,7 +130,7 @@ async function writeOutcome(dependencies: DeliverDependencies, job: DeliverJob, 
     await updateOutcome(tx, exchange.syncId, exchange.startedAt, {
       message_status: EXCHANGE_STATUS[outcome.kind], answer_status: answerCode === undefined ? 'unanswered' : 'answered', answer_code: answerCode, interaction: outcome.interaction,
       peer_address: outcome.peer, finished_at: now, duration_ms: now.getTime() - exchange.startedAt.getTime(), byte_size: outcome.sent?.length,
-      sha256: outcome.sent && createHash('sha256').update(outcome.sent).digest('hex'), payload_location: outcome.sent ? 'database' : undefined, facts: outcome.facts,
+      sha256: outcome.sent && hash('sha256', outcome.sent), payload_location: outcome.sent ? 'database' : undefined, facts: outcome.facts,
       ...(outcome.kind === 'delivered' ? {} : { error_class: ERROR_CLASS[outcome.kind], error_text: text ?? undefined }),
     });
     await insertPayloads(tx, [
