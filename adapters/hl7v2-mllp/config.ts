@@ -64,7 +64,8 @@ export const hl7v2Config = z.strictObject({
     .describe('What a result carries: text (findings and impression, TX or FT), findings (coded, CWE), measurements (certainty and sizes, NM), pdf (the report as a document, ED in Base64), link (RP to link_address).'),
   link_address: z.string().regex(/^https?:\/\/[^\s]+$/, 'must be an http or https address').max(1000).optional()
     .describe('Address of the report in a viewer, for the content link; {report_id}, {study_instance_uid} and {accession_number} stand for the values of the report.'),
-  request_acknowledgment: z.enum(['original', 'enhanced']).default('original').describe('original: MSH-15/16 empty, the receiver answers AA. enhanced: MSH-15 AL, MSH-16 NE, the receiver answers CA when the message is safe.'),
+  request_acknowledgment: z.enum(['original', 'enhanced', 'both']).default('original')
+    .describe('original: MSH-15/16 empty, the receiver answers AA. enhanced: MSH-15 AL, MSH-16 NE, it answers CA when the message is safe. both: AL and AL, it answers CA, and on the same connection AA when it has processed the message.'),
   resend_on: z.array(z.enum(['AE', 'AR', 'CE', 'CR'])).default([]).describe('Answers after which the same message is sent again later instead of being parked for a person. AE and CE with ERR 206 or 207 always are.'),
   resend_attempts: z.int().min(2).max(1000).default(10).describe('How often a message is sent in all because of resend_on; then it is parked.'),
   connect_timeout_milliseconds: z.int().min(100).max(120_000).default(10_000).describe('How long to wait for the connection, in milliseconds.'),

@@ -89,7 +89,7 @@ function comparePaths(a: string, b: string): number {
 
 /** What a result holds, by segment: field -> what stands there. */
 export const fieldsSent: Readonly<Record<string, Readonly<Record<number, string>>>> = {
-  MSH: { 1: '\\|', 2: '^~\\\\&', 3: 'own_application', 4: 'own_facility', 5: 'receiving_application', 6: 'receiving_facility', 7: 'time of sending', 9: 'ORU^R01^ORU_R01', 10: 'the same at each attempt, at most 20 characters', 11: 'processing_id', 12: '2.5.1', 15: 'AL in enhanced mode', 16: 'NE in enhanced mode', 18: 'deliver_character_set' },
+  MSH: { 1: '\\|', 2: '^~\\\\&', 3: 'own_application', 4: 'own_facility', 5: 'receiving_application', 6: 'receiving_facility', 7: 'time of sending', 9: 'ORU^R01^ORU_R01', 10: 'the same at each attempt, at most 20 characters', 11: 'processing_id', 12: '2.5.1', 15: 'AL where request_acknowledgment is enhanced or both', 16: 'NE where it is enhanced, AL where it is both', 18: 'deliver_character_set' },
   PID: { 1: '1', 3: 'the patient\'s first number in use, with authority and type', 5: 'name', 7: 'birth date, as precise as known', 8: 'sex (table 0001)' },
   PV1: { 1: '1', 2: 'U', 8: 'referring physician; the segment is left out without one' },
   ORC: { 1: 'RE', 2: 'placer order number', 3: 'filler order number, or the report\'s id' },

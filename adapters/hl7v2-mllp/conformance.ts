@@ -64,7 +64,7 @@ function sentPart(config: Hl7v2Config): string[] {
   if (where === undefined) return ['### Results', '', 'None are sent to this system.', ''];
   return [
     '### Results', '', `ORU^R01 v2.5.1: MSH PID [PV1] ORC OBR [NTE] {OBX}, as ${where}.`, '', ...table(['what', 'value'], [
-      ['content', config.deliver_content.join(', ')], ['character set', `${config.deliver_character_set}; a report that does not fit is refused`], ['acknowledgment', config.request_acknowledgment === 'enhanced' ? 'MSH-15 AL, MSH-16 NE: CA is enough' : 'original mode: AA'],
+      ['content', config.deliver_content.join(', ')], ['character set', `${config.deliver_character_set}; a report that does not fit is refused`], ['acknowledgment', { original: 'original mode: AA', enhanced: 'MSH-15 AL, MSH-16 NE: CA is enough', both: 'MSH-15 AL, MSH-16 AL: CA, then AA' }[config.request_acknowledgment]],
       ['sent again', `AE and CE with 206 or 207; no answer within ${config.acknowledgment_timeout_milliseconds} ms; another MSA-2${config.resend_on.length > 0 ? `; ${config.resend_on.join(', ')} up to ${config.resend_attempts} times` : ''}`],
       ['order status', config.order_status_messages.length === 0 ? 'not told' : `${config.order_status_type} with ORC-1 SC when ${config.order_status_messages.map((event) => ({ received: 'the first image is here (ORC-5 IP, OBR-25 I)', complete: 'all images are here (CM, I)', analysed: 'the AI result is made (CM, R)' })[event]).join(', ')}`],
       ['parked for a person', ['AE', 'AR', 'CE', 'CR'].filter((code) => !(config.resend_on as readonly string[]).includes(code)).join(', ') || 'what was sent often enough'],

@@ -161,6 +161,21 @@ test.each([['AE', 'AE'], ['AR', 'AR'], ['CE', 'CE'], ['CR', 'CR']] as const)('%s
   expect(new Set(messages.map((message) => message.split('|')[9])), 'one MSH-10').toEqual(new Set(['REPORT-77']));
 });
 
+test.each([
+  ['CA then AA', ['CA', 'AA'], 'delivered'], ['CA then AE', ['CA', 'AE'], 'refused'], ['CA and nothing more', ['CA'], 'unconfirmed'], ['CR', ['CR'], 'refused'], ['AA alone', ['AA'], 'delivered'],
+] as const)('a receiver that is asked for both answers and says %s', async (_name, codes, kind) => {
+  const { port, messages } = await receiver((message, socket) => { for (const code of codes) answerWith(code)(message, socket); });
+  const outcome = await deliverOru(delivery, configFor(port, { request_acknowledgment: 'both' }), context());
+  expect(outcome.kind).toBe(kind);
+  expect(messages[0]?.split('\r')[0]).toContain('|2.5.1|||AL|AL|');
+});
+
+test('a second answer that comes when nobody asked for it is not taken for the next message', async () => {
+  const { port } = await receiver((message, socket) => { answerWith('CA')(message, socket); answerWith('AA')(message, socket); });
+  const shared = context();
+  for (const controlId of ['R-1', 'R-2', 'R-3']) expect((await deliverOru({ ...delivery, controlId }, configFor(port, { request_acknowledgment: 'enhanced' }), shared)).kind).toBe('delivered');
+});
+
 test('a resend has the same MSH-10, and a long control id is cut to 20 characters the same way each time', async () => {
   const { port, messages } = await receiver(() => {});
   const long = { ...delivery, controlId: 'urn:uuid:0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b#ORU' };

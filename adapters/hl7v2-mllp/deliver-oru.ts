@@ -44,13 +44,26 @@ export async function sendMessage(interaction: string, delivery: Pick<Delivery, 
   if (folder !== undefined) return { ...sent, ...await deliverToFolder(folder, controlId, message, context) };
   if (!endpoint) throw new Error('an endpoint was looked for above');
   const client = clientFor(endpoint, context.signal);
-  const result = await client.send(message, config.acknowledgment_timeout_milliseconds);
+  const result = await client.send(message, config.acknowledgment_timeout_milliseconds, isLastTo(controlId, config, client));
   if (result.kind === 'not-connected') return { ...sent, kind: 'unreachable', text: result.text };
   if (result.kind === 'no-answer') return { ...sent, kind: 'unconfirmed', text: result.text };
   const outcome = outcomeOf(result.answer, controlId, { ...config, attempt: delivery.attempt });
-  if (outcome.kind === 'unconfirmed') client.reset();
+  if (outcome.kind === 'unconfirmed') client.reset(); else lastAnswered.set(client, controlId);
   return { ...sent, ...outcome, answer: result.answer };
 }
+
+/**
+ * Asked for both, a receiver answers CA when the message is safe there, and AA, AE or AR when it has processed it (ch. 2.9.3). One that answers twice
+ * without being asked is late with the second: what acknowledges the message before this one is no answer to this one.
+ */
+function isLastTo(controlId: string, { request_acknowledgment: asked }: Hl7v2Config, client: MllpClient): (answer: Buffer) => boolean {
+  return (answer) => {
+    const acknowledgment = read(answer);
+    if (acknowledgment && acknowledgment.controlId !== controlId && acknowledgment.controlId === lastAnswered.get(client)) return false;
+    return !(asked === 'both' && acknowledgment?.code === 'CA');
+  };
+}
+const lastAnswered = new WeakMap<MllpClient, string>();
 
 type Outcome = { kind: 'delivered'; answerCode: string } | { kind: 'refused'; answerCode: string; text: string } | { kind: 'unreachable'; text: string; retryAfterMilliseconds: number } | { kind: 'unconfirmed'; text: string };
 

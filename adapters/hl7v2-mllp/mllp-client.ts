@@ -19,6 +19,8 @@ export type SendResult =
   /** The message was handed to the network and nothing usable came back. */
   | { readonly kind: 'no-answer'; readonly text: string };
 
+export type IsLast = (answer: Buffer) => boolean;
+
 const idleMilliseconds = 300_000;
 
 export class MllpClient {
@@ -28,9 +30,9 @@ export class MllpClient {
   #closed = false;
   constructor(endpoint: MllpEndpoint) { this.#endpoint = endpoint; }
 
-  /** Messages are sent in the order of the calls, each after the answer to the one before. */
-  send(message: Buffer, answerTimeoutMilliseconds: number): Promise<SendResult> {
-    const result = this.#queue.then(() => this.#exchange(message, answerTimeoutMilliseconds));
+  /** Messages are sent in the order of the calls, each after the answer to the one before. `isLast`: whether no other answer follows this one. */
+  send(message: Buffer, answerTimeoutMilliseconds: number, isLast: IsLast = () => true): Promise<SendResult> {
+    const result = this.#queue.then(() => this.#exchange(message, answerTimeoutMilliseconds, isLast));
     this.#queue = result;
     return result;
   }
@@ -41,7 +43,7 @@ export class MllpClient {
   /** Ends the connection when an answer was not the one waited for: what comes later on it belongs to no message. */
   reset(): void { this.#socket?.destroy(); this.#socket = undefined; }
 
-  async #exchange(message: Buffer, timeoutMilliseconds: number): Promise<SendResult> {
+  async #exchange(message: Buffer, timeoutMilliseconds: number, isLast: IsLast): Promise<SendResult> {
     if (this.#closed) return { kind: 'not-connected', text: 'The gateway is stopping' };
     let socket: net.Socket;
     try {
@@ -49,7 +51,7 @@ export class MllpClient {
     } catch (error) {
       return { kind: 'not-connected', text: connectionErrorText(error, this.#endpoint) };
     }
-    const result = await exchangeOn(socket, message, timeoutMilliseconds);
+    const result = await exchangeOn(socket, message, timeoutMilliseconds, isLast);
     if (result.kind !== 'answered') this.reset();
     return result;
   }
@@ -84,7 +86,7 @@ function defined(options: object): object {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-function exchangeOn(socket: net.Socket, message: Buffer, timeoutMilliseconds: number): Promise<SendResult> {
+function exchangeOn(socket: net.Socket, message: Buffer, timeoutMilliseconds: number, isLast: IsLast): Promise<SendResult> {
   const decoder = new MllpDecoder();
   return new Promise((resolve) => {
     const finish = (result: SendResult): void => {
@@ -96,7 +98,7 @@ function exchangeOn(socket: net.Socket, message: Buffer, timeoutMilliseconds: nu
     const onClose = (): void => finish({ kind: 'no-answer', text: 'The receiver closed the connection before it acknowledged' });
     const onData = (chunk: Buffer): void => {
       try {
-        const [answer] = decoder.push(chunk);
+        const answer = decoder.push(chunk).find(isLast);
         if (answer) finish({ kind: 'answered', answer });
       } catch (error) {
         if (!(error instanceof FrameTooLargeError)) throw error;

@@ -28,11 +28,11 @@ export function reportToOru(document: ReportDocument, controlId: string, setting
 }
 
 export function header(type: readonly string[], controlId: string, settings: SenderSettings, sentAt: Date): BuiltSegment {
-  const enhanced = settings.request_acknowledgment === 'enhanced';
+  const asked = { original: {}, enhanced: { 15: 'AL', 16: 'NE' }, both: { 15: 'AL', 16: 'AL' } }[settings.request_acknowledgment];
   return { name: 'MSH', fields: {
     3: settings.own_application, 4: settings.own_facility, 5: settings.receiving_application, 6: settings.receiving_facility,
     7: formatDtm(sentAt), 9: type, 10: controlId, 11: settings.processing_id, 12: '2.5.1',
-    ...(enhanced ? { 15: 'AL', 16: 'NE' } : {}), 18: settings.deliver_character_set === 'ISO IR87' ? { repetitions: ['', 'ISO IR87'] } : settings.deliver_character_set,
+    ...asked, 18: settings.deliver_character_set === 'ISO IR87' ? { repetitions: ['', 'ISO IR87'] } : settings.deliver_character_set,
   } };
 }
 
