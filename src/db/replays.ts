@@ -7,7 +7,7 @@ import { sql } from './pool.ts';
 const Recorded = z.object({
   direction: z.string(), message_status: z.string(), integration_id: z.string().nullable(), interaction: z.string(), control_id: z.string(), peer_address: z.string().nullable(),
   peer_application: z.string().nullable(), facts: z.record(z.string(), z.unknown()).nullable(), content: z.instanceof(Buffer).nullable(),
-  media_type: z.string().nullable(), payload_location: z.string().nullable(), started_at: z.date(), byte_size: z.number().nullable(),
+  media_type: z.string().nullable(), payload_location: z.string().nullable(), started_at: z.date(), byte_size: z.number().nullable(), sha256: z.string().nullable(),
 });
 export type RecordedExchange = z.infer<typeof Recorded>;
 
@@ -15,7 +15,7 @@ export type RecordedExchange = z.infer<typeof Recorded>;
 export async function findRecordedExchange(tx: CommonQueryMethods, syncId: string, part: 'message' | 'answer' = 'message'): Promise<RecordedExchange | undefined> {
   return await tx.maybeOne(sql.type(Recorded)`
     SELECT l.direction, l.message_status, l.integration_id, l.interaction, l.control_id, l.peer_address, l.peer_application, l.facts, p.content, p.media_type,
-      l.payload_location, l.started_at, l.byte_size
+      l.payload_location, l.started_at, l.byte_size, l.sha256
     FROM sync_logs l LEFT JOIN exchange_payloads p ON p.organization_id = l.organization_id AND p.sync_id = l.sync_id AND p.part = ${part}
     WHERE l.organization_id = ${ORGANIZATION} AND l.sync_id = ${syncId}`) ?? undefined;
 }

@@ -13,7 +13,7 @@ import { recordAudit } from '../audit/record.ts';
 import { correlateExchanges, findRecordedExchange, type RecordedExchange } from '../db/replays.ts';
 import type { Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
-import { NormalizeError, type Adapter, type Inbound, type ReadMessage, type Receipt, type Receive } from './adapter.ts';
+import { NormalizeError, type Adapter, type Inbound, type ReadMessage, type Receipt, type Receive, type StoredObject } from './adapter.ts';
 import type { ActiveIntegration, Integrations } from './integrations.ts';
 import { readableMessage, type ReadableMessage } from './message-tree.ts';
 import type { Mapper, MappingWarning, Normalized, TraceEntry } from './normalized.ts';
@@ -39,11 +39,14 @@ export interface MessageCommands {
   replay(organizationId: string, syncId: string, actor: AuditActor): Promise<Replay>;
 }
 
+export interface StoredHead { readonly head: Buffer; readonly byteSize: number }
+
 export interface MessageCommandDependencies {
   readonly database: Database; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Pick<Integrations, 'find'>; readonly map: Mapper;
-  receiveFor(adapter: Adapter): Receive;
-  /** The first bytes of a stored object, up to Pixel Data or a limit; throws when it is gone. */
-  readHead(location: string): Promise<Buffer>;
+  /** Receives what is on record already: when it cannot be stored now, its object stays. */
+  receiveAgainFor(adapter: Adapter): Receive;
+  /** The first bytes of a stored object and how many there are in all; throws when it is gone. */
+  readHead(location: string): Promise<StoredHead>;
   now(): Date;
 }
 
@@ -52,8 +55,8 @@ export function messageCommands(dependencies: MessageCommandDependencies): Messa
   return {
     async view(organizationId, syncId, part) {
       const recorded = await inOrganization(database, organizationId, (tx) => findRecordedExchange(tx, syncId, part));
-      const location = part === 'message' && recorded?.payload_location?.startsWith('store:') ? recorded.payload_location.slice('store:'.length) : undefined;
-      const content = recorded?.content ?? (location === undefined ? undefined : await dependencies.readHead(location).catch(() => undefined));
+      const location = part === 'message' ? recorded && locationOf(recorded) : undefined;
+      const content = recorded?.content ?? (location === undefined ? undefined : (await dependencies.readHead(location).catch(() => undefined))?.head);
       if (!recorded || !content) return undefined;
       const mediaType = recorded.media_type ?? (location === undefined ? 'application/octet-stream' : 'application/dicom');
       const integration = part === 'answer' || recorded.direction !== 'inbound' || recorded.integration_id === null ? undefined : integrations.find(organizationId, recorded.integration_id);
@@ -77,10 +80,12 @@ export function messageCommands(dependencies: MessageCommandDependencies): Messa
       if (!recorded) return { kind: 'not-found' };
       const integration = recorded.integration_id === null ? undefined : integrations.find(organizationId, recorded.integration_id);
       const adapter = integration && adapters.get(integration.adapter);
-      const reason = whyNot(recorded, integration, adapter?.inbound);
+      const location = locationOf(recorded), stored = recorded.content || location === undefined ? undefined : await dependencies.readHead(location).catch(() => undefined);
+      const reason = whyNot({ ...recorded, content: recorded.content ?? stored?.head ?? null }, integration, adapter?.inbound);
       if (reason !== undefined || !integration || !adapter) return { kind: 'refused', reason: reason ?? '' };
       const messages: ReplayedMessage[] = [];
-      for (const message of messagesOf(recorded, integration, adapter.inbound)) messages.push(outcomeOf(await receiveAgain(dependencies.receiveFor(adapter), message, recorded, integration, syncId, now())));
+      const again = { ...recorded, content: recorded.content ?? stored!.head }, object = stored && location !== undefined ? { location, byteSize: stored.byteSize } : undefined;
+      for (const message of messagesOf(again, integration, adapter.inbound)) messages.push(outcomeOf(await receiveAgain(dependencies.receiveAgainFor(adapter), message, again, integration, syncId, now(), object)));
       await inOrganization(database, organizationId, async (tx) => {
         await correlateExchanges(tx, messages.flatMap((message) => message.syncId ?? []), syncId);
         await recordAudit(tx, {
@@ -108,6 +113,9 @@ async function judge(inbound: Inbound, integration: ActiveIntegration, { refusal
   return { interaction, controlId, refusal: null, rows: { ...rows }, mapping, warnings, trace };
 }
 
+/** The stored object that an exchange was, relative to the store. */
+const locationOf = ({ payload_location: location }: RecordedExchange): string | undefined => (location?.startsWith('store:') ? location.slice('store:'.length) : undefined);
+
 /** Queries, refused connections and the like carry nothing that a mapping reads. */
 function isMapped(recorded: RecordedExchange, inbound: Inbound): boolean {
   return inbound.read !== undefined || inbound.interactions.includes(recorded.interaction);
@@ -118,7 +126,7 @@ function whyNot(recorded: RecordedExchange, integration: ActiveIntegration | und
   if (recorded.message_status !== 'rejected' && recorded.message_status !== 'failed') return `The message was ${recorded.message_status}: there is nothing to replay.`;
   if (!integration || !inbound) return 'No integration claims the message; set one up for its sender and let it send again.';
   if (!integration.isEnabled) return `The integration ${integration.name} is switched off.`;
-  if (!recorded.content) return 'The bytes of the message are not in the record: let the sender send it again.';
+  if (!recorded.content) return 'The bytes of the message are not on record any more: let the sender send it again.';
   return undefined;
 }
 
@@ -131,9 +139,12 @@ function messagesOf(recorded: RecordedExchange, integration: ActiveIntegration, 
   return recorded.facts?.['orderGroup'] !== undefined && same.length > 0 ? same : read;
 }
 
-function receiveAgain(receive: Receive, { refusal, ...message }: ReadMessage, recorded: RecordedExchange, integration: ActiveIntegration, syncId: string, receivedAt: Date): Promise<Receipt> {
+function receiveAgain(receive: Receive, { refusal, ...message }: ReadMessage, recorded: RecordedExchange, integration: ActiveIntegration, syncId: string, receivedAt: Date, object: StoredObject | undefined): Promise<Receipt> {
+  // Of an object the digest is that of the data set as it came, which stands in the record; of a message it is that of its own bytes.
+  const isObject = object !== undefined && recorded.sha256 !== null;
   return receive({
-    ...message, facts: { ...message.facts, replayOf: syncId }, integration, receivedAt, sha256: createHash('sha256').update(message.head).digest('hex'), byteSize: message.head.length,
+    ...message, facts: { ...message.facts, replayOf: syncId }, integration, receivedAt, sha256: isObject ? recorded.sha256! : createHash('sha256').update(message.head).digest('hex'), byteSize: isObject ? recorded.byte_size ?? object.byteSize : message.head.length,
+    ...(object ? { object } : {}),
     peer: { address: recorded.peer_address ?? '', port: 0, ...(recorded.peer_application === null ? {} : { application: recorded.peer_application }) },
   }, refusal);
 }

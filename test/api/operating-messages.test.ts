@@ -176,6 +176,21 @@ test('refused messages are counted, confirmed and received again in order, each 
   expect((await owner("SELECT finished_at FROM message_replay_items ORDER BY sync_id")).map(({ finished_at: at }) => Number(at)), 'in the order of arrival').toEqual((await owner('SELECT finished_at FROM message_replay_items ORDER BY finished_at')).map(({ finished_at: at }) => Number(at)));
 });
 
+test('an image that was refused is received again from its file', async () => {
+  const study = smallStudy({ patient: somebody(), accessionNumber: 'IMAGE-1' });
+  await journey.hospital.pacs.store(study.objects.slice(0, 1));
+  const [exchange] = await exchanges(journey.gateway, "l.interaction = 'C-STORE' AND l.direction = 'inbound' AND l.scan_id = (SELECT scan_id FROM scans WHERE study_instance_uid = $1)", [study.studyInstanceUid]);
+  await eventually(async () => (await owner('SELECT FROM scans WHERE scan_id = $1 AND images_complete_at IS NOT NULL', [exchange!.scan_id])).length === 1);
+  // As if a mapping had refused it: its file is there, its rows are not.
+  await owner("UPDATE sync_logs SET message_status = 'rejected', scan_id = NULL WHERE sync_id = $1", [exchange!.sync_id]);
+  await owner('DELETE FROM scan_files WHERE scan_id = $1', [exchange!.scan_id]);
+  const { replays } = await ok('POST', `/sync-logs/${exchange!.sync_id}/replay`);
+  expect(replays).toMatchObject([{ outcome: 'accepted' }]);
+  const [file] = await owner("SELECT 'store:' || storage_location AS location, sha256, source_sync_id FROM scan_files WHERE scan_id = $1", [exchange!.scan_id]);
+  expect(file).toEqual({ location: exchange!.payload_location, sha256: (await owner('SELECT sha256 FROM sync_logs WHERE sync_id = $1', [exchange!.sync_id]))[0]!['sha256'], source_sync_id: replays[0].sync_id });
+  expect((await ok('POST', `/sync-logs/${exchange!.sync_id}/replay`)).replays).toMatchObject([{ outcome: 'duplicate' }]);
+});
+
 test('a job that failed for good waits for a person, who has it tried again or gives it up', async () => {
   const { gateway, seeded } = journey;
   const bury = (id: string): Promise<void> => buryJob({ database: gateway.db.database, boss: gateway.boss, now: () => new Date() }, { id, data: { organizationId: seeded.organizationId, integrationId: idOf('EMR') }, sourceName: 'deliver', sourceOutput: { name: 'TypeError', message: 'a name of somebody' } });
