@@ -53,7 +53,7 @@ test('a file that is renamed into the folder is received, answered beside and mo
 });
 
 test('a file that still grows is not taken, and is taken whole when it has stopped', async () => {
-  await start([settings()], { limits: { stableMilliseconds: 150 } });
+  await start([settings()], { limits: { stableMilliseconds: 600 } });
   const whole = adt('M1', ['PID|1||PID-1^^^ADT1^MR||Smith^Lucy||20141014|F', 'NTE|1||the end']);
   await put('1.hl7', whole.slice(0, 60));
   for (let at = 60; at < whole.length; at += 40) {
