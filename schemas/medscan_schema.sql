@@ -1971,7 +1971,8 @@ BEGIN
   SELECT * INTO a FROM jsonb_to_record(p_attempt) AS r(sync_id uuid, started_at timestamptz, adapter text, interaction text);
   SELECT jsonb_build_object('delivery_id', d.delivery_id, 'report_id', d.report_id, 'patient_id', s.patient_id, 'scan_id', r.scan_id, 'attempts', d.attempts, 'status', d.status,
       'next_attempt_at', d.next_attempt_at, 'document', r.document) INTO head
-    FROM reports r JOIN scans s ON s.organization_id = r.organization_id AND s.scan_id = r.scan_id WHERE r.organization_id = p_organization_id AND r.report_id = d.report_id;
+    FROM (SELECT x.scan_id, x.document FROM reports x WHERE x.organization_id = p_organization_id AND x.report_id = d.report_id OFFSET 0) r
+      CROSS JOIN LATERAL (SELECT x.patient_id FROM scans x WHERE x.organization_id = p_organization_id AND x.scan_id = r.scan_id OFFSET 0) s;
   IF d.next_attempt_at > a.started_at THEN
     state := 'later';
     RETURN;
@@ -2121,7 +2122,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0026_result_subscriptions.sql', 'bd95a86b5a7a286c95755ae41e63e87bddae3686b82a3d30fc4f3f5d378d9dd0', '1.8.0', 0),
   ('0027_exports_and_pulls.sql', 'd3594f867aad9708041682017da96b292cd3fa93b2305106965017b06906f935', '1.8.1', 0),
   ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),
-  ('0029_deliver_next.sql', 'f2e91831cc9dea58a0ffae351a4f14a003ff7b463c11705cb074ddddc81e04d0', '1.8.1', 0),
+  ('0029_deliver_next.sql', 'ede6b9d890fa8870cf20358d2c3a0f7706899c9e584d8fef571816c3b42cd7a6', '1.8.1', 0),
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0);
 
 COMMIT;
