@@ -25,6 +25,7 @@ import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
 const SWEEP_MILLISECONDS = 5_000;
 const SAMPLE_MILLISECONDS = 15_000;
+const TIDY_MILLISECONDS = 600_000;
 /** A completion job that is this late was lost. */
 const LOST_AFTER_MILLISECONDS = 60_000;
 /** Events that were heard can be asked for again for this long. */
@@ -33,7 +34,7 @@ const KEEP_EVENT_DAYS = 30;
 export interface MaintainDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly log: Log; readonly quietSeconds: number; now(): Date }
 
 export function startMaintenance(dependencies: MaintainDependencies): { stop(): Promise<void> } {
-  const loops = [every(SWEEP_MILLISECONDS, dependencies.log, () => sweep(dependencies)), every(SAMPLE_MILLISECONDS, dependencies.log, () => sample(dependencies))];
+  const loops = [every(SWEEP_MILLISECONDS, dependencies.log, () => sweep(dependencies)), every(SAMPLE_MILLISECONDS, dependencies.log, () => sample(dependencies)), every(TIDY_MILLISECONDS, dependencies.log, () => tidy(dependencies))];
   return { stop: async () => { await Promise.all(loops.map((loop) => loop.stop())); } };
 }
 
@@ -43,7 +44,6 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
   for (const organizationId of await asSystem(database, 'sweep', organizationIds)) {
     const { replays, scans, unreported, subscriptions } = await inOrganization(database, organizationId, async (tx) => {
       await markSlaBreaches(tx);
-      await tidySubscriptions(tx, KEEP_EVENT_DAYS);
       for (const integrationId of await dueDestinations(tx)) await wakeDestination(boss, tx, { organizationId, integrationId });
       return { replays: await openReplays(tx), scans: await findOverdueCompletions(tx, before), unreported: await findUnreportedScans(tx, before), subscriptions: await dueSubscriptions(tx) };
     });
@@ -53,6 +53,10 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
     for (const scanId of unreported) await boss.send(QUEUES.report.name, { organizationId, scanId });
     for (const scanId of scans) await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId });
   }
+}
+
+async function tidy({ database }: MaintainDependencies): Promise<void> {
+  for (const organizationId of await asSystem(database, 'tidy', organizationIds)) await inOrganization(database, organizationId, (tx) => tidySubscriptions(tx, KEEP_EVENT_DAYS));
 }
 
 async function sample(dependencies: MaintainDependencies): Promise<void> {
