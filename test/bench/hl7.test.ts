@@ -1,6 +1,8 @@
 /** The benchmark of HL7 v2 runs, every message is acknowledged, and the gateway is no order of magnitude away. Its figures are for `npm run bench:hl7`. */
 import { expect, inject, test } from 'vitest';
 import { benchHl7, ratioToGroupCommit } from '../../bench/hl7.ts';
+import { benchLarge } from '../../bench/hl7-large.ts';
+import { benchOutbound } from '../../bench/hl7-outbound.ts';
 
 test('the gateway is measured beside a bare and a group-commit server', async () => {
   const rows = await benchHl7({ rounds: 1, seconds: 1.5, connections: 4, serverUrl: inject('serverUrl') });
@@ -14,3 +16,18 @@ test('the gateway is measured beside a bare and a group-commit server', async ()
   expect(ratioToGroupCommit(rows, 4)).toBeGreaterThan(0.02);
   expect(ratioToGroupCommit(rows, 4)).toBeLessThan(5);
 }, 120_000);
+
+test('results go out to every destination in order, and a backlog waits and drains in order', async () => {
+  const { fanOut, backlog } = await benchOutbound({ reports: 40, destinations: 3, backlog: 300, seconds: 1, serverUrl: inject('serverUrl') });
+  expect(fanOut).toMatchObject({ messages: 120, orderErrors: 0 });
+  expect(backlog).toMatchObject({ messages: 300, orderErrors: 0 });
+  expect(backlog.inboundDuring).toBeGreaterThan(0);
+}, 120_000);
+
+test('a report of 20,000 OBX becomes rows', async () => {
+  const { answers, parseMilliseconds, milliseconds } = await benchLarge(20_000, 1);
+  expect(answers).toEqual([expect.stringContaining('MSA|AA|LARGE1')]);
+  // Beside other tests: the figures are for the command.
+  expect(parseMilliseconds).toBeLessThan(2_000);
+  expect(milliseconds).toBeLessThan(10_000);
+}, 60_000);
