@@ -44,10 +44,12 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
     const sockets = new Set<Socket>();
     server.on('connection', (socket: Socket) => { sockets.add(socket.once('close', () => sockets.delete(socket))); });
     ports[name] = await promise;
+    const upgraded = new Set<Duplex>();
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      upgraded.add(socket.once('close', () => upgraded.delete(socket)));
       if (!upgradeByAdapter(dependencies, request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     });
-    servers.push({ server, sockets });
+    servers.push({ server, sockets, upgraded });
   };
   const close = async (): Promise<void> => { await Promise.all(servers.map((open) => closeServer(open, config.stopSeconds * 1000))); };
   try {
@@ -69,11 +71,13 @@ function upgradeByAdapter({ adapters, integrations, contextOf }: HttpDependencie
   return false;
 }
 
-interface OpenServer { readonly server: ServerType; readonly sockets: ReadonlySet<Socket> }
+/** `upgraded`: websockets, which have no exchange to finish and would stay for ever. */
+interface OpenServer { readonly server: ServerType; readonly sockets: ReadonlySet<Socket>; readonly upgraded: ReadonlySet<Duplex> }
 
-async function closeServer({ server, sockets }: OpenServer, graceMilliseconds: number): Promise<void> {
+async function closeServer({ server, sockets, upgraded }: OpenServer, graceMilliseconds: number): Promise<void> {
   const { promise: closed, resolve: done } = Promise.withResolvers<void>();
   server.close(() => done());
+  for (const socket of upgraded) socket.destroy();
   if ('closeIdleConnections' in server) server.closeIdleConnections();
   const cut = setTimeout(() => { for (const socket of sockets) socket.destroy(); }, graceMilliseconds);
   await closed;

@@ -216,3 +216,14 @@ test('a websocket without a good token is closed, and one elsewhere is not taken
   expect(await closeCode('/fhir/r4/subscriptions/websocket', 'x'.repeat(9000))).toBe(1009);
   expect(await closeCode('/fhir/r4/elsewhere', '')).toBe(1006);
 });
+
+test('a gateway that stops does not wait for its websockets', async () => {
+  const stopping = await testGateway();
+  const socket = new WebSocket(`ws://127.0.0.1:${stopping.ports.http}/fhir/r4/subscriptions/websocket`);
+  await new Promise((resolve, reject) => { socket.once('open', resolve).once('error', reject); });
+  const closed = new Promise((resolve) => { socket.once('close', resolve).on('error', () => undefined); });
+  const started = performance.now();
+  await stopping.stop();
+  expect(performance.now() - started).toBeLessThan(4500);
+  await closed;
+}, 30_000);
