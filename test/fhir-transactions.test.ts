@@ -194,12 +194,33 @@ describe('what is PUT under an id', () => {
     }
   });
 
-  test('a condition that becomes another one withdraws what was said before', async () => {
+  test('a condition that becomes another one stays under its id; where the other is there already, the first is withdrawn', async () => {
     await ask('PUT', '/Condition/c-1', { resourceType: 'Condition', id: 'c-1', clinicalStatus: clinical('active'), code: { text: 'Gout' }, subject: { reference: 'Patient/p-9' } });
     const before = (await ask('GET', '/Condition?patient.identifier=P-9')).body.entry.find(({ resource }: any) => resource.code.text === 'Gout').resource;
     await ask('PUT', '/Condition/c-1', { resourceType: 'Condition', id: 'c-1', clinicalStatus: clinical('resolved'), code: { text: 'Pseudogout' }, subject: { reference: 'Patient/p-9' } });
     expect((await ask('GET', '/Condition/c-1')).body).toMatchObject({ code: { text: 'Pseudogout' }, clinicalStatus: clinical('resolved') });
+    expect((await ask('GET', `/Condition/${before.id}`)).body).toMatchObject({ id: before.id, code: { text: 'Pseudogout' } });
+    await ask('PUT', '/Condition/c-2', { resourceType: 'Condition', id: 'c-2', clinicalStatus: clinical('active'), code: { text: 'Gout' }, subject: { reference: 'Patient/p-9' } });
+    await ask('PUT', '/Condition/c-1', { resourceType: 'Condition', id: 'c-1', clinicalStatus: clinical('active'), code: { text: 'Gout' }, subject: { reference: 'Patient/p-9' } });
+    expect((await ask('GET', '/Condition/c-1')).body).toMatchObject({ code: { text: 'Gout' }, clinicalStatus: clinical('active') });
     expect((await ask('GET', `/Condition/${before.id}`)).body.verificationStatus.coding[0].code).toBe('entered-in-error');
+  });
+
+  test('what was read is changed and sent back under the id it was read by', async () => {
+    const find = async (query: string): Promise<any> => (await ask('GET', `/${query}`)).body.entry[0].resource;
+    const changes: [string, (resource: any) => object, (resource: any) => unknown][] = [
+      ['Patient?identifier=P-9', (resource) => ({ ...resource, name: [{ family: 'Sent' }] }), (resource) => resource.name[0].family],
+      ['ServiceRequest?accession=P-9', (resource) => ({ ...resource, status: 'active', priority: 'asap', identifier: [{ value: 'P-9-NEW', type: typed('ACSN') }] }), (resource) => [resource.priority, resource.identifier.map(({ value }: any) => value)]],
+      ['AllergyIntolerance?patient.identifier=P-9', (resource) => ({ ...resource, code: { text: 'Nickel' } }), (resource) => resource.code.text],
+    ];
+    for (const [query, change, told] of changes) {
+      const read = await find(query), changed = change(read), path = `/${read.resourceType}/${read.id}`, before: any = await counts();
+      const sent = await ask('PUT', path, changed, { 'if-match': `W/"${read.meta.versionId}"` });
+      expect([query, sent.status, sent.body.issue[0].diagnostics]).toEqual([query, 200, expect.stringContaining('is stored')]);
+      expect([query, told((await ask('GET', path)).body)]).toEqual([query, told(changed)]);
+      const after: any = await counts();
+      expect([query, after.patients, after.scans, after.history]).toEqual([query, before.patients, before.scans, before.history]);
+    }
   });
 
   test('belongs to its sender: another organization reads nothing under that id', async () => {

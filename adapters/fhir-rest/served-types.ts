@@ -100,11 +100,11 @@ export const servedTypes: Readonly<Record<ServedType, Served>> = {
     parameters: { ...common, patient, date: at },
   },
   Condition: {
-    kind: 'condition', documentation: 'What other systems told of the patient. Another code or onset under the same id withdraws what was said before.', includes: ofSubject, sorts: { 'recorded-date': 'at' },
+    kind: 'condition', documentation: 'What other systems told of the patient. Sent without an id it is the same statement as long as code and onset are.', includes: ofSubject, sorts: { 'recorded-date': 'at' },
     parameters: { ...ofPatient, identifier: byName, code, 'clinical-status': status(), 'recorded-date': at },
   },
   AllergyIntolerance: {
-    kind: 'allergy', documentation: 'What other systems told of the patient. Another code or onset under the same id withdraws what was said before.', sorts: { date: 'at' },
+    kind: 'allergy', documentation: 'What other systems told of the patient. Sent without an id it is the same statement as long as code and onset are.', sorts: { date: 'at' },
     includes: { patient: { property: 'patient', targets: ['Patient'], reverse: (patientIds) => ({ patientIds }) } },
     parameters: { ...patientOnly, identifier: byName, code, 'clinical-status': status(), date: at },
   },

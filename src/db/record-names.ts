@@ -1,7 +1,7 @@
 /** record_names: what senders call records of ours; and the statements of a patient's history, which are found by what they state. */
 import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
-import type { HistoryRow } from '#gateway/normalized.ts';
+import type { HistoryRow, OrderRow } from '#gateway/normalized.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
@@ -19,11 +19,32 @@ export async function nameRecord(tx: CommonQueryMethods, row: { integrationId: s
 }
 
 /** The row that a statement of this patient became. */
-export async function findStatement(tx: CommonQueryMethods, patientId: string, { kind, code, code_system, display, onset }: HistoryRow): Promise<string | undefined> {
-  const key = [kind, code_system ?? '', code ?? display, onset ?? ''].join('|');
+export async function findStatement(tx: CommonQueryMethods, patientId: string, statement: HistoryRow): Promise<string | undefined> {
   return (await tx.maybeOne(sql.type(z.object({ history_id: z.string() }))`
-    SELECT history_id FROM patient_medical_history WHERE organization_id = ${ORGANIZATION} AND patient_id = ${patientId} AND statement_key = ${key}`))?.history_id;
+    SELECT history_id FROM patient_medical_history WHERE organization_id = ${ORGANIZATION} AND patient_id = ${patientId} AND statement_key = ${keyOf(statement)}`))?.history_id;
 }
+
+/** Makes a statement say something else, in place. False: the patient has a row that says just that already. */
+export async function restateStatement(tx: CommonQueryMethods, historyId: string, statement: HistoryRow): Promise<boolean> {
+  const { code, code_system, display, onset } = statement;
+  const updated = await tx.any(sql.type(z.object({ history_id: z.string() }))`
+    UPDATE patient_medical_history h SET code = ${code ?? null}, code_system = ${code_system ?? null}, display = ${display}, onset = ${onset ?? null}, statement_key = ${keyOf(statement)}
+    WHERE h.organization_id = ${ORGANIZATION} AND h.history_id = ${historyId} AND NOT EXISTS (
+      SELECT FROM patient_medical_history o WHERE o.organization_id = ${ORGANIZATION} AND o.patient_id = h.patient_id AND o.history_id <> h.history_id AND o.statement_key = ${keyOf(statement)})
+    RETURNING h.history_id`);
+  return updated.length > 0;
+}
+
+/** Gives an order its new numbers before it is looked up by them. */
+export async function renumberOrder(tx: CommonQueryMethods, scanId: string, { accession_number, placer_order_number, filler_order_number }: Pick<OrderRow, 'accession_number' | 'placer_order_number' | 'filler_order_number'>): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE scans SET accession_number = coalesce(${accession_number ?? null}, accession_number), placer_order_number = coalesce(${placer_order_number ?? null}, placer_order_number),
+      filler_order_number = coalesce(${filler_order_number ?? null}, filler_order_number)
+    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}
+      AND (accession_number, placer_order_number, filler_order_number) IS DISTINCT FROM (coalesce(${accession_number ?? null}, accession_number), coalesce(${placer_order_number ?? null}, placer_order_number), coalesce(${filler_order_number ?? null}, filler_order_number))`);
+}
+
+const keyOf = ({ kind, code, code_system, display, onset }: HistoryRow): string => [kind, code_system ?? '', code ?? display, onset ?? ''].join('|');
 
 /** The sender says something else now: what it said before no longer holds. */
 export async function withdrawStatement(tx: CommonQueryMethods, historyId: string): Promise<void> {

@@ -7,7 +7,7 @@
  */
 import { DataIntegrityError, isRefusedValue, isTransientError, sqlState } from '../db/errors.ts';
 import { insertExchanges, insertPayloads } from '../db/exchanges.ts';
-import { findStatement, nameRecord, withdrawStatement } from '../db/record-names.ts';
+import { findStatement, nameRecord, renumberOrder, restateStatement, withdrawStatement } from '../db/record-names.ts';
 import { holdRecords } from '../db/records.ts';
 import { databaseWithin, inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
@@ -89,10 +89,10 @@ async function inTransaction(dependencies: WriteDependencies, tx: Transaction, o
   const done: Done[] = [];
   for (const [index, { write, item }] of prepared.entries()) {
     done.push(await attributed(index, async () => {
-      const { kept, normalized } = judged[index]!;
+      const { kept, normalized, meant } = judged[index]!;
       if (kept) return keep(dependencies, tx, write, item, kept);
       const patientId = write.patientOf === undefined ? undefined : done[write.patientOf]?.patientId;
-      return persist(dependencies, tx, organizationId, write, { ...item, normalized: patientId === undefined ? normalized : ofPatient(normalized, patientId) });
+      return persist(dependencies, tx, organizationId, write, { ...item, normalized: patientId === undefined ? normalized : ofPatient(normalized, patientId) }, meant);
     }));
   }
   failpoint('writes.beforeCommit');
@@ -109,17 +109,19 @@ async function attributed<T>(index: number, work: () => Promise<T>): Promise<T> 
   }
 }
 
-interface Judged { readonly normalized: Normalized; readonly kept: RecordRow | undefined }
+/** `meant` is the record that the sender named, to be changed. */
+interface Judged { readonly normalized: Normalized; readonly kept: RecordRow | undefined; readonly meant: RecordRow | undefined }
 
-async function judge(tx: Transaction, { guards }: Write, said: Normalized): Promise<Judged> {
-  let normalized = said;
+async function judge(tx: Transaction, { guards, kind }: Write, said: Normalized): Promise<Judged> {
+  let normalized = said, meant: RecordRow | undefined;
   for (const guard of guards) {
     const records = await held(tx, guard);
     const verdict = guard.judge(records);
-    if (verdict === 'skip') return { normalized, kept: records[0] };
+    if (verdict === 'skip') return { normalized, kept: records[0], meant: undefined };
     if (verdict !== 'write') normalized = verdict(normalized);
+    if (verdict !== 'write' && guard.kind === kind) meant ??= records[0];
   }
-  return { normalized, kept: undefined };
+  return { normalized, kept: undefined, meant };
 }
 
 /** Read, held, and read again: what changed between is seen. */
@@ -132,7 +134,8 @@ async function held(tx: Transaction, { kind, criteria }: Guard): Promise<readonl
 
 const ofPatient = (normalized: Normalized, patientId: string): Normalized => ({ ...normalized, patient: { ...normalized.patient, identifiers: normalized.patient?.identifiers ?? [], patient_id: patientId } });
 
-async function persist(dependencies: WriteDependencies, tx: Transaction, organizationId: string, write: Write, item: PersistItem): Promise<Done> {
+async function persist(dependencies: WriteDependencies, tx: Transaction, organizationId: string, write: Write, item: PersistItem, meant: RecordRow | undefined): Promise<Done> {
+  const withdrawn = meant && await changeInPlace(tx, meant, item.normalized);
   const [persisted] = await persistMessages(dependencies, organizationId, [item]);
   const { patients: patientId, scans: scanId } = persisted!.links;
   const statement = item.normalized.history?.[0];
@@ -142,7 +145,19 @@ async function persist(dependencies: WriteDependencies, tx: Transaction, organiz
     const { previous } = await nameRecord(tx, { integrationId: item.integration.integrationId, kind: write.kind, name, recordId });
     if (previous !== undefined && statement) await withdrawStatement(tx, previous);
   }
+  if (withdrawn !== undefined && withdrawn !== recordId) await withdrawStatement(tx, withdrawn);
   return { outcome: persisted!.kind, record: await afterwards(tx, write, recordId), patientId };
+}
+
+/**
+ * What is found again by what it says keeps its id when it says something else: a statement its row, an order its scan. Returns the statement that has to
+ * be withdrawn instead, because another row says the new one already.
+ */
+async function changeInPlace(tx: Transaction, meant: RecordRow, { history, order }: Normalized): Promise<string | undefined> {
+  const statement = history?.[0];
+  if ((meant.kind === 'condition' || meant.kind === 'allergy') && statement) return await restateStatement(tx, meant.id, statement) ? undefined : meant.id;
+  if (meant.kind === 'order' && order) await renumberOrder(tx, meant.id, order);
+  return undefined;
 }
 
 async function afterwards(tx: Transaction, { kind, reader }: Write, id: string): Promise<RecordRow | undefined> {
