@@ -2,4 +2,4 @@
 import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
-export default defineConfig({ ...base, test: { ...base.test, include: ['test/faults/crash.test.ts', 'test/faults/*.slow.ts'] } });
+export default defineConfig({ ...base, test: { ...base.test, include: ['test/faults/crash.test.ts', 'test/faults/stow-crash.test.ts', 'test/faults/*.slow.ts'] } });
