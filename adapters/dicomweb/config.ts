@@ -22,6 +22,9 @@ const fields = z.strictObject({
   addresses: z.array(address).default([]).describe('IP addresses or networks (10.20.0.0/16) it may call from. Empty: any.'),
   store_roles: roles.default(['service', 'integrator', 'administrator']).describe('Roles that may store.'),
   read_roles: roles.default(['service', 'integrator', 'administrator', 'radiologist']).describe('Roles that may query and retrieve.'),
+  sop_classes: z.array(z.string().regex(/^[0-9.]{1,64}$/, 'must be the UID of a SOP class, such as 1.2.840.10008.5.1.4.1.1.2 (CT Image Storage)')).default([])
+    .describe('UIDs of the storage SOP classes that are taken; objects of others are refused (0122). Empty: every storage class.'),
+  modalities: z.array(z.string().regex(/^[A-Z0-9_ ]{1,16}$/, 'must be a modality such as CT (0008,0060)')).default([]).describe('Modalities (0008,0060) that are taken, such as CT and MR; an object of another one, or of none, is refused (0124). Empty: every modality.'),
   accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too.'),
   maximum_object_megabytes: z.int().min(1).max(65_536).default(4096).describe('An object larger than this (MiB) is refused, and the request ends there.'),
   maximum_parts: z.int().min(1).max(100_000).default(10_000).describe('Objects that one STOW-RS request may hold.'),

@@ -7,6 +7,7 @@ import { readHeader } from '#standards/dicom/header.ts';
 import { buildPart10Header } from '#standards/dicom/part10.ts';
 import { storageClassOf } from '#standards/dicom/sop-classes.ts';
 import { trimUid } from '#standards/dicom/uids.ts';
+import type { Config } from './config.ts';
 
 /** So many bytes are looked at; a file meta group that is longer is refused. */
 export const openingBytes = 64 * 1024;
@@ -26,7 +27,7 @@ export interface FileOpening {
 export interface NamedUids { readonly sopClassUid?: string; readonly sopInstanceUid?: string; readonly studyInstanceUid?: string }
 
 /** @param opening the first openingBytes of the file, or all of it */
-export function readOpening(opening: Buffer, settings: { readonly accept_unknown_sop_classes: boolean }): { readonly file: FileOpening } | { readonly refusal: Refusal; readonly uids: NamedUids } {
+export function readOpening(opening: Buffer, settings: Pick<Config, 'accept_unknown_sop_classes' | 'sop_classes'>): { readonly file: FileOpening } | { readonly refusal: Refusal; readonly uids: NamedUids } {
   if (opening.length === 0) return { refusal: { reason: 'malformed', text: 'the part is empty' }, uids: {} };
   const { part10, dataset } = readHeader(opening);
   const uidOf = (tag: number, otherwise: string | undefined): string => trimUid(dataset.get(tag)?.bytes.toString('latin1') ?? '') || (otherwise ?? '');
@@ -37,6 +38,7 @@ export function readOpening(opening: Buffer, settings: { readonly accept_unknown
   if (!isStandingUid(sopInstanceUid)) return refuse('invalid', 'SOP Instance UID is missing or not a UID', '(0008,0018)');
   if (!isStandingUid(sopClassUid)) return refuse('invalid', 'SOP Class UID is missing or not a UID', '(0008,0016)');
   const storage = storageClassOf(sopClassUid);
+  if (settings.sop_classes.length > 0 && !settings.sop_classes.includes(sopClassUid)) return refuse('unsupported', 'the SOP class is not one that this system may send (setting sop_classes)', '(0008,0016)');
   if (storage === 'not-storage' || (storage === 'private' && !settings.accept_unknown_sop_classes)) return refuse('unsupported', 'the SOP class is not one for storage, or a private one (setting accept_unknown_sop_classes)', '(0008,0016)');
   const { transferSyntaxUid, datasetOffset: sentDatasetOffset, implementationVersionName } = part10;
   const file = { sopClassUid, sopInstanceUid, transferSyntaxUid, sentDatasetOffset, prefix: buildPart10Header({ sopClassUid, sopInstanceUid, transferSyntaxUid }) };

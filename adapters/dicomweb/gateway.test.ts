@@ -106,6 +106,17 @@ describe('STOW-RS', () => {
     expect([answer.status, reasons(answer.json)]).toEqual([409, [0x0122]]);
   });
 
+  test('takes the SOP classes and modalities that the integration names, and refuses others as C-STORE does', async () => {
+    await settings('VNA', { sop_classes: [ct], modalities: ['CT'] });
+    try {
+      expect((await client.store([object().file])).status).toBe(200);
+      const [otherClass, otherModality] = [await client.store([object({ '(0008,0016)': multiframe }).file]), await client.store([object({ '(0008,0060)': 'MR' }).file])];
+      expect([otherClass.status, reasons(otherClass.json), otherModality.status, reasons(otherModality.json)]).toEqual([409, [0x0122], 409, [0x0124]]);
+    } finally {
+      await settings('VNA', { sop_classes: [], modalities: [] });
+    }
+  });
+
   test.each<[string, Record<string, string>, Buffer, number]>([
     ['zip', { 'content-type': 'application/zip' }, Buffer.from('PK\x03\x04'), 415],
     ['compressed', { 'content-type': relatedType, 'content-encoding': 'gzip' }, Buffer.from([0x1f, 0x8b]), 415],

@@ -17,6 +17,9 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
   const otherStudy: InstanceFault = { reason: 'conflict', text: 'Study Instance UID (0020,000d) is not that of the address the object was sent to', location: '(0020,000d)' };
   const found = fault ?? (study !== undefined && reader.first('(0020,000d)') !== study ? otherStudy : undefined);
   if (found) throw new NormalizeError(found.reason, found.text, found.location);
+  if (config.modalities.length > 0 && !config.modalities.includes(String(reader.first('(0008,0060)') ?? '').trim())) {
+    throw new NormalizeError('not-allowed', 'the modality is not one that this system may send (setting modalities)', '(0008,0060)');
+  }
   const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone });
   return {
     authority: 'image', patient: patientRowOf(mapped), instance: instanceRowOf(mapped, facts),
