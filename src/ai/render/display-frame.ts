@@ -27,9 +27,23 @@ function greys(stored: StoredValues, header: ImageHeader, frame: number, window:
   const values = modalityValues(stored, header, attributes);
   const isPlain8Bit = header.bitsStored === 8 && !header.signed && attributes.slope === 1 && attributes.intercept === 0 && item(header.dataset, 'x00283000', 0) === undefined;
   const show = displayFunction(header.dataset, frame, values, window, isPlain8Bit);
-  const out = new Uint8ClampedArray(values.length);
-  for (let index = 0; index < out.length; index += 1) out[index] = show(values[index]!);
+  const out = values instanceof Int16Array ? byTable(values, show) : Uint8ClampedArray.from(values, show);
   if (isInverse) for (let index = 0; index < out.length; index += 1) out[index] = 255 - out[index]!;
+  return out;
+}
+
+/** Each value that occurs is worked out once. */
+function byTable(values: Int16Array, show: (value: number) => number): Uint8ClampedArray<ArrayBuffer> {
+  const shown = new Uint8ClampedArray(65_536), isShown = new Uint8Array(65_536);
+  const out = new Uint8ClampedArray(values.length);
+  for (let index = 0; index < out.length; index += 1) {
+    const value = values[index]!, place = value + 32_768;
+    if (isShown[place] === 0) {
+      shown[place] = show(value);
+      isShown[place] = 1;
+    }
+    out[index] = shown[place]!;
+  }
   return out;
 }
 
