@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decode as decodePng } from 'fast-png';
+import { chromium } from 'playwright-core';
 import { afterAll, expect, test } from 'vitest';
 import type { PictureWanted } from '#gateway/images.ts';
 import { bytesOf, ctElements, writeImage, type WrittenFile } from '../testing/image-files.ts';
@@ -81,4 +82,29 @@ test('marks are drawn round their place and not on it, and a caption is added be
   expect([at(80, 90), at(119, 119), at(100, 105)]).toEqual(Array.from({ length: 3 }, () => [0, 0, 0]));
   const caption = Array.from({ length: 30 * 200 }, (_, index) => picture.bytes[(200 * 200 + index) * 3] ?? 0);
   expect(Math.max(...caption)).toBeGreaterThan(200);
+});
+
+const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
+test.skipIf(browserPath === undefined)('a browser shows JPEG and PNG in the colours that the image has', async () => {
+  const file = image({ ...ctElements(16, 32), '(0028,0002)': 3, '(0028,0004)': 'RGB', '(0028,0006)': 0, '(0028,0100)': 8, '(0028,0101)': 8, '(0028,0102)': 7, '(0028,0103)': 0 },
+    Buffer.from(Array.from({ length: 16 * 32 }, (_, pixel) => (pixel % 32 < 16 ? [200, 40, 30] : [20, 60, 220])).flat()));
+  const browser = await chromium.launch({ executablePath: browserPath!, args: ['--no-sandbox'] });
+  try {
+    const page = await browser.newPage();
+    for (const encoding of [{ type: 'image/jpeg', quality: 95 }, { type: 'image/png' }] as const) {
+      const { bytes } = await render(file, { frame: 1, encoding });
+      const shown = await page.evaluate(`(async () => {
+        const picture = new Image();
+        picture.src = 'data:${encoding.type};base64,${Buffer.from(bytes).toString('base64')}';
+        await picture.decode();
+        const canvas = new OffscreenCanvas(picture.width, picture.height).getContext('2d');
+        canvas.drawImage(picture, 0, 0);
+        return [picture.width, picture.height, ...canvas.getImageData(4, 8, 1, 1).data.slice(0, 3), ...canvas.getImageData(28, 8, 1, 1).data.slice(0, 3)];
+      })()`) as number[];
+      expect(shown.slice(0, 2)).toEqual([32, 16]);
+      for (const [index, value] of [200, 40, 30, 20, 60, 220].entries()) expect(Math.abs(shown[index + 2]! - value), `${encoding.type} ${index}`).toBeLessThan(encoding.type === 'image/png' ? 1 : 8);
+    }
+  } finally {
+    await browser.close();
+  }
 });
