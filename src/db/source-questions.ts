@@ -170,12 +170,14 @@ export async function savePoll(tx: CommonQueryMethods, integrationId: string, po
     WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
 }
 
-/** Of these messages, which were taken in before with the same bytes: by control id and digest. */
-export async function knownMessages(tx: CommonQueryMethods, integrationId: string, sender: string, messages: readonly { controlId: string; sha256: string }[]): Promise<ReadonlySet<string>> {
-  if (messages.length === 0) return new Set();
-  const rows = await tx.any(sql.type(z.object({ control_id: z.string(), sha256: z.string() }))`
-    SELECT DISTINCT m.control_id, m.sha256 FROM message_identities m
-      JOIN ${sql.unnest(messages.map(({ controlId, sha256 }) => [controlId, sha256]), ['text', 'text'])} AS q(control_id, sha256) ON q.control_id = m.control_id AND q.sha256 = m.sha256
-    WHERE m.organization_id = ${ORGANIZATION} AND m.integration_id = ${integrationId} AND m.sender = ${sender}`);
-  return new Set(rows.map((row) => `${row.control_id} ${row.sha256}`));
+export interface LatestMessage { readonly controlId: string; readonly sha256: string; readonly startedAt: Date }
+
+/** What was last received under each of these control ids, refused or not. */
+export async function latestMessages(tx: CommonQueryMethods, integrationId: string, interaction: string, controlIds: readonly string[]): Promise<readonly LatestMessage[]> {
+  if (controlIds.length === 0) return [];
+  const rows = await tx.any(sql.type(z.object({ control_id: z.string(), sha256: z.string(), started_at: z.date() }))`
+    SELECT DISTINCT ON (control_id) control_id, sha256, started_at FROM sync_logs
+    WHERE organization_id = ${ORGANIZATION} AND control_id = ANY(${sql.array([...controlIds], 'text')}) AND integration_id = ${integrationId} AND interaction = ${interaction} AND direction = 'inbound' AND sha256 IS NOT NULL
+    ORDER BY control_id, started_at DESC, sync_id DESC`);
+  return rows.map((row) => ({ controlId: row.control_id, sha256: row.sha256, startedAt: row.started_at }));
 }

@@ -2,11 +2,14 @@
  * Scheduled scans from a RIS that sends no HL7: its modality worklist is read every few minutes. In: an import-worklist job. Out: each item that is new or
  * changed goes the ordinary way in, as an order would: exchange, mapping, identity, scan. What is as it was is not taken in again.
  *
+ * What is as it was has the bytes that were last received of this item. Each change comes under a name of its own ('... #2'): an item that is changed back
+ * would else be a repeat of what it was before.
+ *
  * An item that is gone from the worklist says nothing: it may be done, begun or cancelled. A cancelled step says so by its status.
  */
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
-import { knownMessages, savePoll } from '../db/source-questions.ts';
-import { inOrganization } from '../db/transaction.ts';
+import { latestMessages, savePoll, type LatestMessage } from '../db/source-questions.ts';
+import { inOrganization, type Transaction } from '../db/transaction.ts';
 import type { ImportWorklistJob } from '../queue/queues.ts';
 import type { InboundMessage, Receipt } from '#gateway/adapter.ts';
 import { askOnRecord, textOf, type AskDependencies, type Sources } from './sources.ts';
@@ -29,8 +32,7 @@ export async function importWorklist(dependencies: AskDependencies & { readonly 
     return undefined;
   }
   const items = outcome.value as readonly InboundMessage[];
-  const known = await inOrganization(database, organizationId, (tx) => knownMessages(tx, integrationId, items[0]?.peer.application ?? '', items));
-  const changed = items.filter(({ controlId, sha256 }) => !known.has(`${controlId} ${sha256}`));
+  const changed = await inOrganization(database, organizationId, (tx) => changedItems(tx, integrationId, items));
   const refused = await takeIn(changed, source.receive);
   const text = refused > 0 ? `${refused} items were refused; the exchanges say why` : textOf(outcome);
   await inOrganization(database, organizationId, async (tx) => {
@@ -38,6 +40,25 @@ export async function importWorklist(dependencies: AskDependencies & { readonly 
     await resolveAlert(tx, 'integration_down', `${name} worklist`);
   });
   return { seen: items.length, changed: changed.length, refused };
+}
+
+/** An item with more changes than this is no item of a worklist. */
+const MOST_NAMES = 100;
+const nameOf = (controlId: string, version: number): string => (version === 1 ? controlId : `${controlId} #${version}`);
+
+async function changedItems(tx: Transaction, integrationId: string, items: readonly InboundMessage[]): Promise<readonly InboundMessage[]> {
+  const look = async (names: readonly string[]): Promise<ReadonlyMap<string, LatestMessage>> =>
+    new Map((await latestMessages(tx, integrationId, items[0]?.interaction ?? '', names)).map((message) => [message.controlId, message]));
+  const early = await look(items.flatMap(({ controlId }) => [nameOf(controlId, 1), nameOf(controlId, 2)]));
+  const changed: InboundMessage[] = [];
+  for (const item of items) {
+    const has = (version: number, among: ReadonlyMap<string, LatestMessage>): LatestMessage[] => [among.get(nameOf(item.controlId, version))].filter((message) => message !== undefined);
+    const late = has(2, early).length > 0 ? await look(Array.from({ length: MOST_NAMES - 2 }, (_, index) => nameOf(item.controlId, index + 3))) : new Map<string, LatestMessage>();
+    const versions = [...has(1, early), ...has(2, early), ...late.values()];
+    const newest = versions.toSorted((one, other) => other.startedAt.getTime() - one.startedAt.getTime())[0];
+    if (newest?.sha256 !== item.sha256 && versions.length < MOST_NAMES) changed.push({ ...item, controlId: nameOf(item.controlId, versions.length + 1) });
+  }
+  return changed;
 }
 
 async function takeIn(items: readonly InboundMessage[], receive: (message: InboundMessage) => Promise<Receipt>): Promise<number> {

@@ -80,13 +80,27 @@ describe.skipIf(isMissing)('the worklist of a RIS', () => {
     await ris.change([item({ time: '140000', priority: 'STAT' })]);
     await readAgain();
     expect(await items()).toHaveLength(2);
-    expect(await journey.gateway.db.asOwner("SELECT priority, to_char(scheduled_at AT TIME ZONE 'Europe/Berlin', 'HH24:MI') AS at FROM scans WHERE accession_number = 'WL-1'")).toEqual([{ priority: 'stat', at: '14:00' }]);
+    const scan = () => journey.gateway.db.asOwner("SELECT priority, to_char(scheduled_at AT TIME ZONE 'Europe/Berlin', 'HH24:MI') AS at FROM scans WHERE accession_number = 'WL-1'");
+    expect(await scan()).toEqual([{ priority: 'stat', at: '14:00' }]);
+    await ris.change([item()]);
+    await readAgain();
+    expect(await scan(), 'changed back').toEqual([{ priority: 'urgent', at: '09:30' }]);
+    await readAgain();
+    expect((await items()).map((row) => [row.message_status, row.control_id.endsWith('#2') || row.control_id.endsWith('#3')])).toEqual([['accepted', false], ['accepted', true], ['accepted', true]]);
   });
 
   test('finds the images of its study when they come', async () => {
     await journey.hospital.pacs.store(study.objects);
     await eventually(async () => (await scanOf(journey.gateway, study.studyInstanceUid)).completeness_proof === 'quiet_time');
     expect(await scanOf(journey.gateway, study.studyInstanceUid)).toMatchObject({ accession_number: 'WL-1', order_status: 'ordered' });
+  });
+
+  test('refuses an item that names no order, once, and takes the others', async () => {
+    await ris.change([item({ accession: '', studyInstanceUid: '', step: 'SPS6' }), item({ accession: 'WL-7', step: 'SPS7', studyInstanceUid: '1.2.3.7' })]);
+    await readAgain();
+    await readAgain();
+    expect((await items("message_status = 'rejected'")).map((row) => [row.error_location, row.answer_status])).toEqual([['(0008,0050)', 'answered']]);
+    expect(await journey.gateway.db.asOwner("SELECT FROM scans WHERE accession_number = 'WL-7'")).toHaveLength(1);
   });
 
   test('cancels an order by the status of its step', async () => {

@@ -92,7 +92,7 @@ export async function startWlmscpfs(items: readonly string[], aeTitle = 'RIS'): 
     }
   };
   await change(items);
-  const child = spawn('wlmscpfs', ['-s', '-dfp', directory, String(port)], { stdio: 'ignore' });
+  const child = spawn('wlmscpfs', ['-s', '-dfr', '-dfp', directory, String(port)], { stdio: 'ignore' });
   await listening(port, child);
   return { port, aeTitle, change, stop: stopOf(child, directory), store: async () => { throw new Error('a worklist stores nothing'); } };
 }
