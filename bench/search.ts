@@ -29,7 +29,7 @@ const families = ['Abel', 'Evans', 'Hansen', 'Smith', 'Weber'];
 const family = (index: number): string => `${families[index % families.length]}${any(index, 400)}`;
 
 interface Kind { readonly name: string; readonly bar: number; url(index: number, ids: Ids): string; body?(index: number): unknown }
-interface Ids { readonly patients: readonly string[]; readonly scans: readonly string[] }
+interface Ids { readonly patients: readonly string[]; readonly scans: readonly string[]; /** One that never exchanged anything. */ readonly integration: string }
 
 const qido = (name: string, query: (index: number) => string): Kind => ({ name: `QIDO ${name}`, bar: 100, url: (index) => `/dicom-web/studies?${query(index)}` });
 const fhir = (name: string, query: (index: number, ids: Ids) => string): Kind => ({ name: `FHIR ${name}`, bar: 150, url: (index, ids) => `/fhir/r4/${query(index, ids)}` });
@@ -73,6 +73,9 @@ const kinds: readonly Kind[] = [
   api('rejected exchanges', () => 'sync-logs?message_status=rejected'),
   api('failed exchanges (none)', () => 'sync-logs?message_status=failed'),
   api('exchanges of a day', (n) => `sync-logs?started_from=${day(n, '-')}&started_before=${day(n, '-')}T23:59:59Z`),
+  api('exchanges of a number', () => 'sync-logs/search', (n) => ({ text: `A${any(n, scans)}` })),
+  api('exchanges by a text (none)', () => 'sync-logs/search', (n) => ({ text: `no such text ${n}` })),
+  api('exchanges of a system', (_n, ids) => `sync-logs?integration_id=${ids.integration}`),
   api('patients by name', () => 'patients/search', (n) => ({ name: family(n) })),
 ];
 
@@ -89,7 +92,7 @@ async function serve(): Promise<void> {
   const [{ organization_id: organizationId }] = await query(ownerUrl, "SELECT organization_id FROM organizations WHERE name = 'Bench'") as [{ organization_id: string }];
   const [service, integrator] = await Promise.all(['service', 'administrator'].map(async (role) => (await createApiToken(database, { organizationName: 'Bench', role, name: `bench ${role} ${Date.now()}` })).token));
   const column = async (name: string, table: string): Promise<string[]> => (await query(ownerUrl, `SELECT ${name} AS id FROM ${table} WHERE organization_id = '${organizationId}' ORDER BY md5(${name}::text) LIMIT 500`)).map((row) => (row as { id: string }).id);
-  const ids = { patients: await column('patient_id', 'patients'), scans: await column('scan_id', 'scans') };
+  const ids = { patients: await column('patient_id', 'patients'), scans: await column('scan_id', 'scans'), integration: (await query(ownerUrl, `SELECT integration_id AS id FROM external_integrations WHERE organization_id = '${organizationId}' AND adapter = 'fhir-rest'`) as { id: string }[])[0]!.id };
   process.send!({ base: `http://127.0.0.1:${gateway.ports.http}`, service, integrator, ids });
   await once(process, 'disconnect');
   await gateway.stop();

@@ -12,7 +12,7 @@ export async function checkDatabase(ownerUrl: string, embedded: boolean): Promis
     const checks = [await checkServer(client, embedded), await checkMigrations(ownerUrl)];
     if (checks.some(({ status }) => status === 'failed')) return checks;
     if (!await exists(client, 'organizations')) return [...checks, { name: 'tables', status: 'warning', detail: 'the database is empty', advice: 'medscan start or medscan migrate fills it.' }];
-    return [...checks, await checkRowSecurity(client), await checkPartitions(client), ...await checkQueues(client), await checkIntegrations(client)];
+    return [...checks, await checkRowSecurity(client), await checkPartitions(client), ...await checkQueues(client), await checkIntegrations(client), await checkDecisions(client)];
   } finally {
     await client.end();
   }
@@ -74,6 +74,26 @@ async function checkIntegrations(client: pg.Client): Promise<Check> {
   const { rows } = await client.query<{ name: string; error: string | null }>("SELECT name, last_error AS error FROM external_integrations WHERE is_enabled AND state = 'active' AND health_status = 'down' ORDER BY name");
   if (rows.length === 0) return { name: 'integrations', status: 'ok', detail: 'none is down' };
   return { name: 'integrations', status: 'warning', detail: rows.map(({ name, error }) => `${name}: ${error ?? 'down'}`).join('; '), advice: `medscan integration test "${rows[0]?.name}"` };
+}
+
+/** What waits for a person, and what a person has stopped. Row level security holds for owners too: one organization is looked at after the other. */
+async function checkDecisions(client: pg.Client): Promise<Check> {
+  const paused: string[] = [];
+  let parked = 0, dead = 0;
+  await client.query("SELECT set_config('app.scope', 'system', false)");
+  for (const { organization_id: organizationId } of (await client.query<{ organization_id: string }>('SELECT organization_id FROM organizations ORDER BY name')).rows) {
+    await client.query("SELECT set_config('app.organization_id', $1, false)", [organizationId]);
+    const counts = await one<{ paused: string[]; parked: number; dead: number }>(client, `
+      SELECT ARRAY(SELECT name FROM external_integrations WHERE organization_id = current_setting('app.organization_id')::uuid AND (receive_paused_at IS NOT NULL OR deliver_paused_at IS NOT NULL) ORDER BY name) AS paused,
+        (SELECT count(*)::int FROM deliveries WHERE organization_id = current_setting('app.organization_id')::uuid AND status = 'refused') AS parked,
+        (SELECT count(*)::int FROM dead_jobs WHERE organization_id = current_setting('app.organization_id')::uuid AND status = 'open') AS dead`);
+    paused.push(...counts.paused);
+    parked += counts.parked;
+    dead += counts.dead;
+  }
+  if (paused.length === 0 && parked + dead === 0) return { name: 'decisions', status: 'ok', detail: 'nothing is paused, parked or given up' };
+  const detail = [...(paused.length > 0 ? [`paused: ${paused.join(', ')}`] : []), ...(parked > 0 ? [`${parked} parked reports`] : []), ...(dead > 0 ? [`${dead} dead jobs`] : [])].join('; ');
+  return { name: 'decisions', status: 'warning', detail, advice: parked + dead > 0 ? 'medscan dead-letter list' : `medscan integration resume "${paused[0]}" when the work is done` };
 }
 
 async function exists(client: pg.Client, relation: string): Promise<boolean> {

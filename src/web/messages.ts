@@ -32,7 +32,7 @@ ${field('From (UTC)', 'started_from', filter.started_from, { type: 'date' })}${f
 <div class="buttons"><button class="go">Search</button>${isFiltered ? html`<a href="/messages">Show all</a>` : ''}</div>
 </form>
 ${section(isFiltered ? 'Messages that match, newest first' : 'All messages, newest first', ['When', 'System', 'Message', 'Control id', 'Outcome', 'Answer', 'Size'], items.map((item) => row(item, now)),
-  isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error.' : 'No message has been exchanged yet.', next)}
+  isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error; a part is looked for among the newest 100,000 messages before the date given.' : 'No message has been exchanged yet.', next)}
 ${mayReplay && filter.message_status === 'rejected' && items.length > 0 ? html`<form method="post" action="/replays/count" class="aside">${hidden({ ...filter, text: undefined, direction: undefined, control_id: undefined })}<button>Receive these again …</button> <span>after the mapping or setting that refused them was put right</span></form>` : ''}`;
 }
 

@@ -29,7 +29,7 @@ function alerts({ alerts: rows }: StatusRows, now: Date): Html {
 
 function integrations({ integrations: rows }: StatusRows, now: Date): Html {
   return section('Connected systems', ['System', 'State', 'Last success', 'Last problem'], rows.map((integration) => html`<tr>
-<td>${integration.name}<div class="sub">${integration.adapter}, ${integration.direction}</div></td><td>${integration.is_enabled ? state(integration.health_status) : state('switched off')}</td>
+<td>${integration.name}<div class="sub">${integration.adapter}, ${integration.direction}</div></td><td>${integration.is_enabled ? state(integration.health_status) : state('switched off')}${integration.is_paused ? html` ${state('paused')}` : ''}</td>
 <td>${ago(integration.last_ok_at, now)}</td><td>${ago(integration.last_error_at, now)}<div class="sub">${integration.last_error ?? ''}</div></td></tr>`),
   'No system is connected yet. Add one with: medscan integration apply FILE.yaml');
 }

@@ -3,9 +3,12 @@ import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { apiFixture, type ApiFixture } from '../api/support.ts';
 import { databaseUrl } from '../support/database.ts';
+
+/** Each command is a process of its own. */
+vi.setConfig({ testTimeout: 120_000 });
 
 const program = path.join(import.meta.dirname, '../../bin/medscan.mjs');
 const home = mkdtempSync(path.join(tmpdir(), 'medscan-cli-'));
@@ -43,6 +46,7 @@ test('a system is paused and resumed, in one direction or both, and the list say
 test('dead letters are listed, sent again and given up', async () => {
   const listed = await medscan('dead-letter', 'list');
   for (const text of ['North Hospital', 'South Clinic', 'HTTP 422', 'job report', api.north.ids['delivery_id']!]) expect(listed.out).toContain(text);
+  expect((await medscan('doctor')).out).toMatch(/decisions\s+2 parked reports; 2 dead jobs/);
   expect((await medscan('dead-letter', 'resend', ...inNorth)).err).toContain('Say which');
   expect((await medscan('dead-letter', 'resend', api.south.ids['delivery_id']!, ...inNorth)).err, 'another organization\'s').toContain('There is no parked report');
   expect(await medscan('dead-letter', 'resend', '--all', ...inNorth)).toMatchObject({ code: 0, out: '1 sent again.\n' });

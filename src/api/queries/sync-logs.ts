@@ -25,7 +25,7 @@ export const syncLogQuery = pageQuery.extend(filters);
 export type SyncLogQuery = z.output<typeof syncLogQuery>;
 
 export const SyncLogSearch = z.strictObject({
-  text: z.string().trim().min(2).max(200).describe('A control id, patient number, accession number, scan number or Study Instance UID, exactly; when nothing has it, part of a control id, an error or a sender\'s name'),
+  text: z.string().trim().min(2).max(200).describe('A control id, patient number, accession number, scan number or Study Instance UID, exactly; when nothing has it, part of a control id, an error or a sender\'s name among the newest 100,000 exchanges (before `started_before`, when it is given)'),
   ...filters, limit: z.int().min(1).max(maximumLimit).default(50), cursor: z.string().max(200).optional(),
 }).openapi('SyncLogSearch');
 
@@ -65,8 +65,18 @@ export function listSyncLogs(tx: Transaction, query: SyncLogQuery) {
 
 const Ids = z.object({ id: z.string() });
 const mostIds = 1_000;
+/** So many exchanges are looked through for a part of a text, from where the page and the filter's time begin. */
+const mostWalked = 100_000;
 
-/** What has exactly this number; when nothing has, what has the text somewhere, newest first, which is a walk through the log. */
+/** The oldest id that such a walk reaches. */
+async function endOfWalk(tx: Transaction, query: SyncLogQuery): Promise<string> {
+  const begin = [keyAfter(query), ...(query.started_before === undefined ? [] : [idsBefore(query.started_before)])].filter((id) => id !== null).toSorted()[0];
+  const end = await tx.maybeOneFirst(sql.type(Ids)`
+    SELECT sync_id AS id FROM sync_logs WHERE organization_id = ${ORGANIZATION} AND ${begin === undefined ? sql.fragment`true` : sql.fragment`sync_id < ${begin}::uuid`} ORDER BY sync_id DESC OFFSET ${mostWalked} LIMIT 1`);
+  return end ?? '00000000-0000-0000-0000-000000000000';
+}
+
+/** What has exactly this number; when nothing has, what has the text somewhere, newest first, which is a walk through the log and ends after a while. */
 export async function searchSyncLogs(tx: Transaction, { text: wanted, ...query }: z.output<typeof SyncLogSearch>) {
   const scans = await tx.anyFirst(sql.type(Ids)`
     SELECT scan_id AS id FROM scans WHERE organization_id = ${ORGANIZATION} AND (accession_number = ${wanted} OR study_instance_uid = ${wanted} OR scan_number = ${wanted} OR placer_order_number = ${wanted} OR filler_order_number = ${wanted}) LIMIT ${mostIds}`);
@@ -74,7 +84,7 @@ export async function searchSyncLogs(tx: Transaction, { text: wanted, ...query }
   const exact = sql.fragment`(l.control_id = ${wanted} OR l.scan_id = ANY(${sql.array([...scans], 'uuid')}) OR l.patient_id = ANY(${sql.array([...patients], 'uuid')}))`;
   const isKnown = scans.length + patients.length > 0 || await tx.exists(sql.unsafe`SELECT FROM sync_logs l WHERE l.organization_id = ${ORGANIZATION} AND l.control_id = ${wanted}`);
   const part = sql.fragment`strpos(lower(concat_ws(chr(10), l.control_id, l.error_text, l.peer_application, l.interaction)), lower(${wanted})) > 0`;
-  return rowsOf(tx, [...conditions(query), isKnown ? exact : part], query.limit);
+  return rowsOf(tx, [...conditions(query), ...(isKnown ? [exact] : [part, sql.fragment`l.sync_id >= ${await endOfWalk(tx, query)}::uuid`])], query.limit);
 }
 
 export function readSyncLog(tx: Transaction, syncId: string) {
