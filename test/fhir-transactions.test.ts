@@ -232,6 +232,14 @@ describe('what is PUT under an id', () => {
   });
 });
 
+test('a search that takes too long is stopped, and the reader is told to narrow it', async () => {
+  const held = gateway.db.asOwner('BEGIN; LOCK TABLE patients IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6.5); COMMIT');
+  for (let isHeld = false; !isHeld;) [{ isHeld }] = await gateway.db.asOwner<{ isHeld: boolean }>(`SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'patients'::regclass AND mode = 'AccessExclusiveLock' AND granted) AS "isHeld"`) as [{ isHeld: boolean }];
+  const { status, body } = await ask('GET', '/Patient?name:contains=a');
+  expect([status, body.issue[0].code, validateResource(body)]).toEqual([400, 'too-costly', []]);
+  await held;
+}, 20_000);
+
 describe('what was before', () => {
   test('is in the history of a patient and of an order, each version to be read by its ETag', async () => {
     const created = await ask('PUT', '/Patient/h-1', { ...patient('H-1'), id: 'h-1' }), names = ['First', 'Second', 'Third'];

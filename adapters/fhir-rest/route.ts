@@ -11,6 +11,7 @@
  * Answers are made as JSON; negotiate.ts puts them on the wire as XML or compressed where that is asked for.
  */
 import type { AdapterContext, IntegrationDirectory, Peer, Receive } from '#gateway/adapter.ts';
+import { TooCostlyError } from '#gateway/records.ts';
 import { outcome } from '#standards/fhir/operation-outcome.ts';
 import { answerRead, readRequestOf } from './answer-read-search.ts';
 import { FhirRefusal, answer, refusalAnswer } from './answer.ts';
@@ -40,6 +41,7 @@ async function answered(request: Request, peer: Peer, integrations: IntegrationD
     return await route(request, peer, integrations, receive, context);
   } catch (error) {
     if (error instanceof FhirRefusal) return refusalAnswer(error);
+    if (error instanceof TooCostlyError) return answer(400, outcome('error', 'too-costly', 'The search takes too long here: narrow it, by patient, identifier, date or _count, or leave out _sort and _total.'));
     context.log.error({ err: error, method: request.method }, 'a FHIR request failed before anything was stored; the sender is told to try again');
     return answer(503, outcome('error', 'exception', 'The gateway could not handle this now; nothing was stored. Try again.'), { 'retry-after': '30' });
   }

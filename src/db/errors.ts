@@ -1,6 +1,6 @@
 /** What PostgreSQL's errors mean to us: weather (try again) or a value that can never be stored. */
 
-import { InvalidInputError } from 'slonik';
+import { InvalidInputError, StatementCancelledError, StatementTimeoutError } from 'slonik';
 
 /** The message holds something no column takes (a NUL byte, an impossible date): trying again cannot help. */
 export class DataIntegrityError extends Error {
@@ -21,6 +21,11 @@ export function sqlState(error: unknown): string | undefined {
 export function isTransientError(error: unknown): boolean {
   const state = sqlState(error);
   return state === undefined || ['08', '40', '53', '55', '57', '58', 'XX'].includes(state.slice(0, 2));
+}
+
+/** The statement was stopped because it took longer than it may. */
+export function isStopped(error: unknown): boolean {
+  return error instanceof StatementTimeoutError || error instanceof StatementCancelledError || sqlState(error) === '57014';
 }
 
 /** Class 22 (data exception), 23514 (check) and 54000 (too long for an index): the value itself is refused. */

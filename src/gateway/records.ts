@@ -6,7 +6,7 @@
  *   search(reader, query)            one page, newest first; `next` is opaque, sealed, and all that next() needs
  *
  * Every call is one transaction under row level security, and on record in the audit log before it answers: who, which kind, by the names of which
- * criteria, which patients were told. An unreadable `next` is undefined, as if there were no more.
+ * criteria, which patients were told. An unreadable `next` is undefined, as if there were no more. What takes too long throws TooCostlyError.
  */
 import type { InboundMessage, RejectReason } from './adapter.ts';
 import type { Normalized } from './normalized.ts';
@@ -75,6 +75,14 @@ export interface Records {
   changes(reader: Reader, kind: RecordKind, from: { readonly since: number | undefined; readonly count: number } | { readonly next: string }): Promise<Pick<RecordPage, 'records' | 'next'> | undefined>;
   search(reader: Reader, query: RecordQuery): Promise<RecordPage>;
   next(reader: Reader, kind: RecordKind, next: string): Promise<RecordPage | undefined>;
+}
+
+/** The question took longer than one system may hold the database: it has to be narrower. */
+export class TooCostlyError extends Error {
+  constructor(options?: ErrorOptions) {
+    super('the search takes too long', options);
+    this.name = 'TooCostlyError';
+  }
 }
 
 interface Stored { readonly id: string; readonly updatedAt: string }

@@ -8,11 +8,13 @@
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { countRecords, findChanges, findRecords, findVersions, limitStatement, type AuditRecordRow, type FindingRecordRow, type ModelRecordRow, type PatientRecordRow, type ReportRecordRow, type ScanRecordRow, type StatementRecordRow, type TaskRecordRow, type RecordPosition } from '../db/records.ts';
+import { isStopped } from '../db/errors.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
-import { inOrganization, type Transaction } from '../db/transaction.ts';
+import { inOrganization as inOrganizationFor, type Transaction } from '../db/transaction.ts';
 import type { Coded, ReportDocument, ReportPatient, ReportScan } from '#domain/report-document.ts';
 import type { Criteria, Reader, RecordKind, RecordPage, RecordQuery, RecordRow, Records, StudyRecord } from '#gateway/records.ts';
+import { TooCostlyError } from '#gateway/records.ts';
 import { present, reportFinding } from './report-document.ts';
 
 const STATEMENT_MILLISECONDS = 5_000;
@@ -20,6 +22,7 @@ const STATEMENT_MILLISECONDS = 5_000;
 interface Resumed extends RecordQuery { readonly after: { readonly id: string; readonly key?: string | undefined } | undefined }
 
 export function createRecords({ database, keys }: { readonly database: Database; readonly keys: Keys }): Records {
+  const inOrganization: typeof inOrganizationFor = (...call) => inOrganizationFor(...call).catch((error: unknown) => { throw isStopped(error) ? new TooCostlyError({ cause: error }) : error; });
   const page = (reader: Reader, query: Resumed): Promise<RecordPage> => inOrganization(database, reader.organizationId, async (tx) => {
     await limitStatement(tx, STATEMENT_MILLISECONDS);
     const rows = query.count === 0 ? [] : await findRecords(tx, query.kind, query.criteria, { after: query.after, limit: query.count + 1, sort: query.sort });
