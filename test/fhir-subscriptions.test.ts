@@ -85,7 +85,7 @@ test('a subscriber hears the handshake and is active; then every result, numbere
   const reports = [await report(), await report('final'), await report()];
   await eventually(async () => numbersOf(heard).length === 3);
   expect(numbersOf(heard)).toEqual([1, 2, 3]);
-  expect(heard.flatMap(({ body }) => body.entry.slice(1).map((entry: any) => [entry.fullUrl.split('/').at(-1), entry.resource]))).toEqual(reports.map((id) => [id, undefined]));
+  expect(heard.flatMap(({ body }) => body.entry.slice(1).map((entry: any) => [entry.fullUrl.split(/[:/]/).at(-1), entry.resource]))).toEqual(reports.map((id) => [id, undefined]));
   for (const { headers, text } of heard) {
     const [, seconds, digest] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(String(headers['x-medscan-signature'])) ?? [];
     expect([headers.authorization, headers['content-type'], createHmac('sha256', signingKey).update(`${seconds}.${text}`).digest('hex')]).toEqual(['Bearer of the subscriber', 'application/fhir+json', digest]);

@@ -39,7 +39,8 @@ function focusEntries({ content }: Subscription, events: readonly SubscriptionEv
   if (content === 'empty') return [];
   const reports = new Map(events.map((event) => [event.report.id, event.report]));
   return [...reports.values()].map((report) => ({
-    fullUrl: `${base}/DiagnosticReport/${report.id}`, ...(content === 'full-resource' ? { resource: resourceOf(report, config) } : {}),
+    // Where nobody told our address (service_url), the id alone: a fullUrl must be absolute.
+    fullUrl: base === '' ? `urn:uuid:${report.id}` : `${base}/DiagnosticReport/${report.id}`, ...(content === 'full-resource' ? { resource: resourceOf(report, config) } : {}),
     request: { method: report.document.version === 1 ? 'POST' : 'PUT', url: report.document.version === 1 ? 'DiagnosticReport' : `DiagnosticReport/${report.id}` }, response: { status: report.document.version === 1 ? '201' : '200' },
   }));
 }

@@ -87,7 +87,9 @@ async function operate(request: Request, operation: string, id: string | undefin
   return answer(200, { resourceType: 'Bundle', type: 'searchset', total: wanted.length, ...(entry.length === 0 ? {} : { entry }) });
 }
 
-function bindingToken(wanted: readonly Subscription[], { subscriptions, reader, base }: Asking, context: AdapterContext): Response {
+function bindingToken(wanted: readonly Subscription[], { subscriptions, reader, base: asked, integration }: Asking, context: AdapterContext): Response {
+  // Behind a proxy only the settings know by which address we are reached.
+  const base = integration.config.service_url?.replace(/\/+$/, '') ?? asked;
   const sockets = wanted.filter(({ channel, status }) => channel === 'websocket' && status !== 'off').map(({ subscriptionId }) => subscriptionId);
   if (sockets.length === 0) throw new FhirRefusal(422, 'invalid', 'None of these subscriptions has channel.type websocket.');
   return answer(200, {
