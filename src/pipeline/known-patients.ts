@@ -38,6 +38,14 @@ export class KnownPatients {
     return patientId === undefined ? undefined : this.#patients.get(patientId);
   }
 
+  /** It was named again and has not changed. */
+  use(patientId: string): void {
+    const patient = this.#patients.get(patientId);
+    if (!patient) return;
+    this.#patients.delete(patientId);
+    this.#patients.set(patientId, patient);
+  }
+
   remember(patient: KnownPatient): void {
     const { patient_id: patientId } = patient.row;
     this.forget(patientId);

@@ -25,6 +25,7 @@ export class PatientBatch {
   readonly #history = new Map<string, WrittenHistory>();
   #taken: readonly Member[] = [];
   #takenHistory: readonly WrittenHistory[] = [];
+  #takenIdentifiers: ReadonlySet<string> = new Set();
   readonly #alerts = new Map<string, Alert & { occurrences: number }>();
 
   constructor(loaded: LoadedBatch) {
@@ -81,6 +82,7 @@ export class PatientBatch {
     };
     this.#taken = members.filter(({ isCompared, isChanged }) => isCompared || isChanged);
     this.#takenHistory = [...this.#history.values()];
+    this.#takenIdentifiers = new Set(this.#identifiers.map((identifier) => identifier.patient_id));
     for (const member of members) this.#members.set(member.row.patient_id, { ...member, patientNumber: undefined, isCompared: false, isChanged: false });
     this.#identifiers = [];
     this.#relied.clear();
@@ -89,18 +91,21 @@ export class PatientBatch {
     return { ...(held.length > 0 ? { held: Object.fromEntries(held) } : {}), ...(compared.length > 0 ? { compared: Object.fromEntries(compared) } : {}), ...Object.fromEntries(Object.entries(parts).filter(([, rows]) => rows.length > 0)) };
   }
 
-  /** The patients of the last changes that were taken, as they are once those are written. */
-  known({ version, touched }: WrittenBatch): readonly KnownPatient[] {
-    const identifiers = Map.groupBy([...this.#owners.values()].flat().map((owner): LoadedIdentifier => [owner.patient_id, owner.value, owner.assigning_authority]), ([patientId]) => patientId);
+  /** The patients of the last changes that were taken, as they are once those are written; by id alone those that were known and have not changed. */
+  known({ version, touched }: WrittenBatch): { readonly changed: readonly KnownPatient[]; readonly used: readonly string[] } {
+    const changed: KnownPatient[] = [], used: string[] = [];
     const history = Map.groupBy(this.#takenHistory, (statement) => statement.patient_id);
-    return this.#taken.map(({ row, isChanged, history: before = new Map() }) => {
+    for (const { row, isChanged, history: before } of this.#taken) {
       const { patient_id: patientId } = row;
       const said = history.get(patientId) ?? [];
-      return {
-        row: { ...row, version: isChanged || touched.includes(patientId) ? version : row.version }, identifiers: identifiers.get(patientId) ?? [],
-        history: said.length === 0 ? before : new Map([...before, ...said.map((statement) => [statement.statement_key, contentText(statement)] as const)]),
-      };
-    });
+      if (before !== undefined && !isChanged && said.length === 0 && !this.#takenIdentifiers.has(patientId)) { used.push(patientId); continue; }
+      changed.push({
+        row: { ...row, version: isChanged || touched.includes(patientId) ? version : row.version },
+        identifiers: [...this.#owners.values()].flat().filter((owner) => owner.patient_id === patientId).map((owner): LoadedIdentifier => [patientId, owner.value, owner.assigning_authority]),
+        history: new Map([...before ?? [], ...said.map((statement) => [statement.statement_key, contentText(statement)] as const)]),
+      });
+    }
+    return { changed, used };
   }
 
   #own(patientId: string, value: string, authority: string): void {

@@ -87,7 +87,9 @@ async function decideAndStore({ database, now }: PersistDependencies, organizati
   try {
     const written = await storeMessages(database, organizationId, { ...patients.takeChanges(), ...unread }, outcomes.map((outcome) => outcome.row));
     if (!written) return undefined;
-    for (const patient of patients.known(written)) known.remember(patient);
+    const { changed, used } = patients.known(written);
+    for (const patient of changed) known.remember(patient);
+    for (const patientId of used) known.use(patientId);
     return outcomes;
   } catch (error) {
     if (sqlState(error)?.startsWith('40')) return undefined; // a deadlock was resolved against us
