@@ -9,7 +9,7 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
@@ -101,6 +101,7 @@ async function serve(): Promise<void> {
 async function measure(): Promise<void> {
   const kept = process.env['MEDSCAN_BENCH_HOME'];
   const home = kept ?? await mkdtemp(path.join(tmpdir(), 'medscan-bench-'));
+  await chmod(home, 0o755); // the server may run as another account (src/db/server-account.ts)
   const child = fork(import.meta.filename, { env: { ...process.env, MEDSCAN_HOME: home } });
   const ended = once(child, 'exit');
   try {
