@@ -58,7 +58,7 @@ export async function numbersOf(tx: CommonQueryMethods, patientId: string): Prom
 export async function exchangeNumbers(tx: CommonQueryMethods, kind: 'renumber' | 'inverse', patientId: string, change: { retired: readonly StoredNumber[]; current: readonly StoredNumber[] }, said: MergeSaid): Promise<void> {
   await setInUse(tx, change.retired.map((number) => number.patient_identifier_id), false);
   await setInUse(tx, change.current.map((number) => number.patient_identifier_id), true);
-  await showBy(tx, patientId);
+  await showBy(tx, patientId, said.survivor);
   await writeJournal(tx, kind, patientId, undefined, said, { scans: [], identifiers: change.retired.map((number) => number.patient_identifier_id), history: [], current: change.current.map((number) => number.patient_identifier_id), added: [] });
 }
 
@@ -66,11 +66,13 @@ export async function setInUse(tx: CommonQueryMethods, identifierIds: readonly s
   await tx.query(sql.type(Nothing)`UPDATE patient_identifiers SET is_current = ${isCurrent} WHERE organization_id = ${ORGANIZATION} AND patient_identifier_id = ANY(${sql.array([...identifierIds], 'uuid')})`);
 }
 
-/** A patient whose shown number is no longer in use, or no longer its own, is shown by the oldest that is. */
-export async function showBy(tx: CommonQueryMethods, patientId: string): Promise<void> {
+/** A patient whose shown number is no longer in use, or no longer its own, is shown by the first of `preferred` that is, else by the oldest. */
+export async function showBy(tx: CommonQueryMethods, patientId: string, preferred: readonly Names[] = []): Promise<void> {
   await tx.query(sql.type(Nothing)`
-    UPDATE patients p SET patient_number = coalesce((SELECT i.value FROM patient_identifiers i WHERE i.organization_id = p.organization_id AND i.patient_id = p.patient_id AND i.is_current
-      ORDER BY i.value = p.patient_number DESC, i.created_at, i.patient_identifier_id LIMIT 1), p.patient_number)
+    UPDATE patients p SET patient_number = coalesce((SELECT i.value FROM patient_identifiers i
+      LEFT JOIN jsonb_array_elements(${jsonText(preferred.map(({ value, assigning_authority }) => ({ value, assigning_authority })))}::jsonb) WITH ORDINALITY AS w(name, place) ON w.name->>'value' = i.value AND w.name->>'assigning_authority' = i.assigning_authority
+      WHERE i.organization_id = p.organization_id AND i.patient_id = p.patient_id AND i.is_current
+      ORDER BY i.value = p.patient_number DESC, w.place NULLS LAST, i.created_at, i.value, i.assigning_authority LIMIT 1), p.patient_number)
     WHERE p.organization_id = ${ORGANIZATION} AND p.patient_id = ${patientId}`);
 }
 
