@@ -29,6 +29,13 @@ export async function sourcesOfScan(tx: CommonQueryMethods, scanId: string): Pro
     SELECT DISTINCT source_integration_id AS id FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND source_integration_id IS NOT NULL`);
 }
 
+/** What the gateway itself stored in the study at other systems: its reports. They are in the source's count, and are not waited for. */
+export async function ownObjects(tx: CommonQueryMethods, scanId: string): Promise<ReadonlySet<string>> {
+  return new Set(await tx.anyFirst(sql.type(z.object({ uid: z.string() }))`
+    SELECT DISTINCT o->>'sop_instance_uid' AS uid FROM sync_logs l, jsonb_array_elements(CASE jsonb_typeof(l.facts->'objects') WHEN 'array' THEN l.facts->'objects' ELSE '[]'::jsonb END) o
+    WHERE l.organization_id = ${ORGANIZATION} AND l.scan_id = ${scanId} AND l.direction = 'outbound' AND l.delivery_id IS NOT NULL AND o->>'sop_instance_uid' IS NOT NULL`));
+}
+
 /** Which of these are here, in whatever state. */
 export async function instancesHere(tx: CommonQueryMethods, studyInstanceUid: string): Promise<ReadonlySet<string>> {
   return new Set(await tx.anyFirst(sql.type(z.object({ uid: z.string() }))`

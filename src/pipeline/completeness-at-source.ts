@@ -13,7 +13,7 @@ import { raiseAlert, resolveAlert } from '../db/alerts.ts';
 import { bossDb } from '../db/pool.ts';
 import { lockScan, type LockedScan } from '../db/scan-completion.ts';
 import { moveInQueue } from '../db/scan-queue.ts';
-import { instancesHere, openCount, saveCount, scanToAskAbout, sourcesOfScan, wantStudy, type AskedScan, type CountRow } from '../db/source-questions.ts';
+import { instancesHere, openCount, ownObjects, saveCount, scanToAskAbout, sourcesOfScan, wantStudy, type AskedScan, type CountRow } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type CheckSourceJob, type RetrieveStudyJob } from '../queue/queues.ts';
 import type { QueryOutcome, StudyContents, Wanted } from '#gateway/queries.ts';
@@ -53,18 +53,18 @@ export async function checkSource(dependencies: CheckSourceDependencies, job: Ch
     const asked = await sourceToAsk(dependencies.sources, tx, organizationId, scanId);
     const scan = asked && await scanToAskAbout(tx, scanId, asked.source.wanted.assigningAuthority);
     if (!scan?.study_instance_uid || scan.images_complete_at) return undefined;
-    return { ...asked!, scan, count: await openCount(tx, scanId, asked!.source.integration.integrationId, dependencies.now()) };
+    return { ...asked!, scan, own: await ownObjects(tx, scanId), count: await openCount(tx, scanId, asked!.source.integration.integrationId, dependencies.now()) };
   });
   if (!begun || begun.count.status === 'given_up' || begun.count.next_at > dependencies.now()) return 'nothing to do';
   const { source, scan } = begun;
   const study = { studyInstanceUid: scan.study_instance_uid!, ...(scan.patient_number ? { patientId: scan.patient_number } : {}) };
   const { outcome, syncId, askedAt } = await askOnRecord(dependencies, source, { controlId: `count ${scanId}`, interaction: 'C-FIND STUDY', attempt: begun.count.attempts + 1, scanId, patientId: scan.patient_id },
-    // A number is proof only where all that is here came from there.
-    () => source.queries.countInstances({ ...study, byName: !begun.isOnly }, source.integration, source.context));
+    // A number is proof only where all that is here came from there, and nothing that is there came from us.
+    () => source.queries.countInstances({ ...study, byName: !begun.isOnly || begun.own.size > 0 }, source.integration, source.context));
   return inOrganization(dependencies.database, organizationId, (tx) => judge(dependencies, tx, job, { ...begun, outcome, syncId, askedAt }));
 }
 
-interface Look { readonly source: Source; readonly rule: Rule; readonly scan: AskedScan; readonly count: CountRow; readonly outcome: QueryOutcome<StudyContents | undefined>; readonly syncId: string; readonly askedAt: Date }
+interface Look { readonly source: Source; readonly rule: Rule; readonly scan: AskedScan; readonly own: ReadonlySet<string>; readonly count: CountRow; readonly outcome: QueryOutcome<StudyContents | undefined>; readonly syncId: string; readonly askedAt: Date }
 
 async function judge(dependencies: CheckSourceDependencies, tx: Transaction, job: CheckSourceJob, look: Look): Promise<'completed' | 'waiting' | 'given up' | 'nothing to do'> {
   const { source, outcome, askedAt, syncId, rule } = look;
@@ -72,8 +72,9 @@ async function judge(dependencies: CheckSourceDependencies, tx: Transaction, job
   if (!scan || scan.images_complete_at) return 'nothing to do';
   const here = await instancesHere(tx, look.scan.study_instance_uid!);
   const contents = outcome.kind === 'answered' ? outcome.value : undefined;
-  const there = contents?.numberOfInstances;
-  const missing = contents?.instances ? contents.instances.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)).length : there === undefined ? undefined : Math.max(0, there - here.size);
+  const foreign = contents?.instances?.filter(({ sopInstanceUid }) => !look.own.has(sopInstanceUid));
+  const there = foreign?.length ?? contents?.numberOfInstances;
+  const missing = foreign ? foreign.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)).length : there === undefined ? undefined : Math.max(0, there - here.size);
   const record = { there, here: here.size, askedAt, syncId };
   const name = source.integration.name;
   // More came meanwhile: the quiet time begins again and asks again.

@@ -4,7 +4,7 @@
  */
 import { raiseAlert } from '../db/alerts.ts';
 import { bossDb } from '../db/pool.ts';
-import { instancesHere, saveRetrieval, scanToAskAbout, takeRetrieval, type RetrievalRow } from '../db/source-questions.ts';
+import { instancesHere, ownObjects, saveRetrieval, scanToAskAbout, takeRetrieval, type RetrievalRow } from '../db/source-questions.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { QUEUES, type RetrieveStudyJob } from '../queue/queues.ts';
 import type { FoundInstance, QueryOutcome, Retrieved } from '#gateway/queries.ts';
@@ -43,8 +43,8 @@ async function missingImages(dependencies: PriorsDependencies, source: Source, s
   const { outcome } = await askOnRecord(dependencies, source, { ...about, interaction: 'C-FIND IMAGE' }, () => source.queries.countInstances({ ...study, byName: true }, source.integration, source.context));
   if (outcome.kind === 'refused') return undefined;
   if (outcome.kind !== 'answered') return outcome;
-  const here = await inOrganization(dependencies.database, source.integration.organizationId, (tx) => instancesHere(tx, study.studyInstanceUid));
-  const instances = outcome.value?.instances ?? [];
+  const { here, own } = await inOrganization(dependencies.database, source.integration.organizationId, async (tx) => ({ here: await instancesHere(tx, study.studyInstanceUid), own: await ownObjects(tx, about.scanId) }));
+  const instances = (outcome.value?.instances ?? []).filter(({ sopInstanceUid }) => !own.has(sopInstanceUid));
   return { instances: instances.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)), there: instances.length };
 }
 

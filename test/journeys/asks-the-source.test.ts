@@ -77,6 +77,21 @@ describe.skipIf(isMissing)('completeness', () => {
     expect(moved).toMatchObject({ message_status: 'delivered', answer_code: '0000' });
   });
 
+  test('does not count what the gateway stored there itself: its report is neither waited for nor fetched', async () => {
+    await asks({ completeness: { when_missing: 'fetch', look_again_seconds: 5 } });
+    const study = smallStudy({ patient: somebody(), accessionNumber: 'ACC-CS-6' });
+    await archiveHas(study, 0, 7);
+    await journey.hospital.pacs.store(study.objects.slice(0, 7));
+    expect(await completed(study)).toMatchObject({ completeness_proof: 'instance_count', expected_instances: 7 });
+    const { scan_id: scanId } = await scanOf(journey.gateway, study.studyInstanceUid);
+    await eventually(async () => (await exchanges(journey.gateway, "scan_id = $1 AND interaction = 'C-STORE' AND direction = 'outbound' AND message_status = 'delivered'", [scanId])).length === 1);
+    await archiveHas(study, 7);
+    await journey.hospital.pacs.store(study.objects.slice(7));
+    const again = await eventually(async () => { const scan = await scanOf(journey.gateway, study.studyInstanceUid); return scan.completion_run === 2 && scan; });
+    expect(again).toMatchObject({ completeness_proof: 'instance_count', expected_instances: 8, instance_count: 8 });
+    expect(await exchanges(journey.gateway, "scan_id = $1 AND interaction = 'C-MOVE'", [scanId])).toEqual([]);
+  });
+
   test('of a study that is not at the source is waited for, then given up: analysed with an alert, or held for a person', async () => {
     await asks({ completeness: { look_again_seconds: 5, without_proof: 'hold' } });
     const study = smallStudy({ patient: somebody(), accessionNumber: 'ACC-CS-4' });
