@@ -55,6 +55,9 @@ test('the command line shows who was refused, why and what to do, and one associ
   expect(refused).not.toContain('NORTHPACS');
   const [row] = await journey.gateway.db.asOwner<{ association_id: string }>("SELECT association_id FROM association_logs WHERE calling_ae_title = 'NORTHPACS'");
   expect(await medscan('association', 'show', row!.association_id)).toMatch(/CT Image Storage +accepted +\[Explicit VR Little Endian\]/);
+  const statement = await medscan('conformance', 'dicom', '--organization', organization);
+  expect(statement).toMatch(/^# DICOM conformance statement: MedScan Gateway \d/);
+  expect(statement).toContain('MEDSCAN (PACS)');
 }, 60_000);
 
 test('with more jobs waiting than MEDSCAN_QUEUE_LIMIT new images are rejected for now, with the reason on record', async () => {
