@@ -100,7 +100,8 @@ test('a C-MOVE without a sign of life is cancelled, then given up', async () => 
   await start(() => { /* silence, to the C-CANCEL too */ });
   const outcome = await queries.retrieve({ studyInstanceUid: '1.2.3' }, integration({ destination: archive!.destination, retrieve_timeout_seconds: 5 }), never, context());
   expect(outcome).toMatchObject({ kind: 'unconfirmed', text: expect.stringContaining('no answer to the end') });
-}, 15_000);
+  expect(archive!.asked.map(({ commandField }) => commandField)).toEqual([CommandField.cMoveRq, CommandField.cCancelRq]);
+}, 20_000);
 
 test('some images that fail are counted as such', async () => {
   await start(({ respond }) => {

@@ -89,20 +89,23 @@ export class Invoker {
 
   /**
    * Sends a request that is answered several times (C-FIND, C-MOVE, C-GET): pending responses go to `pending`, the last one is the result; undefined when
-   * nothing came for `idleMilliseconds` (a response, or what `moved` counts) or the association is over. `cancelled` sends a C-CANCEL; the peer then has
-   * `idleMilliseconds` once more to end, at most 10 s.
+   * the association is over or the peer does not end. Where nothing came for `idleMilliseconds` (no response, nothing that `moved` counts), and when
+   * `cancelled` says so, a C-CANCEL is sent; the peer then has `idleMilliseconds` once more, at most 10 s.
    */
   async askRepeatedly(contextId: number, encode: (messageId: number) => Buffer, identifier: Buffer, options: Repeated): Promise<CommandSet | undefined> {
     if (this.#over.aborted) return undefined;
     const messageId = this.#lastMessageId = (this.#lastMessageId % 0xffff) + 1;
     const { promise, resolve } = Promise.withResolvers<CommandSet | undefined>();
-    let patience = options.idleMilliseconds, since = performance.now(), moved = options.moved?.() ?? 0;
+    let patience = options.idleMilliseconds, since = performance.now(), moved = options.moved?.() ?? 0, isCancelled = false;
     const watch = setInterval(() => {
       const now = options.moved?.() ?? 0;
       if (now !== moved) { moved = now; since = performance.now(); }
-      if (performance.now() - since >= patience) resolve(undefined);
+      if (performance.now() - since < patience) return;
+      if (isCancelled) resolve(undefined);
+      else cancel();
     }, Math.min(1_000, patience / 4));
     const cancel = (): void => {
+      isCancelled = true;
       patience = Math.min(patience, mostCancelMilliseconds);
       since = performance.now();
       void this.send(contextId, encodeCancel(messageId)).catch(() => { /* the association is over, which ends this too */ });
