@@ -1,6 +1,6 @@
 /**
- * The only two ways to the tables. Row level security reads app.organization_id, which is set here for one transaction and nowhere else:
- * without it no row of any tenant is visible or writable.
+ * The two ways to the tables. Row level security reads app.organization_id, which is set for one transaction, here and by the functions of
+ * the hot paths (held-commit.ts, store-messages.ts): without it no row of any tenant is visible or writable.
  */
 import { sql, type Database, type Transaction } from './pool.ts';
 
