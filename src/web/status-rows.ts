@@ -6,7 +6,7 @@ import { sql, type Transaction } from '../db/pool.ts';
 const Counts = z.object({ waiting: z.number(), in_progress: z.number(), undelivered: z.number(), exchanges_today: z.number(), open_alerts: z.number() });
 const Integration = z.object({ name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), is_enabled: z.boolean(), is_paused: z.boolean(), health_status: z.string(), last_ok_at: z.date().nullable(), last_error: z.string().nullable(), last_error_at: z.date().nullable() });
 const Queued = z.object({ scan_number: z.string(), scan_type: z.string(), priority: z.string(), status: z.string(), why_waiting: z.string().nullable(), queue_entered_at: z.date(), sla_due_at: z.date().nullable() });
-const Exchange = z.object({ started_at: z.date(), integration: z.string().nullable(), direction: z.string(), interaction: z.string(), message_status: z.string(), answer_code: z.string().nullable(), duration_ms: z.number().nullable(), error_text: z.string().nullable() });
+const Exchange = z.object({ sync_id: z.string(), started_at: z.date(), integration: z.string().nullable(), direction: z.string(), interaction: z.string(), message_status: z.string(), answer_code: z.string().nullable(), duration_ms: z.number().nullable(), error_text: z.string().nullable() });
 const Alert = z.object({ severity: z.string(), subject: z.string(), message: z.string(), occurrences: z.number(), last_seen_at: z.date(), acknowledged_at: z.date().nullable() });
 
 export interface StatusRows {
@@ -34,7 +34,7 @@ export async function readStatusRows(tx: Transaction): Promise<StatusRows> {
       FROM scan_queue q JOIN scans s ON s.organization_id = q.organization_id AND s.scan_id = q.scan_id
       WHERE q.organization_id = ${ORGANIZATION} AND q.status IN ('pending', 'assigned', 'in_progress', 'paused') ORDER BY q.priority_score DESC, q.queue_entered_at LIMIT 20`),
     exchanges: await tx.any(sql.type(Exchange)`
-      SELECT l.started_at, i.name AS integration, l.direction, l.interaction, l.message_status, l.answer_code, l.duration_ms, l.error_text
+      SELECT l.sync_id, l.started_at, i.name AS integration, l.direction, l.interaction, l.message_status, l.answer_code, l.duration_ms, l.error_text
       FROM sync_logs l LEFT JOIN external_integrations i ON i.organization_id = l.organization_id AND i.integration_id = l.integration_id
       WHERE l.organization_id = ${ORGANIZATION} ORDER BY l.started_at DESC LIMIT 25`),
     alerts: await tx.any(sql.type(Alert)`

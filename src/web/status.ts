@@ -42,7 +42,7 @@ function queue({ queue: rows }: StatusRows, now: Date): Html {
 
 function exchanges({ exchanges: rows }: StatusRows, now: Date): Html {
   return section('Last exchanges', ['When', 'System', 'Message', 'Outcome', 'Answer', 'Took'], rows.map((exchange) => html`<tr>
-<td>${ago(exchange.started_at, now)}</td><td>${exchange.integration ?? 'unknown sender'}</td><td class="nowrap">${exchange.direction === 'inbound' ? '←' : '→'} ${exchange.interaction}</td>
+<td>${ago(exchange.started_at, now)}</td><td>${exchange.integration ?? 'unknown sender'}</td><td class="nowrap">${exchange.direction === 'inbound' ? '←' : '→'} <a href="/messages/${exchange.sync_id}">${exchange.interaction}</a></td>
 <td>${state(exchange.message_status)}<div class="sub">${exchange.error_text ?? ''}</div></td><td>${exchange.answer_code ?? ''}</td>
 <td class="number nowrap">${exchange.duration_ms === null ? '' : `${exchange.duration_ms < 10 ? exchange.duration_ms.toFixed(1) : Math.round(exchange.duration_ms)} ms`}</td></tr>`), 'No message has been exchanged yet.');
 }

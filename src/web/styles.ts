@@ -64,6 +64,7 @@ section h2 small { color: var(--muted); font-weight: 400; }
 .notice.problem { color: var(--bad); background: var(--bad-soft); }
 .id, td.value, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .87rem; }
 td.id { overflow-wrap: anywhere; max-width: 20rem; }
+td.id.nowrap { max-width: none; }
 td.value { overflow-wrap: anywhere; }
 form.filter { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .75rem 1rem; align-items: end; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
 form.filter label, form.try label, .decide label { display: grid; gap: .2rem; font-size: .86rem; color: var(--muted); }
