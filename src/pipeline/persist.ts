@@ -4,7 +4,7 @@
  *   items of one organization -> [GroupCommit] -> BEGIN, tenant, rows, sync_logs, audit_logs, pg-boss job, COMMIT -> each sender answered
  *
  * DICOM instances and other messages go in separate batches: instances are set-based (persist-instances.ts), messages keep their order
- * (persist-messages.ts).
+ * (persist-messages.ts) and go two batches at a time (message-lanes.ts).
  */
 import type { PgBoss } from 'pg-boss';
 import type { Database } from '../db/pool.ts';
