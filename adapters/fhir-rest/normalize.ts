@@ -44,7 +44,7 @@ function normalizePatient(patient: Patient, message: StoredMessage<Config>, map:
   const identifiers = typeof id === 'string' ? [...row.identifiers, logicalIdentifier(id, message.integration)] : row.identifiers;
   return {
     authority: 'registration', patient: { ...row, identifiers }, merges: mergesOf(patient, identifiers, message.integration),
-    warnings: mapped.warnings, trace: mapped.trace, mapping: mapped.mapping,
+    warnings: mapped.warnings, get trace() { return mapped.trace; }, mapping: mapped.mapping,
   };
 }
 
