@@ -39,6 +39,7 @@ export class CStoreReceiver implements MessageReceiver {
   readonly #receive: Receive;
   readonly #adapter: AdapterContext;
   readonly #receivedAt: Date;
+  /** Of what is not stored; the store hashes what is. */
   readonly #sha256 = createHash('sha256');
   readonly #datasetOffset: number;
   readonly #head: DatasetHead;
@@ -64,7 +65,7 @@ export class CStoreReceiver implements MessageReceiver {
     failpoint('cstore.accepted');
     if (this.#refusal) return;
     this.#waiting.push(prefix);
-    this.#opening = adapter.store({ extension: '.dcm' });
+    this.#opening = adapter.store({ extension: '.dcm', digestFrom: prefix.length });
     this.#opening.then((writer) => { this.#opened(writer); }, (error: unknown) => { this.#failed(error); });
   }
 
@@ -79,7 +80,7 @@ export class CStoreReceiver implements MessageReceiver {
     const isFirst = this.#byteSize === 0;
     this.#byteSize += bytes.length;
     if (this.#byteSize > this.#association.integration.config.maximum_object_megabytes * 1024 * 1024) throw this.#tooLarge();
-    this.#sha256.update(bytes);
+    if (this.#refusal) this.#sha256.update(bytes);
     this.#head.add(bytes);
     if (isFirst) failpoint('cstore.midPdv');
     if (this.#refusal || this.#writeFailure) return; // read to the end and answered then: PS3.7 knows no earlier answer
@@ -143,7 +144,7 @@ export class CStoreReceiver implements MessageReceiver {
     const { integration, peer, request } = this.#association;
     return {
       integration, peer, interaction: 'C-STORE', controlId: this.#command.affectedSopInstanceUid, receivedAt: this.#receivedAt,
-      head: this.#head.bytes(), sha256: this.#sha256.copy().digest('hex'), byteSize: this.#byteSize, ...(object ? { object } : {}),
+      head: this.#head.bytes(), sha256: object?.sha256 ?? this.#sha256.copy().digest('hex'), byteSize: this.#byteSize, ...(object ? { object } : {}),
       facts: {
         sopClassUid: this.#command.affectedSopClassUid, sopInstanceUid: this.#command.affectedSopInstanceUid,
         transferSyntaxUid: this.#context.transferSyntax, datasetOffset: this.#datasetOffset,

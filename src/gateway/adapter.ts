@@ -246,8 +246,8 @@ export interface AdapterContext {
   /** Aborted when the gateway stops. */
   readonly signal: AbortSignal;
   now(): Date;
-  /** Opens a streaming write into the object store. */
-  store(hint: { extension: string }): Promise<ObjectWriter>;
+  /** Opens a streaming write into the object store. With `digestFrom`, SHA-256 is taken of the bytes from there on. */
+  store(hint: { extension: string; digestFrom?: number }): Promise<ObjectWriter>;
   /** The directory below which an integration may name a folder to exchange files in (MEDSCAN_FOLDERS). Absent: there is none. */
   readonly folders?: string;
   /** Resolves a bearer token to the organization and role it stands for; undefined when it is unknown, expired or revoked. */
@@ -304,6 +304,8 @@ export interface ObjectWriter {
 export interface StoredObject {
   readonly location: string;
   readonly byteSize: number;
+  /** Of the bytes from `digestFrom` on, when it was given. */
+  readonly sha256?: string;
   /** Resolves when file and directory entry are fsynced; when it rejects the file is gone. Receive waits for it before anything is committed. */
   readonly durable?: Promise<void>;
 }

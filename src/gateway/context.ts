@@ -13,7 +13,7 @@ export function adapterContext(dependencies: ContextDependencies): AdapterContex
     log, signal, now: now ?? (() => new Date()),
     async store(hint) {
       if (!store) throw new Error('nothing is stored in a connection test');
-      return store.begin(hint.extension);
+      return store.begin(hint.extension, hint.digestFrom);
     },
     async authenticate(bearerToken) {
       const caller = await callerOfToken(database, bearerToken);

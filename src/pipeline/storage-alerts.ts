@@ -29,7 +29,7 @@ export function watchStorage(store: ObjectStore, { database, log }: { database: 
     const trouble = troubleOf(error);
     if (trouble) raise(database, trouble).catch((failure: unknown) => log.warn({ err: failure }, 'the alert about the object store could not be written'));
   };
-  return { ...store, begin: async (extension) => watchWriter(await noticing(() => store.begin(extension), notice), notice) };
+  return { ...store, begin: async (extension, digestFrom) => watchWriter(await noticing(() => store.begin(extension, digestFrom), notice), notice) };
 }
 
 /** What a sample of the free space says: below the reserve an alert, enough of it the end of one. */

@@ -1,8 +1,8 @@
 /**
  * One object on its way to disk. In: chunks. Out: a whole file in its place, and a promise that it survives power loss.
  *
- *   write(): copied to slabs --1 MiB--> written on the way, synced every 32 MiB
- *   finish(): rest written, renamed into its place; then `durable`: fdatasync(file) and fsync(directory), side by side
+ *   write(): copied to slabs --1 MiB--> written on the way, and hashed beside it; synced every 8 MiB
+ *   finish(): rest written and hashed, renamed into its place; then `durable`: fdatasync(file) and fsync(directory), side by side
  *
  * The rename comes before the sync, so that both syncs share one commit of the file system's journal. A file in its place is therefore
  * only worth something when `durable` has resolved and a row names it; what a crash leaves behind no row names, and it is set aside.
@@ -12,6 +12,7 @@ import { rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { failpoint } from '../failpoint.ts';
+import { digestOf, LargeDigest } from './digest.ts';
 import type { DirectorySync } from './directory-sync.ts';
 import { Slabs } from './slabs.ts';
 
@@ -21,12 +22,14 @@ const BACKPRESSURE_BYTES = 8 << 20;
 const WRITE_THROUGH_BYTES = 1 << 20;
 /** IOV_MAX is 1024 on Linux. */
 const MOST_BUFFERS = 512;
-/** A large object is synced on the way, so that finish() does not wait for gigabytes. */
-const SYNC_EVERY_BYTES = 32 << 20;
+/** A large object is synced on the way, so that the disk works while the bytes arrive. */
+const SYNC_EVERY_BYTES = 8 << 20;
 
 export interface StoredFile {
   readonly location: string;
   readonly byteSize: number;
+  /** SHA-256 as hexadecimal digits of the bytes from `digestFrom` on; '' when none was asked for. */
+  readonly sha256: string;
   /** Resolves when file and directory entry survive power loss. When it rejects the file is gone. */
   readonly durable: Promise<void>;
 }
@@ -39,7 +42,8 @@ export interface FileWriter {
   /** After it, or after a failed finish(), no file is left. */
   abort(): Promise<void>;
 }
-export interface Places { readonly temporary: string; readonly location: string; readonly final: string }
+/** `digestFrom`: how many bytes at the beginning are not the sender's. */
+export interface Places { readonly temporary: string; readonly location: string; readonly final: string; readonly digestFrom: number | undefined }
 
 const openFile = promisify(open);
 const dataSync = promisify(fdatasync);
@@ -56,6 +60,9 @@ export class DiskWriter implements FileWriter {
   #inFlightBytes = 0;
   #unsyncedBytes = 0;
   #writing: Promise<void> = Promise.resolve();
+  #syncing: Promise<void> | undefined;
+  readonly #digest = new LargeDigest();
+  #undigested: number;
   #failure: Error | undefined;
   /** Finished or given up: the descriptor is no longer this writer's to close. */
   #over = false;
@@ -63,6 +70,7 @@ export class DiskWriter implements FileWriter {
   constructor(places: Places, directories: DirectorySync) {
     this.#places = places;
     this.#directories = directories;
+    this.#undigested = places.digestFrom ?? 0;
     this.#opening = openFile(places.temporary, 'wx');
     this.#opening.catch((error: Error) => { this.#failure ??= error; });
   }
@@ -71,6 +79,7 @@ export class DiskWriter implements FileWriter {
     if (this.#failure) throw this.#failure;
     this.#held.add(chunk);
     this.byteSize += chunk.length;
+    if (this.#places.digestFrom !== undefined) this.#digestFull(this.#held.takeFull());
     if (this.#held.byteLength >= WRITE_THROUGH_BYTES) this.#flush();
     if (this.#held.byteLength + this.#inFlightBytes > BACKPRESSURE_BYTES) return this.#writing;
   }
@@ -82,14 +91,15 @@ export class DiskWriter implements FileWriter {
     this.#held = new Slabs();
     this.#inFlightBytes += bytes;
     this.#isWrittenTo = true;
+    if (this.#places.digestFrom !== undefined) this.#digestFull(held.takeRest());
+    const digested = this.#digest.read();
+    digested.catch(() => {});
     this.#writing = this.#writing.then(async () => {
       const descriptor = await this.#opening;
       await writeAll(descriptor, held.buffers());
       this.#unsyncedBytes += bytes;
-      if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) {
-        await dataSync(descriptor);
-        this.#unsyncedBytes = 0;
-      }
+      if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) await this.#syncOnTheWay(descriptor);
+      await digested;
     }).catch((error: Error) => {
       this.#failure ??= error;
       throw error;
@@ -100,21 +110,41 @@ export class DiskWriter implements FileWriter {
     this.#writing.catch(() => {});
   }
 
+  /** Beside the next writes, one at a time. */
+  async #syncOnTheWay(descriptor: number): Promise<void> {
+    await this.#syncing;
+    this.#unsyncedBytes = 0;
+    this.#syncing = dataSync(descriptor);
+    this.#syncing.catch((error: Error) => { this.#failure ??= error; });
+  }
+
+  #digestFull(buffers: readonly Buffer[]): void {
+    if (buffers.length > 0) this.#digest.add(this.#toDigest(buffers));
+  }
+
+  #toDigest(buffers: readonly Buffer[]): readonly Buffer[] {
+    const skipped = this.#undigested;
+    this.#undigested = 0;
+    return skipped === 0 ? buffers : [buffers[0]!.subarray(skipped), ...buffers.slice(1)];
+  }
+
   async finish(): Promise<StoredFile> {
     const directory = path.dirname(this.#places.final);
     try {
       const made = this.#directories.ensure(directory);
       const descriptor = await this.#opening;
       if (this.#failure) throw this.#failure;
-      if (this.#isWrittenTo) await this.#writeRest();
-      else this.#writeSmall(descriptor);
+      const sha256 = this.#isWrittenTo ? this.#writeRest() : this.#writeSmall(descriptor);
+      sha256.catch(() => {});
+      await this.#writing;
+      await this.#syncing;
       await made;
       failpoint('store.beforeRename');
       renameSync(this.#places.temporary, this.#places.final);
       this.#over = true;
       const durable = this.#durable(descriptor, directory);
       durable.catch(() => {});
-      return { location: this.#places.location, byteSize: this.byteSize, durable };
+      return { location: this.#places.location, byteSize: this.byteSize, sha256: await sha256, durable };
     } catch (error) {
       await this.abort();
       await rm(this.#places.final, { force: true });
@@ -139,14 +169,20 @@ export class DiskWriter implements FileWriter {
    * An object that never left memory: written on this thread, because its bytes go to the page cache in less time than handing them to the
    * thread pool takes; only the sync is waited for elsewhere. Dirty pages stay few, each file being synced at once.
    */
-  #writeSmall(descriptor: number): void {
-    writeAllSync(descriptor, this.#held.buffers());
-    this.#held.release();
+  #writeSmall(descriptor: number): Promise<string> {
+    const held = this.#held;
+    const sha256 = this.#digest.isBegun ? this.#digest.end(held.takeRest()) : undefined;
+    sha256?.catch(() => {});
+    writeAllSync(descriptor, held.buffers());
+    if (sha256 !== undefined) return sha256.finally(() => { held.release(); });
+    const own = this.#places.digestFrom === undefined ? '' : digestOf(this.#toDigest(held.buffers()));
+    held.release();
+    return Promise.resolve(own);
   }
 
-  async #writeRest(): Promise<void> {
+  #writeRest(): Promise<string> {
     this.#flush();
-    await this.#writing;
+    return this.#places.digestFrom === undefined ? Promise.resolve('') : this.#digest.end([]);
   }
 
   async abort(): Promise<void> {
@@ -154,6 +190,8 @@ export class DiskWriter implements FileWriter {
     this.#over = true;
     this.#failure ??= new Error('the object was given up');
     await this.#writing.catch(() => {});
+    await this.#syncing?.catch(() => {});
+    this.#digest.abandon();
     this.#held.release();
     await this.#opening.then(closeSync).catch(() => {});
     await unlink(this.#places.temporary).catch(() => {});

@@ -26,7 +26,7 @@ export interface ObjectStore {
   /** With less than this free, begin() refuses. */
   readonly reserveBytes: number;
   /** Opens a writer; throws StorageFullError below the reserve. */
-  begin(extension: string): Promise<FileWriter>;
+  begin(extension: string, digestFrom?: number): Promise<FileWriter>;
   /** Absolute path of a stored object; throws for a location that would leave the store. */
   resolve(location: string): string;
   read(location: string): ReadStream;
@@ -65,7 +65,7 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
     reserveBytes,
     resolve,
     freeBytes,
-    async begin(extension) {
+    async begin(extension, digestFrom) {
       const now = Date.now();
       if (now - checkedAt > 1000) {
         checkedAt = now;
@@ -74,7 +74,7 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
       if (free < reserveBytes) throw new StorageFullError(free, reserveBytes);
       const id = randomUUID();
       const location = path.join('objects', ...new Date().toISOString().slice(0, 13).split(/[-T]/), id + extension);
-      return new DiskWriter({ temporary: path.join(incoming, `${id}.part`), location, final: resolve(location) }, directories);
+      return new DiskWriter({ temporary: path.join(incoming, `${id}.part`), location, final: resolve(location), digestFrom }, directories);
     },
     read: (location) => createReadStream(resolve(location)),
     async readHead(location, byteLength) {

@@ -1,11 +1,11 @@
 /** A gateway for tests: a store in a temporary directory and a `receive` that writes down what it was given. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rename, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AdapterContext, InboundMessage, Integration, Listener, ObjectWriter, Receipt, ReceiptBody, Refusal } from '#gateway/adapter.ts';
+import type { AdapterContext, InboundMessage, Integration, Listener, ObjectWriter, Receipt, ReceiptBody, Refusal, StoredObject } from '#gateway/adapter.ts';
 import type { Config } from '../config.ts';
 import { configSchema } from '../config.ts';
 import { listen } from '../listen.ts';
@@ -21,11 +21,15 @@ class FileWriter implements ObjectWriter {
   readonly #name: string;
   readonly #delay: (() => Promise<void>) | undefined;
   #queued = 0;
-  constructor(file: FileHandle, directory: string, name: string, delay?: () => Promise<void>) { this.#file = file; this.#directory = directory; this.#name = name; this.#delay = delay; }
+  readonly #sha256 = createHash('sha256');
+  #undigested: number;
+  constructor(file: FileHandle, directory: string, name: string, digestFrom: number, delay?: () => Promise<void>) { this.#undigested = digestFrom; this.#file = file; this.#directory = directory; this.#name = name; this.#delay = delay; }
 
   write(lent: Buffer): void | Promise<void> {
     const chunk = Buffer.from(lent);
     this.byteSize += chunk.length;
+    this.#sha256.update(chunk.subarray(this.#undigested));
+    this.#undigested = Math.max(0, this.#undigested - chunk.length);
     this.#queued += chunk.length;
     this.#queue = this.#queue.then(async () => {
       await this.#delay?.();
@@ -33,12 +37,12 @@ class FileWriter implements ObjectWriter {
     }).catch((error: unknown) => { this.#error ??= error; }).finally(() => { this.#queued -= chunk.length; });
     if (this.#queued > 1024 * 1024) return this.#queue;
   }
-  async finish(): Promise<{ location: string; byteSize: number }> {
+  async finish(): Promise<StoredObject> {
     await this.#queue;
     await this.#file.close();
     if (this.#error !== undefined) { await unlink(join(this.#directory, `${this.#name}.tmp`)); throw this.#error; }
     await rename(join(this.#directory, `${this.#name}.tmp`), join(this.#directory, `${this.#name}.dcm`));
-    return { location: `${this.#name}.dcm`, byteSize: this.byteSize };
+    return { location: `${this.#name}.dcm`, byteSize: this.byteSize, sha256: this.#sha256.digest('hex') };
   }
   async abort(): Promise<void> {
     await this.#queue;
@@ -78,9 +82,9 @@ export function testContext(directory: string, log: TestGateway['log'] = [], opt
   return {
     log: { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
     signal: new AbortController().signal, now: () => new Date('2026-11-22T12:00:00Z'),
-    store: options.store ?? (async () => {
+    store: options.store ?? (async ({ digestFrom = 0 }) => {
       const name = randomUUID();
-      return new FileWriter(await open(join(directory, `${name}.tmp`), 'wx'), directory, name, options.writeDelay);
+      return new FileWriter(await open(join(directory, `${name}.tmp`), 'wx'), directory, name, digestFrom, options.writeDelay);
     }),
     authenticate: async () => undefined, ...options.ports,
   };
