@@ -25,6 +25,8 @@ const MOST_CONNECTIONS = 4;
 export function createHeldCommits(appUrl: string, log: Pick<Log, 'warn'>, silenceMilliseconds: number): HeldCommits {
   const pool = new pg.Pool({ connectionString: appUrl, max: MOST_CONNECTIONS, idleTimeoutMillis: 60_000, connectionTimeoutMillis: 5_000, statement_timeout: 30_000 });
   pool.on('error', (error) => { log.warn({ err: error }, 'a database connection was lost'); });
+  // While a connection is lent the pool does not listen, and an 'error' that nobody listens to ends the process. The statement tells.
+  pool.on('connect', (client) => { client.on('error', () => {}); });
   return {
     async run(statement, until) {
       until.catch(() => {});
