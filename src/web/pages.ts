@@ -1,6 +1,7 @@
 /** Sign in, sign out, and the state of the gateway; the pages about messages and systems are in console.ts. */
 import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
@@ -12,7 +13,7 @@ import { signIn, signOut } from '../api/sign-in.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Caller } from '../db/user-sessions.ts';
 import { loginPage } from './login.ts';
-import { readStatusRows } from './status-rows.ts';
+import { readInstallationAlerts, readStatusRows } from './status-rows.ts';
 import { statusPage } from './status.ts';
 import { styles } from './styles.ts';
 
@@ -53,7 +54,8 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
       if (!reload) await recordAudit(tx, { ...auditEvents.query, action: 'R', outcome: 'success', actor: actorOf(c, caller), requestId: c.get('requestId'), object: { type: 'status_page', id: '*' } });
       return { rows: await readStatusRows(tx), reloads: await statusPageReloads(tx, caller.userId) };
     });
-    return c.html(statusPage({ rows, caller, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), reloads, now: new Date() }));
+    const ofInstallation = await inOrganization(dependencies.database, UNASSIGNED_ORGANIZATION_ID, readInstallationAlerts);
+    return c.html(statusPage({ rows, ofInstallation, caller, seesExchanges: isAllowed(caller.role, caller.scopes, 'exchanges:read'), reloads, now: new Date() }));
   });
 
   app.post('/reload', smallForm, async (c) => {

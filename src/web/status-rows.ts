@@ -37,7 +37,15 @@ export async function readStatusRows(tx: Transaction): Promise<StatusRows> {
       SELECT l.sync_id, l.started_at, i.name AS integration, l.direction, l.interaction, l.message_status, l.answer_code, l.duration_ms, l.error_text
       FROM sync_logs l LEFT JOIN external_integrations i ON i.organization_id = l.organization_id AND i.integration_id = l.integration_id
       WHERE l.organization_id = ${ORGANIZATION} ORDER BY l.started_at DESC LIMIT 25`),
+    // What nobody has taken note of first, and the critical first of all: twenty warnings must not push one of these off the page.
     alerts: await tx.any(sql.type(Alert)`
-      SELECT severity, subject, message, occurrences, last_seen_at, acknowledged_at FROM system_alerts WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL ORDER BY last_seen_at DESC LIMIT 20`),
+      SELECT severity, subject, message, occurrences, last_seen_at, acknowledged_at FROM system_alerts WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL
+      ORDER BY coalesce(acknowledged_at >= last_seen_at, false), severity <> 'critical', last_seen_at DESC LIMIT 20`),
   };
+}
+
+/** What concerns every organization, the disk; it is kept under 'Unassigned', where nobody signs in. Names no organization. */
+export async function readInstallationAlerts(tx: Transaction): Promise<StatusRows['alerts']> {
+  return await tx.any(sql.type(Alert)`
+    SELECT severity, subject, message, occurrences, last_seen_at, acknowledged_at FROM system_alerts WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL AND kind = 'disk_low' ORDER BY last_seen_at DESC LIMIT 5`);
 }

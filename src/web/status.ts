@@ -4,13 +4,13 @@ import type { Html } from './layout.ts';
 import { ago, consolePage, section, span, state } from './parts.ts';
 import type { StatusRows } from './status-rows.ts';
 
-export interface StatusPageOptions { readonly rows: StatusRows; readonly caller: Caller; readonly seesExchanges: boolean; readonly reloads: boolean; readonly now: Date }
+export interface StatusPageOptions { readonly rows: StatusRows; readonly ofInstallation: StatusRows['alerts']; readonly caller: Caller; readonly seesExchanges: boolean; readonly reloads: boolean; readonly now: Date }
 
-export function statusPage({ rows, caller, seesExchanges, reloads, now }: StatusPageOptions): Html {
+export function statusPage({ rows, ofInstallation, caller, seesExchanges, reloads, now }: StatusPageOptions): Html {
   const { counts } = rows;
   return consolePage({ title: rows.organizationName, caller, organizationName: rows.organizationName, at: '/', ...(reloads && { refresh: { seconds: 10, url: '/?auto=1' } }), body: html`
-<div class="tiles">${tile(counts.waiting, 'scans waiting')}${tile(counts.in_progress, 'scans in progress')}${tile(counts.undelivered, 'reports to deliver')}${tile(counts.exchanges_today, 'exchanges in 24 hours')}${tile(counts.open_alerts, 'open alerts')}</div>
-${rows.alerts.length === 0 ? '' : alerts(rows, now)}
+<div class="tiles">${tile(counts.waiting, 'scans waiting')}${tile(counts.in_progress, 'scans in progress')}${tile(counts.undelivered, 'reports to deliver')}${tile(counts.exchanges_today, 'exchanges in 24 hours')}${tile(counts.open_alerts + ofInstallation.length, 'open alerts')}</div>
+${rows.alerts.length + ofInstallation.length === 0 ? '' : alerts([...ofInstallation, ...rows.alerts], counts.open_alerts - rows.alerts.length, now)}
 ${integrations(rows, now)}
 ${queue(rows, now)}
 ${seesExchanges ? exchanges(rows, now) : ''}
@@ -22,9 +22,9 @@ function tile(figure: number, label: string): Html {
   return html`<div class="tile"><div class="figure">${figure.toLocaleString('en')}</div><div class="label">${label}</div></div>`;
 }
 
-function alerts({ alerts: rows }: StatusRows, now: Date): Html {
+function alerts(rows: StatusRows['alerts'], more: number, now: Date): Html {
   return section('Alerts', ['Severity', 'What', 'Last seen'], rows.map((alert) => html`<tr><td>${state(alert.severity)}</td>
-<td>${alert.message}<div class="sub">${alert.subject}${alert.occurrences > 1 ? `, ${alert.occurrences} times` : ''}${alert.acknowledged_at ? ', acknowledged' : ''}</div></td><td>${ago(alert.last_seen_at, now)}</td></tr>`), '');
+<td>${alert.message}<div class="sub">${alert.subject}${alert.occurrences > 1 ? `, ${alert.occurrences} times` : ''}${alert.acknowledged_at && alert.acknowledged_at >= alert.last_seen_at ? ', acknowledged' : ''}</div></td><td>${ago(alert.last_seen_at, now)}</td></tr>`), '', more <= 0 ? '' : html`<p class="hint">and ${more.toLocaleString('en')} more, by GET /api/v1/system-alerts</p>`);
 }
 
 function integrations({ integrations: rows }: StatusRows, now: Date): Html {

@@ -4,8 +4,9 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
+import { checkDatabase } from '../../src/cli/doctor-database.ts';
 import { apiFixture, type ApiFixture } from '../api/support.ts';
-import { databaseUrl } from '../support/database.ts';
+import { databaseUrl, onServer } from '../support/database.ts';
 
 /** Each command is a process of its own. */
 vi.setConfig({ testTimeout: 120_000 });
@@ -65,4 +66,20 @@ test('refused messages are counted, and nothing happens without --yes', async ()
   expect((await medscan('exchange', 'replay', '--error', 'no such reason', ...inNorth)).out).toContain('No refused message');
   expect((await medscan('exchange', 'replay', 'x', ...inNorth)).err).toContain('is not the id of an exchange');
   expect((await medscan('exchange', 'replay', '--from', 'yesterday', ...inNorth)).err).toContain('is no date');
+});
+
+test('the doctor sees a system that is down also with a database role that row level security holds for', async () => {
+  const role = `medscan_doctor_${process.pid}`, database = new URL(api.db.ownerUrl).pathname.slice(1);
+  await api.db.asOwner(`CREATE ROLE ${role} LOGIN PASSWORD 'doctor' NOSUPERUSER NOBYPASSRLS`);
+  try {
+    for (const schema of ['public', 'pgboss']) await api.db.asOwner(`GRANT USAGE ON SCHEMA ${schema} TO ${role}`).then(() => api.db.asOwner(`GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${role}`));
+    await api.db.asOwner("UPDATE external_integrations SET health_status = 'down', last_error = 'nobody answers' WHERE integration_id = $1", [api.north.ids['integration_id']]);
+    const url = new URL(databaseUrl(inject('serverUrl'), database));
+    url.username = role;
+    url.password = 'doctor';
+    expect((await checkDatabase(url.href, false)).find(({ name }) => name === 'integrations')).toMatchObject({ status: 'warning', detail: 'PACS: nobody answers' });
+  } finally {
+    await api.db.asOwner(`DROP OWNED BY ${role}`);
+    await onServer(inject('serverUrl'), `DROP ROLE ${role}`);
+  }
 });

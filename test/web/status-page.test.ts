@@ -77,3 +77,19 @@ test('a user pauses the reload for good, on every device', async () => {
   expect((await api.call('GET', '/', { cookie: await cookieOf(api.south.emails.radiologist) })).text).not.toContain('http-equiv="refresh"');
   expect((await api.call('GET', '/', { cookie: await cookieOf(api.south.emails.nurse) })).text).toContain('http-equiv="refresh"');
 });
+
+test('what nobody has taken note of is never pushed off the page by newer or acknowledged alerts; the rest is counted', async () => {
+  const { organizationId } = api.south;
+  await api.db.asOwner(`INSERT INTO system_alerts (organization_id, kind, severity, subject, message, last_seen_at) VALUES ($1, 'critical_finding', 'critical', 'scan S-OLD', 'A critical finding waits', now() - interval '3 days')`, [organizationId]);
+  await api.db.asOwner(`INSERT INTO system_alerts (organization_id, kind, severity, subject, message) SELECT $1, 'instance_conflict', 'warning', 'study ' || n, 'An instance arrived again' FROM generate_series(1, 30) n`, [organizationId]);
+  await api.db.asOwner(`INSERT INTO system_alerts (organization_id, kind, severity, subject, message, last_seen_at, acknowledged_at) VALUES ($1, 'job_dead', 'critical', 'job known', 'Known already', now(), now())`, [organizationId]);
+  const { text } = await api.call('GET', '/', { cookie: await cookieOf(api.south.emails.nurse) });
+  expect(text).toContain('scan S-OLD');
+  expect(text).not.toContain('Known already');
+  expect(text).toContain('and 13 more');
+});
+
+test('a full disk is told to every organization, whoever signs in', async () => {
+  await api.db.asOwner(`INSERT INTO system_alerts (organization_id, kind, severity, subject, message) VALUES ('00000000-0000-0000-0000-000000000000', 'disk_low', 'critical', 'object store', 'Images are refused: 12 MiB are free.')`);
+  for (const tenant of [api.north, api.south]) expect((await api.call('GET', '/', { cookie: await cookieOf(tenant.emails.nurse) })).text).toContain('Images are refused: 12 MiB are free.');
+});
