@@ -10,6 +10,7 @@ import type { TestGateway } from './testing/gateway.ts';
 import { integration, startGateway } from './testing/gateway.ts';
 import type { TestHoldings } from './testing/holdings.ts';
 import { testHoldings } from './testing/holdings.ts';
+import { encodeAssociateAccept } from './upper-layer/pdu.ts';
 import { BytePeer, command, ctDataset, echoCommand, explicitLittleEndian, pData, pdv, storePdus, verificationContext, ctContext } from './testing/peer.ts';
 
 const findContext = { id: 5, abstractSyntax: '1.2.840.10008.5.1.4.1.2.2.1', transferSyntaxes: [explicitLittleEndian] };
@@ -149,6 +150,18 @@ test('C-GET without the role of SCP sends nothing and says so', async () => {
   expect(holdings.outcomes).toMatchObject([{ count: 0, failed: 3, text: expect.stringContaining('role selection') }]);
 });
 
+test('a C-GET requestor that reads nothing more is aborted: what it holds up is given back', async () => {
+  const holdings = testHoldings({ count: 2, pixelByteLength: 24 << 20 });
+  const gateway = await startGateway({ integrations: [integration({ allow_retrieve: true })], limits: { idleMilliseconds: 400, closeMilliseconds: 200 }, ports: { holdings: holdings.open } });
+  cleanups.push(() => gateway.close());
+  const getContext = { id: 9, abstractSyntax: '1.2.840.10008.5.1.4.1.2.2.3', transferSyntaxes: [explicitLittleEndian] };
+  const peer = await BytePeer.associate(gateway.port, { contexts: [ctContext, getContext], scpOf: [ctContext.abstractSyntax] });
+  cleanups.push(() => { peer.close(); });
+  peer.socket.pause();
+  peer.send(Buffer.concat([pData(pdv(9, 3, command(0x0010, 1, { sopClass: getContext.abstractSyntax, dataSet: true }))), pData(pdv(9, 2, encodeDataset({ '(0008,0052)': 'STUDY', '(0020,000d)': '1.2.3.1' })))]));
+  await expect.poll(() => holdings.outcomes, { timeout: 4_000 }).toMatchObject([{ heard: false, count: 0 }]);
+});
+
 test('identifiers mutated at random are answered or refused, and the association stays', async () => {
   const { peer, gateway } = await start(testHoldings());
   const whole = encodeDataset({ ...images, '(0010,0010)': 'DOE*', '(0008,0020)': '20260101-', '(0008,0005)': 'ISO_IR 192', '(0040,0100)': [{ '(0008,0060)': 'CT' }] });
@@ -191,6 +204,18 @@ describe('C-MOVE', () => {
     expect(last.status).toBe(0xa702);
     expect(holdings.outcomes).toMatchObject([{ count: 0, failed: 3, text: expect.stringContaining('does not take 1.2.840.10008.5.1.4.1.1.2 in transfer syntax 1.2.840.10008.1.2.4.70') }]);
   });
+
+  test('a destination that reads nothing more is given up, and the requestor hears of it', async () => {
+    const { config } = await destination({ onAssociate(request, socket) {
+      setImmediate(() => { socket.pause(); });
+      return encodeAssociateAccept(request, request.presentationContexts.map((one) => ({ ...one, transferSyntax: one.transferSyntaxes[0]!, result: 0 })), 1 << 18, { classUid: '1.2.3', versionName: 'DEAF' });
+    } });
+    const holdings = testHoldings({ count: 2, pixelByteLength: 24 << 20 });
+    const { peer } = await start(holdings, config);
+    peer.send(move(26, 'PACS'));
+    expect((await responses(peer)).last.status).toBe(0xa702);
+    expect(holdings.outcomes).toMatchObject([{ answerCode: 'A702', count: 0, failed: 2 }]);
+  }, 10_000);
 
   test('a file that cannot be read fails alone', async () => {
     const { acceptor, config } = await destination({});

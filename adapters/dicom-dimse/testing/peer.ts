@@ -21,8 +21,8 @@ export const pdu = (type: number, body: Buffer): Buffer => {
   return Buffer.concat([head, body]);
 };
 
-export interface AssociateOptions { called?: string; calling?: string; contexts?: readonly ContextProposal[]; maximumLength?: number; applicationContext?: string; protocolVersion?: number }
-export function associateRequest({ called = 'MEDSCAN', calling = 'CT1', contexts = [verificationContext, ctContext], maximumLength = 16384, applicationContext = '1.2.840.10008.3.1.1.1', protocolVersion = 1 }: AssociateOptions = {}): Buffer {
+export interface AssociateOptions { called?: string; calling?: string; contexts?: readonly ContextProposal[]; maximumLength?: number; applicationContext?: string; protocolVersion?: number; /** SOP classes that the peer wants to be SCP of. */ scpOf?: readonly string[] }
+export function associateRequest({ called = 'MEDSCAN', calling = 'CT1', contexts = [verificationContext, ctContext], maximumLength = 16384, applicationContext = '1.2.840.10008.3.1.1.1', protocolVersion = 1, scpOf = [] }: AssociateOptions = {}): Buffer {
   const fixed = Buffer.alloc(68);
   fixed.writeUInt16BE(protocolVersion);
   fixed.write(called.padEnd(16), 4, 'latin1');
@@ -33,7 +33,8 @@ export function associateRequest({ called = 'MEDSCAN', calling = 'CT1', contexts
     fixed, item(0x10, Buffer.from(applicationContext)),
     ...contexts.map(({ id, abstractSyntax, transferSyntaxes }) =>
       item(0x20, Buffer.concat([Buffer.from([id, 0, 0, 0]), item(0x30, Buffer.from(abstractSyntax)), ...transferSyntaxes.map((uid) => item(0x40, Buffer.from(uid)))]))),
-    item(0x50, Buffer.concat([item(0x51, length), item(0x52, Buffer.from('1.2.3.4')), item(0x55, Buffer.from('BYTES_1'))])),
+    item(0x50, Buffer.concat([item(0x51, length), item(0x52, Buffer.from('1.2.3.4')), item(0x55, Buffer.from('BYTES_1')),
+      ...scpOf.map((uid) => item(0x54, Buffer.concat([Buffer.from([0, uid.length]), Buffer.from(uid), Buffer.from([0, 1])])))])),
   ]));
 }
 

@@ -265,8 +265,9 @@ export class AssociationAcceptor {
   #watchIdle(): void {
     let mark = 0, since = performance.now();
     this.#idleWatch = setInterval(() => {
-      const moved = this.#socket.bytesRead + this.#socket.bytesWritten;
-      if (this.#working > 0 || moved - mark >= this.#limits.idleByteLength) { mark = moved; since = performance.now(); }
+      // What waits to be sent is not our work: the peer does not read. Node counts it as written.
+      const { writableLength: unsent } = this.#socket, moved = this.#socket.bytesRead + this.#socket.bytesWritten - unsent;
+      if ((this.#working > 0 && unsent === 0) || moved - mark >= this.#limits.idleByteLength) { mark = moved; since = performance.now(); }
       if (performance.now() - since < this.#limits.idleMilliseconds) return;
       this.#ended(`idle for ${this.#limits.idleMilliseconds} ms`);
       this.#event('invalid PDU', undefined, AbortReason.notSpecified);

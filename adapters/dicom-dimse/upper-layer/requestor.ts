@@ -132,6 +132,7 @@ export class RequestedAssociation {
   abort(why: string): void {
     if (this.#socket?.writable && this.#isConnected) this.#socket.write(encodeAbort(AbortSource.serviceUser, AbortReason.notSpecified));
     this.#socket?.destroySoon();
+    setTimeout(() => { this.#socket?.destroy(); }, releaseMilliseconds).unref(); // a peer that reads nothing does not take the A-ABORT either
     this.#end(why);
   }
 
@@ -159,7 +160,20 @@ export class RequestedAssociation {
     });
     for (const context of this.#contexts) if (context.result === ContextResult.acceptance) this.#messages.accept(context);
     this.#invoker = new Invoker((bytes) => this.#send(bytes), accept.maximumLength, this.#over.signal);
+    this.#watchSending();
     this.#begun.resolve({ kind: 'associated', association: this });
+  }
+
+  /** A peer that reads nothing more would hold up whoever sends to it for as long as its connection lives. */
+  #watchSending(): void {
+    const { response_timeout_milliseconds: milliseconds } = this.#receiver;
+    let unsent = 0, since = performance.now();
+    const watch = setInterval(() => {
+      const now = this.#socket?.writableLength ?? 0;
+      if (now === 0 || now !== unsent) { unsent = now; since = performance.now(); }
+      else if (performance.now() - since >= milliseconds) this.abort(`the receiver took no bytes for ${milliseconds} ms`);
+    }, milliseconds / 4);
+    this.#over.signal.addEventListener('abort', () => { clearInterval(watch); }, { once: true });
   }
 
   #send(bytes: Buffer): Promise<boolean> {
