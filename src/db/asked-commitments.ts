@@ -62,9 +62,12 @@ export async function countFailedCommitments(tx: CommonQueryMethods, deliveryId:
   return tx.oneFirst(sql.type(z.object({ n: z.number() }))`SELECT count(*)::int AS n FROM asked_commitments WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId} AND status = 'failed'`);
 }
 
-/** Sends a delivered report once more, under its own control id. */
+/** Sends a delivered report once more, under its own control id. Not one that has a next version: it would come after its correction, or its withdrawal. */
 export async function deliverAgain(tx: CommonQueryMethods, deliveryId: string): Promise<void> {
-  await tx.query(sql.type(Nothing)`UPDATE deliveries SET status = 'queued', next_attempt_at = now() WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId} AND status = 'delivered'`);
+  await tx.query(sql.type(Nothing)`
+    UPDATE deliveries d SET status = 'queued', next_attempt_at = now() WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId} AND status = 'delivered'
+      AND NOT EXISTS (SELECT FROM reports r JOIN reports n ON n.organization_id = r.organization_id AND n.lineage_id = r.lineage_id AND n.version > r.version
+        WHERE r.organization_id = d.organization_id AND r.report_id = d.report_id)`);
 }
 
 export async function dueAskedCommitments(tx: CommonQueryMethods, before: Date): Promise<readonly string[]> {
