@@ -77,6 +77,14 @@ export async function latestReport(tx: CommonQueryMethods, scanId: string): Prom
     FROM reports WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND author_kind = 'device' ORDER BY version DESC LIMIT 1`) ?? undefined;
 }
 
+/** What the series of results of a scan are derived from, for each report that was made of it here. */
+export async function reportsMadeOf(tx: CommonQueryMethods, scanId: string): Promise<readonly { readonly reportId: string; readonly scan: { readonly studyInstanceUid: string } }[]> {
+  const rows = await tx.any(sql.type(z.object({ lineage_id: z.string(), study_instance_uid: z.string() }))`
+    SELECT DISTINCT lineage_id, document->'scan'->>'studyInstanceUid' AS study_instance_uid FROM reports
+    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND author_kind = 'device' AND document->'scan'->>'studyInstanceUid' IS NOT NULL`);
+  return rows.map((row) => ({ reportId: row.lineage_id, scan: { studyInstanceUid: row.study_instance_uid } }));
+}
+
 export interface NewReport {
   reportId: string; lineageId: string; version: number; supersedes: string | undefined; scanId: string; analysisId: string | undefined; templateId: string | undefined;
   authorName: string; document: ReportDocument;

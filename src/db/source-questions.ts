@@ -145,11 +145,11 @@ export async function saveRetrieval(tx: CommonQueryMethods, retrievalId: string,
     WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId}`);
 }
 
-/** The scan was fetched as an earlier study of another, by a rule that does not want it analysed. */
+/** The scan was fetched as an earlier study of another, by a rule that does not want it analysed; nor was it ordered about then, for itself. */
 export async function isPriorOnly(tx: CommonQueryMethods, scanId: string): Promise<boolean> {
   return tx.exists(sql.type(Nothing)`
     SELECT FROM scans s JOIN study_retrievals r ON r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior'
-    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} HAVING bool_and(NOT r.is_analyzed)`);
+    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} HAVING bool_and(NOT r.is_analyzed AND (s.order_status IS NULL OR coalesce(s.scheduled_at, s.created_at) < r.created_at - interval '2 days'))`);
 }
 
 /** What is due and may have lost its job. */

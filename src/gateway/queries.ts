@@ -48,6 +48,8 @@ export interface Wanted {
   readonly priors?: PriorsRule;
   readonly worklist?: { readonly everySeconds: number };
   readonly commitment?: { readonly askAgainMinutes: number; readonly alertAfterMinutes: number };
+  /** IANA zone of its dates; UTC when absent. */
+  readonly timeZone?: string | undefined;
   /** How the source names the patients it is asked about: assigning authority, '' for its own. */
   readonly assigningAuthority: string;
 }

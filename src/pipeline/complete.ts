@@ -16,10 +16,12 @@ import { activeRules, filesInUse, findActiveModel, insertAnalysis, type Analyzab
 import { bossDb, type Database } from '../db/pool.ts';
 import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
 import { assignScan, isPaused, moveInQueue, setPriority } from '../db/scan-queue.ts';
+import { reportsMadeOf } from '../db/reports.ts';
 import { isPriorOnly } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type AnalyzeJob, type CompleteScanJob } from '../queue/queues.ts';
 import { priorityScore } from '#domain/priority.ts';
+import { resultSeriesUid } from '#standards/dicom/result-modules.ts';
 import { isLeftToSource } from './completeness-at-source.ts';
 import { queuePriorSearches } from './priors.ts';
 import type { Sources } from './sources.ts';
@@ -110,7 +112,7 @@ async function applyRouting(tx: Transaction, scan: LockedScan, actions: readonly
 }
 
 async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, actions: readonly Action[], run: number, priority: number): Promise<{ queued: number; missing: readonly string[] }> {
-  const files = await filesInUse(tx, scan.scan_id);
+  const files = await foreignFiles(tx, scan.scan_id);
   const missing: string[] = [];
   let queued = 0;
   for (const action of actions) {
@@ -128,6 +130,12 @@ async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction
     queued += 1;
   }
   return { queued, missing };
+}
+
+/** Without the results that we sent there ourselves: where an archive forwards all that it takes, each report would be the reason of the next. */
+async function foreignFiles(tx: Transaction, scanId: string): Promise<readonly AnalyzableFile[]> {
+  const own = new Set((await reportsMadeOf(tx, scanId)).flatMap((report) => (['sr', 'sc', 'pdf'] as const).map((kind) => resultSeriesUid(kind, report))));
+  return (await filesInUse(tx, scanId)).filter((file) => !own.has(file.series_instance_uid));
 }
 
 /** What the study consists of, whatever the order of arrival. */

@@ -73,7 +73,9 @@ async function judge(dependencies: CheckSourceDependencies, tx: Transaction, job
   const here = await instancesHere(tx, look.scan.study_instance_uid!);
   const contents = outcome.kind === 'answered' ? outcome.value : undefined;
   const foreign = contents?.instances?.filter(({ sopInstanceUid }) => !look.own.has(sopInstanceUid));
-  const there = foreign?.length ?? contents?.numberOfInstances;
+  const told = foreign?.length ?? contents?.numberOfInstances;
+  // A source that counts none of what came from it has not counted yet.
+  const there = told === 0 && here.size > 0 ? undefined : told;
   const missing = foreign ? foreign.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)).length : there === undefined ? undefined : Math.max(0, there - here.size);
   const record = { there, here: here.size, askedAt, syncId };
   const name = source.integration.name;

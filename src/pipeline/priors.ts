@@ -81,9 +81,9 @@ export async function searchPriors(dependencies: PriorsDependencies, job: Search
   if (!begun) return 'nothing to do';
   if (begun.why !== undefined || !source || !rule || !begun.scan) return 'skipped';
   const { scan, search } = begun;
-  const before = scan.study_at ?? dependencies.now();
+  const before = scan.study_at ?? dependencies.now(), { timeZone } = source.wanted, today = day(before, timeZone);
   const { outcome } = await askOnRecord(dependencies, source, { controlId: `priors ${scanId}`, interaction: 'C-FIND STUDY', attempt: search.attempts + 1, scanId, patientId: scan.patient_id },
-    () => source.queries.findStudies({ patientId: scan.patient_number!, from: day(new Date(before.getTime() - rule.withinDays * DAY_MILLISECONDS)), to: day(before), describeSeries: rule.bodyPart === 'any' ? 0 : rule.mostStudies * DESCRIBED_PER_WANTED }, source.integration, source.context));
+    () => source.queries.findStudies({ patientId: scan.patient_number!, from: day(new Date(before.getTime() - rule.withinDays * DAY_MILLISECONDS), timeZone), to: today, describeSeries: rule.bodyPart === 'any' ? 0 : rule.mostStudies * DESCRIBED_PER_WANTED }, source.integration, source.context));
   return inOrganization(dependencies.database, organizationId, async (tx) => {
     if (outcome.kind !== 'answered') {
       const attempts = search.attempts + 1;
@@ -98,13 +98,14 @@ export async function searchPriors(dependencies: PriorsDependencies, job: Search
       return 'again' as const;
     }
     const { chosen, left } = choose(outcome.value, scan, source, rule);
-    const wanted = await want(dependencies, tx, job, rule, chosen);
+    const wanted = await want(dependencies, tx, job, rule, chosen, today);
     await savePriorSearch(tx, scanId, integrationId, { status: 'done', found: outcome.value.length, chosen: wanted, text: left.length > 0 ? `left out: ${left.join(', ')}` : null });
     return 'done' as const;
   });
 }
 
-const day = (date: Date): string => date.toISOString().slice(0, 10).replaceAll('-', '');
+/** DA as the clocks of the source show it. */
+const day = (date: Date, timeZone = 'UTC'): string => new Intl.DateTimeFormat('en-CA', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' }).format(date).replaceAll('-', '');
 
 /** Which of the found studies fit the rule, the newest first; the others by reason, counted. */
 export function choose(found: readonly FoundStudy[], scan: Pick<AskedScan, 'study_instance_uid' | 'study_at' | 'modalities' | 'body_part' | 'birth_date'>, source: { readonly wanted: Pick<Source['wanted'], 'assigningAuthority'> }, rule: PriorsRule): { chosen: readonly FoundStudy[]; left: readonly string[] } {
@@ -136,12 +137,12 @@ function fitsBodyPart({ bodyParts }: FoundStudy, bodyPart: string | null, rule: 
   return bodyParts.some((part) => part.toUpperCase() === bodyPart.toUpperCase());
 }
 
-/** What is here, even in part, is left as it is. */
-async function want(dependencies: PriorsDependencies, tx: Transaction, job: SearchPriorsJob, rule: PriorsRule, chosen: readonly FoundStudy[]): Promise<number> {
+/** What is here, even in part, is left as it is. A study of the same day may be on its way here for itself: it is not kept from its analysis. */
+async function want(dependencies: PriorsDependencies, tx: Transaction, job: SearchPriorsJob, rule: PriorsRule, chosen: readonly FoundStudy[], today: string): Promise<number> {
   let wanted = 0;
-  for (const { studyInstanceUid, numberOfInstances } of chosen) {
+  for (const { studyInstanceUid, studyDate, numberOfInstances } of chosen) {
     if ((await instancesHere(tx, studyInstanceUid)).size > 0) continue;
-    const retrievalId = await wantStudy(tx, { integrationId: job.integrationId, studyInstanceUid, purpose: 'prior', forScanId: job.scanId, analyze: rule.analyze, expected: numberOfInstances });
+    const retrievalId = await wantStudy(tx, { integrationId: job.integrationId, studyInstanceUid, purpose: 'prior', forScanId: job.scanId, analyze: rule.analyze || studyDate >= today, expected: numberOfInstances });
     if (!retrievalId) continue;
     await dependencies.boss.send(QUEUES.retrieveStudy.name, { organizationId: job.organizationId, retrievalId } satisfies RetrieveStudyJob, { singletonKey: retrievalId, db: bossDb(tx) as never });
     wanted += 1;

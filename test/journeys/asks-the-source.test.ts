@@ -139,6 +139,15 @@ describe.skipIf(isMissing)('earlier studies', () => {
     expect((await journey.gateway.db.asOwner('SELECT FROM prior_searches p JOIN scans s USING (organization_id, scan_id) JOIN patients t USING (organization_id, patient_id) WHERE t.patient_number = $1', [patient.patientId])).length).toBe(1);
   });
 
+  test('of the same day are analysed, for they may be on their way here for that', async () => {
+    const patient = somebody();
+    const [current, sameDay] = [9, 8].map((hour) => smallStudy({ patient, accessionNumber: `ACC-P-DAY-${hour}`, studyAt: new Date(`2026-06-02T0${hour}:00:00Z`) })) as [SyntheticStudy, SyntheticStudy];
+    await archiveHas(sameDay);
+    await asks({ priors: { most_studies: 1 } });
+    await journey.hospital.pacs.store(current.objects);
+    await eventually(async () => await analyses(sameDay) === 1);
+  });
+
   test('are fetched as soon as a scan is ordered, where the rule says so; the scan that the order was for is analysed as ever', async () => {
     const patient = somebody(), order = anOrder();
     const prior = smallStudy({ patient, accessionNumber: 'ACC-P-20', studyAt: new Date('2025-06-01T09:00:00Z') });

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkSource } from '../../src/pipeline/completeness-at-source.ts';
 import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
 import { buryJob } from '../../src/pipeline/dead-jobs.ts';
 import { forceComplete } from '../../src/pipeline/index.ts';
+import { uuidV7 } from '#domain/uuid.ts';
+import { resultSeriesUid } from '#standards/dicom/result-modules.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline;
@@ -52,7 +55,7 @@ test('an analysis whose job was given up ends as failed, with an alert, a reason
   const { organizationId, scanId } = await receivedScan('20.3');
   await forceComplete(dependencies(60), organizationId, scanId, somebody);
   const [{ analysis_id: analysisId }] = await pipeline.db.asOwner<{ analysis_id: string }>("UPDATE ai_analyses SET status = 'processing', attempt = 6 WHERE scan_id = $1 RETURNING analysis_id", [scanId]) as [{ analysis_id: string }];
-  await buryJob(dependencies(60), { id: 'job', data: { organizationId, analysisId }, sourceName: 'analyze' });
+  await buryJob(dependencies(60), { id: uuidV7(), data: { organizationId, analysisId }, sourceName: 'analyze' });
   expect(await analyses(scanId)).toEqual([{ status: 'failed', completion_run: 1 }]);
   expect(await pipeline.db.asOwner("SELECT status FROM scan_queue WHERE scan_id = $1", [scanId])).toEqual([{ status: 'paused' }]);
   expect(await pipeline.db.asOwner("SELECT severity FROM system_alerts WHERE subject = $1", [`analysis ${analysisId}`])).toEqual([{ severity: 'critical' }]);
@@ -61,6 +64,51 @@ test('an analysis whose job was given up ends as failed, with an alert, a reason
 
 test('any other job that was given up opens an alert that names it', async () => {
   const { organizationId, scanId } = await receivedScan('20.4');
-  await buryJob(dependencies(60), { id: 'job', data: { organizationId, scanId }, sourceName: 'report' });
+  await buryJob(dependencies(60), { id: uuidV7(), data: { organizationId, scanId }, sourceName: 'report' });
   expect(await pipeline.db.asOwner("SELECT kind FROM system_alerts WHERE subject = $1", [`report ${scanId}`])).toEqual([{ kind: 'job_dead' }]);
+});
+
+test('results that an archive sends back are kept, and are no reason for another analysis', async () => {
+  const scan = await receivedScan('20.5');
+  await completeWhenQuiet(dependencies(0), scan);
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed' WHERE scan_id = $1", [scan.scanId]);
+  const [report] = await pipeline.db.asOwner<{ report_id: string }>(`
+    INSERT INTO reports (organization_id, report_id, lineage_id, version, scan_id, status, findings_text, impression, author_kind, author_name, document)
+    SELECT $1, id, id, 1, $2, 'preliminary', '', '', 'device', 'model 1', jsonb_build_object('reportId', id, 'scan', jsonb_build_object('studyInstanceUid', '20.5'), 'models', '[]'::jsonb) FROM medscan_uuid_v7() id RETURNING report_id`, [scan.organizationId, scan.scanId]);
+  const arrives = (sop: string, series?: string) => pipeline.receive({ interaction: 'C-STORE', controlId: sop, normalized: { patient: patient('20.5'), instance: instance('20.5', sop, series ? { series } : {}) } });
+  for (const kind of ['sr', 'sc', 'pdf'] as const) expect(await arrives(`20.5.9.${kind}`, resultSeriesUid(kind, { reportId: report!.report_id, scan: { studyInstanceUid: '20.5' } }))).toMatchObject({ kind: 'accepted' });
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+  expect(await analyses(scan.scanId)).toEqual([{ status: 'completed', completion_run: 1 }]);
+  expect(await pipeline.db.asOwner('SELECT status, why_waiting FROM scan_queue WHERE scan_id = $1', [scan.scanId])).toEqual([{ status: 'completed', why_waiting: null }]);
+  await arrives('20.5.2');
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+  expect(await analyses(scan.scanId)).toHaveLength(2);
+});
+
+test('an earlier study that was fetched is not analysed, unless it was ordered for itself about then', async () => {
+  const fetched = async (study: string, order = ''): Promise<unknown[]> => {
+    const scan = await receivedScan(study);
+    await pipeline.db.asOwner("INSERT INTO study_retrievals (organization_id, integration_id, study_instance_uid, purpose, for_scan_id) VALUES ($1, $2, $3, 'prior', $4)", [scan.organizationId, pipeline.integration.integrationId, study, scan.scanId]);
+    if (order) await pipeline.db.asOwner(`UPDATE scans SET order_status = 'ordered', scheduled_at = ${order} WHERE scan_id = $1`, [scan.scanId]);
+    expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+    return analyses(scan.scanId);
+  };
+  expect(await fetched('20.6')).toEqual([]);
+  expect(await fetched('20.7', 'NULL')).toHaveLength(1);
+  expect(await fetched('20.8', "now() - interval '1 month'")).toEqual([]);
+});
+
+test('a source that counts no image of a study that came from it proves nothing', async () => {
+  const scan = await receivedScan('20.9');
+  const answers = (numberOfInstances: number) => {
+    const source = {
+      adapter: { name: 'fake' }, integration: pipeline.integration, wanted: { assigningAuthority: 'HOSP', completeness: { whenMissing: 'wait', lookAgainSeconds: 0, giveUpMinutes: 60, withoutProof: 'complete' } },
+      queries: { countInstances: () => Promise.resolve({ kind: 'answered', answerCode: '0000', interaction: 'C-FIND STUDY', peer: 'PACS', value: { numberOfInstances } }) },
+    };
+    return { ...dependencies(0), sources: { of: () => [source], find: () => source, organizations: () => [] } as never };
+  };
+  expect(await completeWhenQuiet(answers(0), scan)).toBe('waiting');
+  expect(await checkSource(answers(0), scan)).toBe('waiting');
+  expect(await pipeline.db.asOwner('SELECT status FROM source_counts WHERE scan_id = $1', [scan.scanId])).toEqual([{ status: 'unknown_study' }]);
+  expect(await checkSource(answers(1), scan)).toBe('completed');
 });

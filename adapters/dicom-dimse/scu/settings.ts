@@ -50,11 +50,11 @@ export const scuSettings = {
 const settings = z.strictObject(scuSettings);
 export type ScuSettings = z.infer<typeof settings>;
 
-export function wanted(config: ScuSettings & { readonly assigning_authority: string; readonly destination?: unknown }): Wanted {
+export function wanted(config: ScuSettings & { readonly assigning_authority: string; readonly time_zone?: string | undefined; readonly destination?: unknown }): Wanted {
   const { completeness: complete, priors: prior, worklist: list, storage_commitment: commitment, assigning_authority: assigningAuthority } = config;
   if (!config.destination) return { assigningAuthority };
   return {
-    assigningAuthority,
+    assigningAuthority, timeZone: config.time_zone,
     ...(complete ? { completeness: { whenMissing: complete.when_missing, lookAgainSeconds: complete.look_again_seconds, giveUpMinutes: complete.give_up_minutes, withoutProof: complete.without_proof } } : {}),
     ...(prior ? { priors: {
       when: prior.when, mostStudies: prior.most_studies, withinDays: prior.within_days, mostInstances: prior.most_instances, modality: prior.modality, bodyPart: prior.body_part,

@@ -69,7 +69,7 @@ function softwareVersion({ name, version }: ReportModel): string {
 }
 
 /** All versions of one report share a series of each kind. */
-export const resultSeriesUid = (kind: 'sr' | 'sc' | 'pdf', { scan, reportId }: ReportDocument): string => deriveUid(`series:${kind}:${scan.studyInstanceUid}:${reportId}`);
+export const resultSeriesUid = (kind: 'sr' | 'sc' | 'pdf', { scan, reportId }: { readonly reportId: string; readonly scan: Pick<ReportDocument['scan'], 'studyInstanceUid'> }): string => deriveUid(`series:${kind}:${scan.studyInstanceUid}:${reportId}`);
 
 export function contentTime({ issuedAt }: ReportDocument, { now, timeZone }: ResultOptions): ReturnType<typeof localDaTm> {
   return localDaTm(Number.isNaN(Date.parse(issuedAt)) ? now.toISOString() : issuedAt, timeZone);
