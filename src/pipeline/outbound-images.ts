@@ -65,11 +65,15 @@ export async function restoreIdentity({ database, keys }: OutboundDependencies, 
   return inOrganization(database, organizationId, async (tx) => {
     const found = await findInVault(tx, uids.all);
     if (found.length === 0) return undefined;
+    // A bare UID may be that of a device, which has many patients; images and studies have one.
+    const owners = found.filter(({ kind }) => kind !== 'uid');
+    if (new Set(owners.map(({ patient_id: patientId }) => patientId)).size > 1) throw new DeIdentifyError('The object that came back names images of several patients: a person decides whose it is.');
+    const owner = owners[0] ?? found[0]!;
     const opened = new Map(found.map((entry) => [entry.replacement, contentOf(keys.open(placeOf(organizationId, entry.replacement), entry.sealed))]));
     const removed = opened.get(uids.sopInstanceUid)?.removed ?? opened.get(uids.studyInstanceUid)?.removed ?? found.map(({ replacement }) => opened.get(replacement)?.removed).find((one) => one !== undefined) ?? [];
     const restored = reIdentify(file, { originalUid: (uid) => opened.get(uid)?.uid, removed });
     await recordAudit(tx, {
-      ...auditEvents.dataImport, action: 'C', outcome: 'success', actor: { kind: 'system', id: actor }, object: { type: 'scan', id: found[0]!.scan_id }, patientId: found[0]!.patient_id,
+      ...auditEvents.dataImport, action: 'C', outcome: 'success', actor: { kind: 'system', id: actor }, object: { type: 'scan', id: owner.scan_id }, patientId: owner.patient_id,
       detail: { restored_uids: restored.restoredUids, restored_elements: restored.restoredElements },
     });
     return restored;

@@ -114,3 +114,11 @@ test('an image that left comes back as it was', async () => {
   expect(restored!.sopInstanceUid).toBe(objects[0]!.sopInstanceUid);
   expect(restored!.file.subarray(readHeader(restored!.file).part10.datasetOffset).equals(objects[0]!.dataset)).toBe(true);
 });
+
+test('an object that names images of several patients is given to none of them', async () => {
+  const { database, keys } = gateway.db;
+  await gateway.db.asOwner(`
+    WITH p AS (INSERT INTO patients (organization_id, patient_number) VALUES ($1, 'SOMEBODY-ELSE') RETURNING patient_id), s AS (INSERT INTO scans (organization_id, patient_id, scan_type) SELECT $1, patient_id, 'ct' FROM p RETURNING scan_id)
+    UPDATE reidentification_vault v SET scan_id = s.scan_id FROM s WHERE v.kind = 'study'`, [organizationId]);
+  await expect(restoreIdentity({ database, keys }, organizationId, received[0]![0]!, 'echo')).rejects.toThrow('several patients');
+});
