@@ -34,7 +34,9 @@ const REQUEST_MILLISECONDS = 3_600_000;
 export async function startHttp(dependencies: HttpDependencies): Promise<{ ports: { http?: number; https?: number }; close(): Promise<void> }> {
   const { config, installation, tls } = dependencies;
   const app = createSite({ database: installation.database, keys: installation.keys, config, log: installation.log.child({ area: 'api' }), commands: await apiCommands(dependencies) });
-  const common = { fetch: app.fetch, hostname: config.bind, serverOptions: { requestTimeout: REQUEST_MILLISECONDS } };
+  // What offers another protocol (h2c, as Java's client does) and is no websocket is a request like any other.
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage): boolean => headers.upgrade?.toLowerCase() === 'websocket';
+  const common = { fetch: app.fetch, hostname: config.bind, serverOptions: { requestTimeout: REQUEST_MILLISECONDS, shouldUpgradeCallback } };
   const ports: { http?: number; https?: number } = {};
   const servers: OpenServer[] = [];
   const open = async (name: keyof typeof ports, options: Parameters<typeof serve>[0]): Promise<void> => {
@@ -47,7 +49,9 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
     const upgraded = new Set<Duplex>();
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       upgraded.add(socket.once('close', () => upgraded.delete(socket)));
-      if (!upgradeByAdapter(dependencies, request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      // Nobody else listens any more: a connection that breaks here would end the process.
+      socket.on('error', () => socket.destroy());
+      if (!upgradeByAdapter(dependencies, request, socket, head)) socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => socket.destroy());
     });
     servers.push({ server, sockets, upgraded });
   };
@@ -64,7 +68,7 @@ export async function startHttp(dependencies: HttpDependencies): Promise<{ ports
 
 /** Websockets go to the adapter whose mount they are below; one that nobody takes is ended. */
 function upgradeByAdapter({ adapters, integrations, contextOf }: HttpDependencies, request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-  const { pathname } = new URL(request.url ?? '/', 'http://gateway.invalid');
+  const pathname = URL.parse(request.url ?? '/', 'http://gateway.invalid')?.pathname ?? '';
   for (const adapter of adapters.values()) {
     if (adapter.inbound?.transport === 'http' && pathname.startsWith(`${adapter.inbound.mount}/`) && adapter.inbound.upgrade?.(request, socket, head, integrations.directory(adapter.name), contextOf(adapter)) === true) return true;
   }

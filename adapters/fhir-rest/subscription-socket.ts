@@ -20,7 +20,7 @@ const server = new WebSocketServer({ noServer: true, maxPayload: 8192, perMessag
 export function acceptSocket(request: IncomingMessage, socket: Duplex, head: Buffer, path: string, integrations: IntegrationDirectory<Config>, context: AdapterContext): boolean {
   if (new URL(request.url ?? '/', 'http://gateway.invalid').pathname !== path || context.subscriptions === undefined) return false;
   if (server.clients.size >= mostSockets) {
-    socket.end('HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    socket.end('HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => socket.destroy());
     return true;
   }
   const { remoteAddress = '', remotePort = 0 } = request.socket;
@@ -80,7 +80,11 @@ async function tell(client: WebSocket, peer: string, reader: Reader, id: string,
   if (kind === undefined) return true;
   const notification: Notification = { subscription, kind, events: kind === 'event-notification' ? events : [] };
   const text = JSON.stringify(notificationBundle(kind, subscription, notification.events, integration.config, (integration.config.service_url ?? '').replace(/\/+$/, ''), context.now()));
-  const isWritten = await new Promise<boolean>((resolve) => { client.send(text, (error) => resolve(!error)); });
+  // Who does not read is not waited for: it would keep its place for ever.
+  const isWritten = await new Promise<boolean>((resolve) => {
+    const stuck = setTimeout(() => client.terminate(), pingMilliseconds);
+    client.send(text, (error) => { clearTimeout(stuck); resolve(!error); });
+  });
   if (!isWritten) return true;
   greeted.add(id);
   lastSent.set(id, Date.now());
