@@ -262,3 +262,12 @@ test('the connection test looks at the folders and says what to do', async () =>
   expect(await adapter.testConnection(config, { ...gateway.context, folders: root })).toMatchObject({ ok: true, steps: [{ step: 'folder', ok: true }, { step: 'folder', ok: true }] });
   expect(await adapter.testConnection(config, gateway.context)).toMatchObject({ ok: false, steps: [{ ok: false, advice: expect.stringContaining('MEDSCAN_FOLDERS') as string }, {}] });
 });
+
+test.each(['folder', 'deliver_folder'])('a folder that another organization names too, as its %s, is taken by neither', async (setting) => {
+  await start([settings(), integration({ [setting]: 'ris' }, 'another')]);
+  await put('1.hl7', adt('M1'));
+  await until(async () => gateway.logged.some((line) => line.includes('another organization names the same folder')));
+  await new Promise((resolve) => { setTimeout(resolve, 100); });
+  expect(gateway.received).toEqual([]);
+  expect(await names('.')).toEqual(['1.hl7']);
+});

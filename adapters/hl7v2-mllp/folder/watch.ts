@@ -1,6 +1,7 @@
 /**
  * Looks at the folder of each integration that names one, again and again: also on network file systems, which tell nobody of a new file. One
  * folder after the other, one file after the other; a folder that cannot be used is logged once, when it begins, and does not hold up the rest.
+ * A folder that integrations of two organizations name is taken by neither: one would read the patients of the other.
  */
 import type { AdapterContext, Integration, IntegrationDirectory, Receive } from '#gateway/adapter.ts';
 import type { Hl7v2Config } from '../config.ts';
@@ -54,9 +55,10 @@ class Watcher implements Watching {
       if (integration.config.folder !== undefined && integration.config.receives) watched.set(integration.integrationId, this.#watchedOf(integration));
     }
     this.#watched = watched;
+    const shared = sharedFolders([...this.#integrations.all(), ...this.#integrations.sending?.() ?? []]);
     for (const [integrationId, each] of watched) {
       if (this.#stopped) return;
-      await this.#look(integrationId, each);
+      await this.#look(integrationId, each, shared);
     }
     if (!this.#stopped) this.#timer = setTimeout(() => { this.#running = this.#round(); }, this.#pollMilliseconds);
   }
@@ -67,8 +69,9 @@ class Watcher implements Watching {
     return known?.config === integration.config ? known : { config: integration.config, problem: known?.problem, inbox: new Inbox(integration, this.#root, this.#receive, this.#context, this.#limits) };
   }
 
-  async #look(integrationId: string, watched: Watched): Promise<void> {
+  async #look(integrationId: string, watched: Watched, shared: ReadonlySet<string>): Promise<void> {
     try {
+      if (shared.has(watched.config.folder ?? '')) throw new FolderError('An integration of another organization names the same folder; nothing is taken from it until one of them names another');
       await watched.inbox.look(() => this.#stopped);
       watched.problem = undefined;
     } catch (error) {
@@ -78,4 +81,17 @@ class Watcher implements Watching {
       watched.problem = problem;
     }
   }
+}
+
+/** Folders that more than one organization names, to take messages from or to put results into. */
+function sharedFolders(integrations: readonly Integration<Hl7v2Config>[]): ReadonlySet<string> {
+  const owners = new Map<string, string>(), shared = new Set<string>();
+  for (const { organizationId, config: { folder, deliver_folder: deliverFolder } } of integrations) {
+    for (const name of [folder, deliverFolder]) {
+      if (name === undefined) continue;
+      if ((owners.get(name) ?? organizationId) !== organizationId) shared.add(name);
+      owners.set(name, organizationId);
+    }
+  }
+  return shared;
 }
