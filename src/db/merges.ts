@@ -20,6 +20,11 @@ export async function holdPatients(tx: CommonQueryMethods, patientIds: readonly 
   await tx.query(sql.type(Nothing)`SELECT FROM patients WHERE organization_id = ${ORGANIZATION} AND patient_id = ANY(${sql.array([...patientIds], 'uuid')}) ORDER BY patient_id FOR NO KEY UPDATE`);
 }
 
+/** Holds these scans until the transaction ends. A report that is being made of one is on record when this returns. */
+export async function holdScans(tx: CommonQueryMethods, scanIds: readonly string[]): Promise<void> {
+  await tx.query(sql.type(Nothing)`SELECT FROM scans WHERE organization_id = ${ORGANIZATION} AND scan_id = ANY(${sql.array([...scanIds], 'uuid')}) ORDER BY scan_id FOR UPDATE`);
+}
+
 /** Moves everything of `prior` to `survivor` and retires `prior`. */
 export async function mergePatients(tx: CommonQueryMethods, survivorId: string, priorId: string, said: MergeSaid): Promise<void> {
   const moved = await tx.one(sql.type(Moved)`

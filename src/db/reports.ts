@@ -20,6 +20,8 @@ export type ReportSource = z.infer<typeof Source>;
 
 /** Scan, patient and organization of a report, with the scan locked for this transaction. */
 export async function lockReportSource(tx: CommonQueryMethods, scanId: string): Promise<ReportSource | undefined> {
+  // First held, then read: a merge that was waited for has moved the scan to another patient.
+  await tx.query(sql.type(Nothing)`SELECT FROM scans WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} FOR UPDATE`);
   return await tx.maybeOne(sql.type(Source)`
     SELECT o.organization_id, o.name AS organization_name, s.scan_id, s.scan_number, s.study_instance_uid, s.accession_number, s.placer_order_number, s.filler_order_number,
       s.procedure_code, s.procedure_system, s.procedure_description, s.study_description, s.study_id, s.study_at, s.referring_physician, s.reason, s.modalities, s.body_part,
@@ -28,7 +30,7 @@ export async function lockReportSource(tx: CommonQueryMethods, scanId: string): 
       coalesce((SELECT jsonb_agg(jsonb_build_object('value', i.value, 'assigning_authority', i.assigning_authority, 'type_code', i.type_code, 'is_current', i.is_current) ORDER BY i.is_current DESC, i.created_at)
         FROM patient_identifiers i WHERE i.organization_id = p.organization_id AND i.patient_id = p.patient_id), '[]') AS identifiers
     FROM scans s JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id JOIN organizations o ON o.organization_id = s.organization_id
-    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} FOR UPDATE OF s`) ?? undefined;
+    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`) ?? undefined;
 }
 
 const AnalysisOfRun = z.object({

@@ -25,12 +25,23 @@ export interface Said { authority: SourceAuthority; syncId: string; at: Date; wa
 
 /** Finds or creates the patient, writes what the message may say about it. `unknownName` names a patient that has no identifier. */
 export async function identifyPatient(tx: Transaction, row: PatientRow, said: Said, unknownName: string): Promise<Identified> {
-  const found = await findPatient(tx, row, said.warnings);
+  const found = await held(tx, row, await findPatient(tx, row, said.warnings));
   const identified = found ?? await createPatient(tx, row, unknownName);
   const taken = await addIdentifiers(tx, identified.patientId, row.identifiers);
   if (taken.length > 0) await raiseAlert(tx, identityAlerts.taken(identified.patientId, taken.length, said.warnings));
   await writeDemographics(tx, identified.patientId, row, said);
   return identified;
+}
+
+/** Held from here on. A merge that we waited for, or one that was undone, may have given the numbers to another patient: then it is that one. */
+async function held(tx: Transaction, row: PatientRow, found: Identified | undefined): Promise<Identified | undefined> {
+  for (let meant = found; meant !== undefined;) {
+    await lockPatient(tx, meant.patientId);
+    const now = await findPatient(tx, row, []);
+    if (now?.patientId === meant.patientId) return now;
+    meant = now;
+  }
+  return undefined;
 }
 
 /** Whom the identifiers mean; nobody is made. */

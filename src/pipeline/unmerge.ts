@@ -8,7 +8,7 @@
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { raiseAlert } from '../db/alerts.ts';
-import { giveBack, holdPatients, lockMerge, markUndone, reportsSince, setInUse, showBy, sinceMerge, type Journal } from '../db/merges.ts';
+import { giveBack, holdPatients, holdScans, lockMerge, markUndone, reportsSince, setInUse, showBy, sinceMerge, type Journal } from '../db/merges.ts';
 import { insertPatient } from '../db/patients.ts';
 import type { Transaction } from '../db/transaction.ts';
 
@@ -59,6 +59,7 @@ async function useAgain(tx: Transaction, merge: Journal, actor: AuditActor): Pro
 async function split(tx: Transaction, merge: Journal, laterScanIds: readonly string[], actor: AuditActor): Promise<Unmerged> {
   const patientId = merge.prior_patient_id ?? await insertPatient(tx, { patientNumber: merge.prior_identifiers?.[0]?.value ?? 'UNKNOWN', identityStatus: 'established' });
   const scanIds = [...merge.moved.scans, ...laterScanIds];
+  await holdScans(tx, scanIds);
   const told = await reportsSince(tx, scanIds, merge.merged_at);
   const waiting = told.reduce((sum, report) => sum + report.open_deliveries, 0);
   if (waiting > 0) return { kind: 'refused', reason: `${waiting} deliveries of reports that name the patient who remained have not ended; wait for them, or discard them, so that none leaves afterwards.` };

@@ -1,9 +1,14 @@
 /** Merges, links, and merges undone, over a real database: who has which number, which scan and which history afterwards. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { inOrganization } from '../../src/db/transaction.ts';
+import { lockReportSource } from '../../src/db/reports.ts';
 import { undoMerge, type Unmerged } from '../../src/pipeline/index.ts';
+import { applyMerge } from '../../src/pipeline/merge.ts';
+import { sql, type Transaction } from '../../src/db/pool.ts';
+import { uuidV7 } from '#domain/uuid.ts';
 import type { PatientMerge } from '#gateway/normalized.ts';
 import type { Receipt } from '#gateway/adapter.ts';
+import { eventually } from '../support/gateway.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline;
@@ -195,4 +200,57 @@ test('merges of one pair from many senders at once leave one patient and one jou
   expect(new Set(receipts.map(({ kind }) => kind))).toEqual(new Set(['accepted']));
   expect(await rows("SELECT FROM patient_merges WHERE prior_identifiers @> '[{\"value\": \"QA\"}]'")).toHaveLength(1);
   expect([await ownerOf('1.39.1'), await ownerOf('1.39.2')]).toEqual(['QB', 'QB']);
+});
+
+/** A transaction that has done `work` and commits when `commit` is called. */
+async function openWith(work: (tx: Transaction) => Promise<unknown>): Promise<{ commit(): Promise<void> }> {
+  const done = Promise.withResolvers<void>(), go = Promise.withResolvers<void>();
+  const transaction = inOrganization(pipeline.db.database, pipeline.integration.organizationId, async (tx) => { await work(tx); done.resolve(); await go.promise; });
+  await Promise.race([done.promise, transaction]);
+  return { commit: () => { go.resolve(); return transaction; } };
+}
+const somebodyWaits = (): Promise<unknown> => eventually(async () => (await rows('SELECT FROM pg_locks WHERE NOT granted')).length > 0, 5_000);
+
+test('an image that waits for a merge goes to the patient who remains, and one that waits for its undoing to the earlier one', async () => {
+  await admit('GA'); await admit('GB');
+  const merging = await openWith((tx) => applyMerge(tx, { survivor: patient('GB').identifiers, prior: patient('GA').identifiers }, { authority: 'registration', syncId: uuidV7(), at: new Date(), warnings: [] }));
+  const first = image('1.40.1', 'GA');
+  await somebodyWaits();
+  await merging.commit();
+  expect((await first).kind).toBe('accepted');
+  expect(await ownerOf('1.40.1')).toBe('GB');
+
+  const mergeId = await lastMerge('GA'), [{ scan_id: late }] = await rows<{ scan_id: string }>("SELECT scan_id FROM scans WHERE study_instance_uid = '1.40.1'") as [{ scan_id: string }];
+  const undoing = await openWith((tx) => undoMerge(tx, mergeId, [late], { kind: 'user', id: 'someone' }));
+  const second = image('1.40.2', 'GA');
+  await somebodyWaits();
+  await undoing.commit();
+  expect((await second).kind).toBe('accepted');
+  expect([await ownerOf('1.40.1'), await ownerOf('1.40.2')]).toEqual(['GA', 'GA']);
+});
+
+test('a merge is not undone behind the back of a report that is being made', async () => {
+  await image('1.41.1', 'HA'); await admit('HB'); await merge('HB', 'HA');
+  const [{ scan_id: scanId }] = await rows<{ scan_id: string }>("SELECT scan_id FROM scans WHERE study_instance_uid = '1.41.1'") as [{ scan_id: string }];
+  const reporting = await openWith(async (tx) => {
+    await lockReportSource(tx, scanId);
+    await tx.query(sql.unsafe`WITH r AS (INSERT INTO reports (organization_id, lineage_id, scan_id, status, findings_text, impression, author_kind, author_name, document)
+      SELECT organization_id, medscan_uuid_v7(), scan_id, 'preliminary', '', '', 'device', 'h', '{}' FROM scans WHERE scan_id = ${scanId} RETURNING organization_id, report_id)
+      INSERT INTO deliveries (organization_id, integration_id, report_id) SELECT organization_id, ${pipeline.integration.integrationId}, report_id FROM r`);
+  });
+  const undoing = undo('HA');
+  await somebodyWaits();
+  await reporting.commit();
+  expect(await undoing).toMatchObject({ kind: 'refused', reason: expect.stringContaining('have not ended') as string });
+  expect(await ownerOf('1.41.1')).toBe('HB');
+});
+
+test('a report that waits for a merge is made of the patient who remains', async () => {
+  await image('1.42.1', 'EA'); await admit('EB');
+  const [{ scan_id: scanId }] = await rows<{ scan_id: string }>("SELECT scan_id FROM scans WHERE study_instance_uid = '1.42.1'") as [{ scan_id: string }];
+  const merging = await openWith((tx) => applyMerge(tx, { survivor: patient('EB').identifiers, prior: patient('EA').identifiers }, { authority: 'registration', syncId: uuidV7(), at: new Date(), warnings: [] }));
+  const source = inOrganization(pipeline.db.database, pipeline.integration.organizationId, (tx) => lockReportSource(tx, scanId));
+  await somebodyWaits();
+  await merging.commit();
+  expect(await source).toMatchObject({ patient_number: 'EB' });
 });
