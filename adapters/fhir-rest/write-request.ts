@@ -123,6 +123,8 @@ function* ownGuards(asked: Asked, integration: Integration<Config>, outcome: Out
     yield {
       kind, criteria,
       judge(records) {
+        // From the beginning, also when the transaction is tried again.
+        if (index === 0) outcome.existed = false;
         if (outcome.existed || (records.length === 0 && index < ways.length - 1)) return 'write';
         return judgeVersion(records, preconditions, integration.config, refuse) ?? found(records);
       },
