@@ -7,7 +7,7 @@ import { insertIntegration } from './support/pipeline.ts';
 
 interface Held { readonly resourceType: string; readonly id: string; readonly meta: { readonly versionId: string; readonly lastUpdated: string }; readonly [name: string]: unknown }
 let gateway: TestGateway, emr: Server, base: string, integrationId: string, organizationId: string;
-let held: Held[] = [], asked: URL[] = [], failing: ((url: URL) => number) | undefined, clockSkewMilliseconds = 0;
+let held: Held[] = [], asked: URL[] = [], failing: ((url: URL) => number) | undefined, clockSkewMilliseconds = 0, isSorting = true;
 const PAGE = 2;
 
 /** An EMR that only answers searches, two to a page, and whose clock may be wrong. */
@@ -16,7 +16,7 @@ beforeAll(async () => {
     const url = new URL(request.url ?? '', base), [, , type = ''] = url.pathname.split('/');
     asked.push(url);
     const status = failing?.(url) ?? 200, since = Date.parse(url.searchParams.get('_lastUpdated')?.replace('ge', '') ?? ''), page = Number(url.searchParams.get('page') ?? 0);
-    const matches = held.filter((resource) => resource.resourceType === type && Date.parse(resource.meta.lastUpdated) >= since).toSorted((a, b) => Date.parse(a.meta.lastUpdated) - Date.parse(b.meta.lastUpdated));
+    const matches = held.filter((resource) => resource.resourceType === type && Date.parse(resource.meta.lastUpdated) >= since).toSorted((a, b) => (Date.parse(a.meta.lastUpdated) - Date.parse(b.meta.lastUpdated)) * (isSorting ? 1 : -1));
     const next = new URL(url);
     next.searchParams.set('page', String(page + 1));
     const body = { resourceType: 'Bundle', type: 'searchset', entry: matches.slice(page * PAGE, (page + 1) * PAGE).map((resource) => ({ resource })), link: matches.length > (page + 1) * PAGE ? [{ relation: 'next', url: next.href }] : [] };
@@ -95,4 +95,29 @@ test('a clock that is an hour slow, and times in the future, leave nothing out',
   held.push(patient('13'));
   await nextRun();
   expect(await patients()).toEqual(expect.arrayContaining(['Family-11', 'Family-12', 'Family-13']));
+}, 60_000);
+
+test('a page that fails time and again is told to a person, although those before it can be read', async () => {
+  clockSkewMilliseconds = 0;
+  failing = (url) => (url.pathname.endsWith('/Patient') && url.searchParams.get('page') === '1' ? 500 : 200);
+  held = [patient('14'), patient('15'), patient('16')];
+  for (let time = 0; time < 3; time += 1) await nextRun();
+  expect(await gateway.db.asOwner("SELECT subject FROM system_alerts WHERE kind = 'pull_failing' AND resolved_at IS NULL")).toEqual([{ subject: 'EMR: Patient' }]);
+  failing = undefined;
+  await nextRun();
+  expect(await gateway.db.asOwner("SELECT FROM system_alerts WHERE kind = 'pull_failing' AND resolved_at IS NULL")).toEqual([]);
+  expect(await patients()).toEqual(expect.arrayContaining(['Family-14', 'Family-15', 'Family-16']));
+}, 60_000);
+
+test('a server that does not sort loses nothing when it fails on its second page', async () => {
+  const ago = (id: string, minutes: number): Held => ({ ...patient(id), meta: { versionId: '1', lastUpdated: new Date(Date.now() - minutes * 60_000).toISOString() } });
+  await gateway.db.asOwner("UPDATE record_pulls SET read_until = now() - interval '2 h'");
+  isSorting = false;
+  held = [ago('17', 100), ago('18', 80), ago('19', 60), ago('20', 1)];
+  failing = (url) => (url.pathname.endsWith('/Patient') && url.searchParams.get('page') === '1' ? 503 : 200);
+  await nextRun();
+  expect(await patients()).toContain('Family-20');
+  failing = undefined;
+  await nextRun();
+  expect(await patients()).toEqual(expect.arrayContaining(['Family-17', 'Family-18', 'Family-19', 'Family-20']));
 }, 60_000);

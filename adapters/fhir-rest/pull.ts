@@ -28,37 +28,43 @@ export const pulls: Puller<Config> = {
   pull,
 };
 
-interface Progress { until: number; read: number; taken: number; refused: number }
+/** `until` counts only while the server keeps to _sort: else what comes on later pages may be older. */
+interface Progress { until: number; read: number; taken: number; refused: number; newest: number; isSorted: boolean }
 
 async function pull(integration: Integration<Config>, type: string, since: string | undefined, receive: Receive, context: AdapterContext): Promise<Pulled> {
   const { config } = integration, client = clientFor(config), now = context.now().getTime();
   const from = since ?? (config.pull_days > 0 ? new Date(now - config.pull_days * 86_400_000).toISOString() : new Date(now).toISOString());
-  const progress: Progress = { until: Date.parse(from), read: 0, taken: 0, refused: 0 };
+  const progress: Progress = { until: Date.parse(from), read: 0, taken: 0, refused: 0, newest: 0, isSorted: true };
   const after = new Date(Date.parse(from) - overlapMilliseconds).toISOString();
   let exchanged: Exchanged | undefined = await client.search(type, { _lastUpdated: `ge${after}`, _sort: '_lastUpdated', _count: String(pageSize) }, context.signal);
   let servedAt: number | undefined;
   for (let pages = 1; exchanged !== undefined; pages += 1) {
     const fault = faultOf(exchanged, type, context.now());
-    // What was taken before the fault stays taken: the next time begins there.
-    if (fault !== undefined) return progress.taken > 0 && pages > 1 ? told(progress) : fault;
+    // A person hears of a fault that lasts, on whichever page; what was taken before it stays taken, and the next time begins there.
+    if (fault !== undefined) return { ...fault, ...partly(progress, from) };
     const { body, headers } = (exchanged as Extract<Exchanged, { answer: unknown }>).answer;
     servedAt ??= Date.parse(headers?.get('date') ?? '') || Date.parse(from);
     for (const resource of resourcesOf(body).filter(({ resourceType }) => resourceType === type)) {
       const receipt = await take(resource, integration, receive, context, client.baseUrl);
       progress.read += 1;
-      if (receipt === 'failed') return progress.read > 1 ? told(progress) : { kind: 'failed', text: 'the gateway could not take what it read; nothing was lost' };
+      if (receipt === 'failed') return { kind: 'failed', text: 'the gateway could not take what it read; nothing was lost', ...partly(progress, from) };
       progress[receipt] += 1;
-      progress.until = Math.max(progress.until, Math.min(Date.parse(resource.meta?.lastUpdated ?? '') || 0, servedAt));
-      if (context.signal.aborted) return told(progress);
+      const updatedAt = Date.parse(resource.meta?.lastUpdated ?? '') || 0;
+      progress.isSorted &&= updatedAt >= progress.newest;
+      progress.newest = Math.max(progress.newest, updatedAt);
+      progress.until = Math.max(progress.until, Math.min(updatedAt, servedAt));
+      if (context.signal.aborted) return told({ ...progress, ...partly(progress, from) });
     }
-    if (pages >= mostPages) return told(progress);
+    if (pages >= mostPages) return told({ ...progress, ...partly(progress, from) });
     exchanged = await client.nextPage(body, context.signal);
   }
   // All pages were read: what changed before the search began is known, even where nothing did.
   return told({ ...progress, until: Math.max(progress.until, (servedAt ?? 0) - overlapMilliseconds) });
 }
 
-const told = ({ until, read, taken, refused }: Progress): Pulled => ({ kind: 'read', until: new Date(until).toISOString(), read, taken, refused });
+const told = ({ until, read, taken, refused }: Omit<Progress, 'until'> & { readonly until: number | string }): Pulled => ({ kind: 'read', until: new Date(until).toISOString(), read, taken, refused });
+/** How far it was read when not all pages were. */
+const partly = ({ until, isSorted }: Progress, from: string): { until: string } => ({ until: isSorted ? new Date(until).toISOString() : from });
 
 function faultOf(exchanged: Exchanged, type: string, now: Date): Extract<Pulled, { kind: 'failed' }> | undefined {
   if ('failure' in exchanged) return { kind: 'failed', text: exchanged.failure.text, retryAfterMilliseconds: exchanged.failure.retryAfterMilliseconds };

@@ -6,7 +6,8 @@ import type { AdapterContext, Integration, Receive } from './adapter.ts';
 
 export type Pulled =
   | { readonly kind: 'read'; readonly until: string; readonly read: number; readonly taken: number; readonly refused: number }
-  | { readonly kind: 'failed'; readonly text: string; readonly retryAfterMilliseconds?: number | undefined };
+  /** `until`: what was taken before the fault stays taken. */
+  | { readonly kind: 'failed'; readonly text: string; readonly until?: string; readonly retryAfterMilliseconds?: number | undefined };
 
 export interface Puller<Config> {
   /** Undefined: nothing is fetched from this system. */

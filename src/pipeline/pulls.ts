@@ -51,8 +51,10 @@ export async function pull(dependencies: PullDependencies, job: PullJob, signal:
         if (failures > 0) await resolveAlert(tx, 'pull_failing', `${name}: ${type}`);
         return;
       }
-      const wait = Math.max(pulled.retryAfterMilliseconds ?? 0, Math.min(LAST_RETRY_MILLISECONDS, plan.everySeconds * 1000 * 2 ** Math.min(failures, 10)));
-      await notePullFailed(tx, integrationId, type, { text: pulled.text, nextRunAt: new Date(now().getTime() + wait) });
+      // A long reading that breaks off and goes on is not kept waiting for it.
+      const isFurther = pulled.until !== undefined && (readUntil === null || Date.parse(pulled.until) > readUntil.getTime());
+      const wait = Math.max(pulled.retryAfterMilliseconds ?? 0, isFurther ? plan.everySeconds * 1000 : Math.min(LAST_RETRY_MILLISECONDS, plan.everySeconds * 1000 * 2 ** Math.min(failures, 10)));
+      await notePullFailed(tx, integrationId, type, { text: pulled.text, until: pulled.until, nextRunAt: new Date(now().getTime() + wait) });
       if (failures + 1 >= ALERT_FROM) await raiseAlert(tx, { kind: 'pull_failing', severity: 'warning', subject: `${name}: ${type}`, message: `${type} cannot be fetched from ${name}: ${pulled.text}. It goes on where it stopped.` });
     });
     if (pulled.kind === 'read' && pulled.refused > 0) dependencies.log.warn({ integrationId, type, refused: pulled.refused }, 'some of what was fetched was refused; the exchanges say why');
