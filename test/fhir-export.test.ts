@@ -113,3 +113,11 @@ test('one that is ended while it runs stops and leaves no file', async () => {
   expect(transactions).toBe(3);
   expect(await readdir(exportDirectory)).not.toContain(id);
 });
+
+test('what changes between the asking and the writing is in the export', async () => {
+  const exportDirectory = path.join(gateway.home, 'exports');
+  const [{ id }] = await gateway.db.asOwner<{ id: string }>("INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, transaction_at, expires_at) VALUES ($1, $2, $3, 'x', ARRAY['Patient'], now() - interval '1 h', now() + interval '1 h') RETURNING export_id AS id", [organizationId, integrationId, uuidV7()]) as [{ id: string }];
+  const integration = () => ({ adapter, integration: { integrationId, organizationId, name: 'EMR', config: sampleConfig() } });
+  await exportRecords({ database: gateway.db.database, boss: gateway.boss, keys: gateway.db.keys, exportDirectory, integration }, { organizationId, exportId: id, role: 'service', address: '' }, { signal: new AbortController().signal, isLastTry: true });
+  expect(await gateway.db.asOwner('SELECT status, record_count FROM record_exports WHERE export_id = $1', [id])).toEqual([{ status: 'completed', record_count: PATIENTS }]);
+});

@@ -16,8 +16,10 @@ const COLUMNS = sql.fragment`export_id, organization_id, integration_id, user_id
 
 export async function insertExport(tx: CommonQueryMethods, row: { integrationId: string; userId: string; url: string; types: readonly string[]; since: string | undefined; keepHours: number }): Promise<ExportRow> {
   return tx.one(sql.type(Row)`
-    INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, since, expires_at)
-    VALUES (${ORGANIZATION}, ${row.integrationId}, ${row.userId}, ${row.url}, ${sql.array([...row.types], 'text')}, ${row.since ?? null}, now() + make_interval(hours => ${row.keepHours})) RETURNING ${COLUMNS}`);
+    INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, since, transaction_at, expires_at)
+    VALUES (${ORGANIZATION}, ${row.integrationId}, ${row.userId}, ${row.url}, ${sql.array([...row.types], 'text')}, ${row.since ?? null},
+      -- what a transaction writes has the time when it began: those that are still at work come with the next export
+      least(now(), (SELECT min(a.xact_start) FROM pg_stat_activity a WHERE a.datname = current_database())), now() + make_interval(hours => ${row.keepHours})) RETURNING ${COLUMNS}`);
 }
 
 export async function findExport(tx: CommonQueryMethods, exportId: string): Promise<ExportRow | undefined> {
@@ -65,8 +67,8 @@ export async function notePulled(tx: CommonQueryMethods, integrationId: string, 
     WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId} AND resource_type = ${type}`);
 }
 
-export async function notePullFailed(tx: CommonQueryMethods, integrationId: string, type: string, failure: { text: string; nextRunAt: Date }): Promise<void> {
+export async function notePullFailed(tx: CommonQueryMethods, integrationId: string, type: string, failure: { text: string; until?: string | undefined; nextRunAt: Date }): Promise<void> {
   await tx.query(sql.typeAlias('void')`
-    UPDATE record_pulls SET last_run_at = now(), failure_count = failure_count + 1, last_error = ${failure.text}, next_run_at = ${failure.nextRunAt.toISOString()}
+    UPDATE record_pulls SET read_until = greatest(read_until, ${failure.until ?? null}::timestamptz), last_run_at = now(), failure_count = failure_count + 1, last_error = ${failure.text}, next_run_at = ${failure.nextRunAt.toISOString()}
     WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId} AND resource_type = ${type}`);
 }

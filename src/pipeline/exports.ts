@@ -129,11 +129,12 @@ async function writeFiles(writing: Writing): Promise<ExportOutputRow[] | undefin
 
 async function writeType(writing: Writing, type: string, kind: RecordKind, before: number): Promise<ExportOutputRow | undefined> {
   const { exporter, config, records, reader, row, directory, signal } = writing;
-  const updated = [{ ...(row.since === null ? {} : { from: row.since.getTime() }), to: row.transaction_at.getTime() }];
+  // What changed again since the export was asked for is in it as it is now: left out, it would be in no export until somebody asks once more.
+  const criteria = row.since === null ? {} : { updated: [{ from: row.since.getTime() }] };
   const file = await open(fileOf(directory, row.export_id, type), 'w', 0o600);
   let count = 0, byteLength = 0;
   try {
-    let page = await records.search(reader, { kind, criteria: { updated }, count: PAGE, total: false, memo: {} });
+    let page = await records.search(reader, { kind, criteria, count: PAGE, total: false, memo: {} });
     for (;;) {
       const bytes = Buffer.from(page.records.map((record) => `${exporter.line(record, config)}\n`).join(''));
       await file.write(bytes);
