@@ -1,6 +1,6 @@
 /** The entries of a Bundle that was sent to the base URL: what each asks for, and what became of it. */
 import type { Bundle, BundleEntry, OperationOutcome, Resource } from '#standards/fhir/types.ts';
-import { FhirRefusal } from './answer.ts';
+import { FhirRefusal, refusalAnswer } from './answer.ts';
 
 export const mostEntries = 500;
 
@@ -44,8 +44,24 @@ export function requestOf(entry: EntryRequest, outer: Request): Request {
   return new Request(entry.url, { method: entry.method, headers, body: JSON.stringify(entry.resource ?? {}), signal: outer.signal });
 }
 
-export async function responseEntry(response: Response): Promise<BundleEntry> {
-  const text = await response.text(), body = text === '' ? undefined : JSON.parse(text) as Resource;
+/** So much is held for one answer: a Bundle of reads could ask for everything that is here, and then for it again. */
+const mostAnswerCharacters = 32 * 1024 * 1024;
+
+/** The answers in the order of the entries, one after the other. Reads beyond what fits into one answer are refused, each by itself. */
+export async function answeredEntries(entries: readonly EntryRequest[], run: (entry: EntryRequest) => Response | Promise<Response>, most = mostAnswerCharacters): Promise<BundleEntry[]> {
+  const answered: BundleEntry[] = [];
+  let length = 0;
+  for (const entry of entries) {
+    const isTooMuch = length > most && (entry.method === 'GET' || entry.method === 'HEAD');
+    const response = isTooMuch ? refusalAnswer(new FhirRefusal(413, 'too-costly', 'The answers to the entries before this one fill the Bundle: ask for this in another request.')) : await run(entry), text = await response.text();
+    length += text.length;
+    answered.push(responseEntry(response, text));
+  }
+  return answered;
+}
+
+function responseEntry(response: Response, text: string): BundleEntry {
+  const body = text === '' ? undefined : JSON.parse(text) as Resource;
   const isOutcome = body?.resourceType === 'OperationOutcome';
   const [location, etag, modified] = ['location', 'etag', 'last-modified'].map((name) => response.headers.get(name));
   return {

@@ -3,10 +3,10 @@
  * A transaction: receive-transaction.ts.
  */
 import type { AdapterContext, IntegrationDirectory, Peer, Receive } from '#gateway/adapter.ts';
-import type { Bundle, BundleEntry } from '#standards/fhir/types.ts';
+import type { Bundle } from '#standards/fhir/types.ts';
 import { FhirRefusal, answer } from './answer.ts';
 import { readBody, resourceFrom } from './body.ts';
-import { entryRequests, requestOf, responseEntry } from './bundle-entries.ts';
+import { answeredEntries, entryRequests, requestOf } from './bundle-entries.ts';
 import type { Config } from './config.ts';
 import { principalOf } from './read-access.ts';
 import { receiveTransaction } from './receive-transaction.ts';
@@ -20,8 +20,7 @@ export async function receiveBundle(request: Request, base: string, peer: Peer, 
   const bundle = await resourceFrom(body) as Partial<Bundle>;
   if (bundle.resourceType !== 'Bundle' || (bundle.type !== 'batch' && bundle.type !== 'transaction')) throw new FhirRefusal(400, 'invalid', 'The base URL takes a Bundle of type batch or transaction.', { expression: 'Bundle.type' });
   if (bundle.type === 'transaction') return receiveTransaction({ request, base, peer, principal, receivedAt, body, bundle }, integrations, receive, context, run);
-  const entry: BundleEntry[] = [];
   // One after the other: an order may follow the patient it is for.
-  for (const each of entryRequests(bundle, base)) entry.push(await responseEntry(await run(requestOf(each, request))));
+  const entry = await answeredEntries(entryRequests(bundle, base), (each) => run(requestOf(each, request)));
   return answer(200, { resourceType: 'Bundle', type: 'batch-response', entry } satisfies Bundle);
 }

@@ -10,12 +10,12 @@
 import { createHash } from 'node:crypto';
 import type { AdapterContext, InboundMessage, IntegrationDirectory, Peer, Principal, Receive } from '#gateway/adapter.ts';
 import { uuidV7 } from '#domain/uuid.ts';
-import type { Bundle, BundleEntry } from '#standards/fhir/types.ts';
+import type { Bundle } from '#standards/fhir/types.ts';
 import { issueText, outcomeOf } from '#standards/fhir/operation-outcome.ts';
 import { validateResource } from '#standards/fhir/validate.ts';
 import { FhirRefusal, answer, refusalAnswer, rejectedRefusal } from './answer.ts';
 import type { Body } from './body.ts';
-import { entryRequests, requestOf, responseEntry } from './bundle-entries.ts';
+import { answeredEntries, entryRequests, requestOf } from './bundle-entries.ts';
 import type { EntryRequest } from './bundle-entries.ts';
 import { resolveReferences } from './bundle-references.ts';
 import type { Resolved } from './bundle-references.ts';
@@ -47,8 +47,7 @@ export async function receiveTransaction(transaction: Transaction, integrations:
     receipt.answered(String(error.status), !request.signal.aborted);
     return refusalAnswer(error);
   }
-  const entry: BundleEntry[] = [];
-  for (const each of entries) entry.push(await responseEntry(answers.get(each.index) ?? await run(requestOf(each, request))));
+  const entry = await answeredEntries(entries, (each) => answers.get(each.index) ?? run(requestOf(each, request)));
   return answer(200, { resourceType: 'Bundle', type: 'transaction-response', entry } satisfies Bundle, { 'content-location': base });
 }
 
