@@ -28,6 +28,14 @@ export async function newerVersionThere(tx: CommonQueryMethods, { integration_id
   return newest ?? undefined;
 }
 
+/** The version by which this report was withdrawn, when that is newer than this one: what was withdrawn is not sent any more. */
+export async function withdrawnBy(tx: CommonQueryMethods, { lineage_id: lineageId, version }: HeldDelivery): Promise<number | undefined> {
+  const newest = await tx.maybeOneFirst(sql.type(z.object({ version: z.number() }))`
+    SELECT n.version FROM (SELECT r.version, r.status FROM reports r WHERE r.organization_id = ${ORGANIZATION} AND r.lineage_id = ${lineageId} ORDER BY r.version DESC LIMIT 1) n
+    WHERE n.version > ${version} AND n.status IN ('entered-in-error', 'cancelled')`);
+  return newest ?? undefined;
+}
+
 /** Due now, at its old place in the order. */
 export async function requeueDelivery(tx: CommonQueryMethods, deliveryId: string): Promise<void> {
   await tx.query(sql.type(Nothing)`UPDATE deliveries SET status = 'queued', next_attempt_at = now() WHERE organization_id = ${ORGANIZATION} AND delivery_id = ${deliveryId}`);

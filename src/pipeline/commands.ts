@@ -9,7 +9,7 @@ import { resolveAlert } from '../db/alerts.ts';
 import { decideDeadJob, holdDeadJob, type HeldDeadJob } from '../db/dead-jobs.ts';
 import { pauseIntegration } from '../db/integrations.ts';
 import { countReplayable, endReplay, insertReplay, mostReplayed, type ReplayFilter } from '../db/message-replays.ts';
-import { holdDelivery, newerVersionThere, parkedDeliveries, requeueDelivery, skipDelivery } from '../db/parked-deliveries.ts';
+import { holdDelivery, newerVersionThere, parkedDeliveries, requeueDelivery, skipDelivery, withdrawnBy } from '../db/parked-deliveries.ts';
 import { bossDb, type Database, type Transaction } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { QUEUES, type DeliverJob, type ReplayMessagesJob } from '../queue/queues.ts';
@@ -125,6 +125,8 @@ async function resend(boss: PgBoss, tx: Transaction, organizationId: string, del
   if (delivery.status === 'sending') return { kind: 'refused', reason: 'It is being sent at this moment.' };
   const newer = await newerVersionThere(tx, delivery);
   if (newer !== undefined) return { kind: 'refused', reason: `The destination has version ${newer} of this report; version ${delivery.version} would replace it. Discard this one.` };
+  const withdrawn = await withdrawnBy(tx, delivery);
+  if (withdrawn !== undefined) return { kind: 'refused', reason: `The report was withdrawn by version ${withdrawn}; version ${delivery.version} is not sent any more. Discard this one.` };
   await requeueDelivery(tx, deliveryId);
   await resolveAlert(tx, 'delivery_refused', `delivery ${deliveryId}`);
   await wakeDestination(boss, tx, { organizationId, integrationId: delivery.integration_id });

@@ -1,6 +1,6 @@
 /** The RIS hears what becomes of its order: in progress, complete, analysed, each once, and again when it did not answer. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { anOrder, changeSettings, delivered, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
+import { anOrder, apiClient, changeSettings, delivered, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
 import { eventually } from '../support/gateway.ts';
 import { parseMessage } from '#standards/hl7v2/parse.ts';
 import { hl7Reader } from '#standards/hl7v2/reader.ts';
@@ -36,6 +36,10 @@ test('an order is told as received, complete and analysed, with its own numbers'
   const rows = await exchanges(gateway, "direction = 'outbound' AND scan_id = $1 AND interaction = 'ORM^O01'", [scan.scan_id]);
   expect(rows.map(({ message_status }) => message_status)).toEqual(['delivered', 'delivered', 'delivered']);
   await expectAudited(gateway, rows);
+
+  const { report_id: reportId } = await delivered(gateway, study.studyInstanceUid), api = await apiClient(gateway, 'Sample Hospital', 'radiologist');
+  expect(await api('POST', `/api/v1/reports/${reportId}/withdraw`, { reason: 'Wrong model' })).toMatchObject({ status: 200 });
+  expect(await gateway.db.asOwner('SELECT event FROM order_notices WHERE scan_id = $1', [scan.scan_id]), 'a withdrawal is no analysis').toHaveLength(3);
 }, 60_000);
 
 test('images that nobody ordered are told to nobody; the order that comes later is', async () => {

@@ -50,4 +50,7 @@ test('a report that waits for a system is kept back from it, and the system neve
   expect(await api('POST', `/api/v1/reports/${first.report_id}/withdraw`, { reason: 'Wrong model' })).toMatchObject({ status: 200, body: { destinations: 2 } });
   const states = await gateway.db.asOwner<{ version: number; status: string }>("SELECT r.version, d.status FROM deliveries d JOIN reports r USING (organization_id, report_id) JOIN external_integrations i USING (organization_id, integration_id) JOIN scans s USING (organization_id, scan_id) WHERE i.name = 'EMR' AND s.study_instance_uid = $1", [study.studyInstanceUid]);
   expect(states).toEqual([{ version: 1, status: 'skipped' }]);
+  const [{ delivery_id: kept }] = await gateway.db.asOwner<{ delivery_id: string }>("SELECT delivery_id FROM deliveries WHERE report_id = $1 AND status = 'skipped'", [first.report_id]) as [{ delivery_id: string }];
+  const integrator = await apiClient(gateway, 'Sample Hospital', 'integrator');
+  expect(await integrator('POST', `/api/v1/deliveries/${kept}/resend`), 'nor is it sent by hand').toMatchObject({ status: 409, body: { detail: expect.stringContaining('withdrawn by version 2') as string } });
 }, 60_000);
