@@ -173,6 +173,19 @@ test('a filter by patient and status leaves out the others, and $events gives wh
   expect((await ask('GET', `Subscription/${id}/$events?eventsSinceNumber=x`)).status).toBe(400);
 }, 30_000);
 
+test('who asked for a patient hears of the one that this patient was merged into, however the id was written', async () => {
+  const [prior] = await gateway.db.asOwner<{ patient_id: string }>("INSERT INTO patients (organization_id, patient_number) VALUES ($1, 'P0') RETURNING patient_id", [organizationId]);
+  const filter = { _criteria: { extension: [{ url: `${guide}/backport-filter-criteria`, valueString: `DiagnosticReport?patient=Patient/${prior!.patient_id.toUpperCase()}` }] } };
+  expect((await ask('POST', 'Subscription', { body: wanted({}, filter) })).status).toBe(201);
+  await times(1, 'handshake');
+  await report('preliminary', prior!.patient_id);
+  await eventually(async () => numbersOf(heard).length === 1);
+  await gateway.db.asOwner('UPDATE patients SET is_active = false, merged_into_patient_id = $2 WHERE patient_id = $1', [prior!.patient_id, patientId]);
+  await report();
+  await eventually(async () => numbersOf(heard).length === 2);
+  expect(numbersOf(heard)).toEqual([1, 2]);
+}, 30_000);
+
 test('a quiet subscriber gets signs of life', async () => {
   await ask('POST', 'Subscription', { body: wanted({ extension: [{ url: `${guide}/backport-heartbeat-period`, valueUnsignedInt: 1 }] }) });
   await times(1, 'heartbeat');

@@ -83,7 +83,7 @@ function filterFrom(list: readonly Extension[] | undefined): NewSubscription['fi
   const filter: { patient_ids?: string[]; statuses?: string[] } = {};
   for (const [name, value] of new URLSearchParams(text.slice('DiagnosticReport?'.length))) {
     const values = value.split(',');
-    if (name === 'patient' || name === 'subject') filter.patient_ids = values.map((each) => each.replace(/^Patient\//, ''));
+    if (name === 'patient' || name === 'subject') filter.patient_ids = values.map((each) => each.replace(/^Patient\//, '').toLowerCase());
     else if (name === 'status') filter.statuses = values;
     else throw refused('criteria', 'filters by patient and status only');
   }

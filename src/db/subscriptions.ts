@@ -46,13 +46,13 @@ export async function deleteSubscription(tx: CommonQueryMethods, integrationId: 
   return rowCount === 1;
 }
 
-/** One event for each subscription that wants this report. The row lock keeps their numbers without gaps and in the order of the commits. Returns those that are to be called. */
+/** One event for each subscription that wants this report, also where it asked for a patient who was merged into this one since. The row lock keeps their numbers without gaps and in the order of the commits. Returns those that are to be called. */
 export async function insertSubscriptionEvents(tx: CommonQueryMethods, report: { reportId: string; patientId: string; status: string }): Promise<readonly string[]> {
   const rows = await tx.any(sql.type(z.object({ subscription_id: z.string(), channel: z.string() }))`
     WITH numbered AS (
       UPDATE result_subscriptions SET event_count = event_count + 1
       WHERE organization_id = ${ORGANIZATION} AND status <> 'off' AND (ends_at IS NULL OR ends_at > now())
-        AND (NOT filter ? 'patient_ids' OR filter->'patient_ids' ? ${report.patientId}) AND (NOT filter ? 'statuses' OR filter->'statuses' ? ${report.status})
+        AND (NOT filter ? 'patient_ids' OR filter->'patient_ids' ?| ARRAY(SELECT p.patient_id::text FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND (p.patient_id = ${report.patientId}::uuid OR p.merged_into_patient_id = ${report.patientId}::uuid))) AND (NOT filter ? 'statuses' OR filter->'statuses' ? ${report.status})
       RETURNING organization_id, subscription_id, event_count, channel
     ), inserted AS (INSERT INTO result_subscription_events (organization_id, subscription_id, event_number, report_id) SELECT organization_id, subscription_id, event_count, ${report.reportId} FROM numbered)
     SELECT subscription_id, channel FROM numbered`);

@@ -59,7 +59,10 @@ export function createSubscriptions(dependencies: SubscriptionDependencies, adap
     }),
     remove: (reader, integrationId, subscriptionId) => inOrganization(database, reader.organizationId, async (tx) => {
       const removed = await deleteSubscription(tx, integrationId, subscriptionId);
-      if (removed) await audited(tx, reader, 'D', subscriptionId, {});
+      if (removed) {
+        await audited(tx, reader, 'D', subscriptionId, {});
+        await resolveAlert(tx, 'subscription_failing', `subscription ${subscriptionId}`);
+      }
       return removed;
     }),
     events: (reader, subscription, range) => inOrganization(database, reader.organizationId, async (tx) => {
