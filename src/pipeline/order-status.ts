@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { raiseAlert } from '../db/alerts.ts';
+import { raiseAlert, resolveAlert } from '../db/alerts.ts';
 import { filesInUse } from '../db/analyses.ts';
 import { insertExchanges, insertPayloads, updateOutcome } from '../db/exchanges.ts';
 import { beginNotice, finishNotice, noticeHead, type NoticeHead } from '../db/order-notices.ts';
@@ -85,7 +85,8 @@ async function writeOutcome({ database, now: clock, retrySeconds }: Pick<Deliver
       ...auditEvents.orderRecord, action: 'R', outcome: outcome.kind === 'delivered' ? 'success' : isOpen ? 'minor_failure' : 'serious_failure', actor: { kind: 'system', id: 'tell-order-status', address: outcome.peer },
       object: { type: 'scan', id: head.scan_id }, patientId, syncId: exchange.syncId, detail: { integration: integration.name, event: head.event, attempt: head.attempts + 1, outcome: outcome.kind },
     });
-    if (outcome.kind === 'refused') await raiseAlert(tx, { kind: 'delivery_refused', severity: 'warning', subject: `order status ${head.notice_id}`, message: `${integration.name} refused an order status message: ${text ?? ''}` });
+    if (outcome.kind === 'refused') await raiseAlert(tx, { kind: 'delivery_refused', severity: 'warning', subject: `order status for ${integration.name}`, message: `${integration.name} refuses order status messages: ${text ?? ''}. The exchanges say which.` });
+    else if (outcome.kind === 'delivered') await resolveAlert(tx, 'delivery_refused', `order status for ${integration.name}`);
   });
   return !isOpen;
 }
