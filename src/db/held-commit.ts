@@ -27,10 +27,15 @@ export function createHeldCommits(appUrl: string, log: Pick<Log, 'warn'>, silenc
   pool.on('error', (error) => { log.warn({ err: error }, 'a database connection was lost'); });
   // While a connection is lent the pool does not listen, and an 'error' that nobody listens to ends the process. The statement tells.
   pool.on('connect', (client) => { client.on('error', () => {}); });
+  const turns = new Turns(MOST_CONNECTIONS);
   return {
     async run(statement, until) {
       until.catch(() => {});
-      const client = await pool.connect();
+      await turns.begin();
+      const client = await pool.connect().catch((error: unknown) => {
+        turns.end();
+        throw error;
+      });
       let isLost = false;
       try {
         const exchange = client.query(new HeldExchange(statement));
@@ -45,10 +50,30 @@ export function createHeldCommits(appUrl: string, log: Pick<Log, 'warn'>, silenc
         throw error;
       } finally {
         client.release(isLost);
+        turns.end();
       }
     },
     close: () => pool.end(),
   };
+}
+
+/** The pool refuses whoever waits longer for a connection than connecting may take; here disks may keep all of them for as long as they like. */
+class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) { this.#free = count; }
+
+  async begin(): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
+  }
+
+  end(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#free += 1;
+  }
 }
 
 /** The driver's side of one exchange: it calls the handlers as messages come (pg: Client, Submittable). */

@@ -25,3 +25,13 @@ test('a connection that is reset while a commit is held back fails that statemen
   await database.close();
   await relay.pullOut();
 });
+
+test('more held commits than connections wait for their turn, however long the disks take', async () => {
+  const until = Promise.withResolvers<void>();
+  const statement = { name: 'held_turn', text: 'SELECT 2::text', values: [] };
+  const running = Array.from({ length: 6 }, () => db.database.held.run(statement, until.promise));
+  const settled = Promise.allSettled(running);
+  await new Promise((resolve) => { setTimeout(resolve, 5_500); }); // longer than the pool's patience
+  until.resolve();
+  expect((await settled).map(({ status }) => status)).toEqual(Array(6).fill('fulfilled'));
+}, 15_000);
