@@ -2088,6 +2088,13 @@ BEGIN
   END LOOP;
 END $$;
 
+-- ======== migrations/0031_withdrawn_is_not_analysed.sql ========
+
+-- Who placed an order is not told that it was analysed when a report of it is withdrawn: the withdrawal itself is sent.
+DROP TRIGGER note_analysed ON reports;
+CREATE TRIGGER note_analysed AFTER INSERT ON reports FOR EACH ROW WHEN (NEW.author_kind = 'device' AND NEW.status NOT IN ('entered-in-error', 'cancelled'))
+  EXECUTE FUNCTION medscan_note_order_of_report();
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2123,6 +2130,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0027_exports_and_pulls.sql', 'd3594f867aad9708041682017da96b292cd3fa93b2305106965017b06906f935', '1.8.1', 0),
   ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),
   ('0029_deliver_next.sql', 'ede6b9d890fa8870cf20358d2c3a0f7706899c9e584d8fef571816c3b42cd7a6', '1.8.1', 0),
-  ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0);
+  ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0),
+  ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0);
 
 COMMIT;
