@@ -63,7 +63,7 @@ export function messageCommands(dependencies: MessageCommandDependencies): Messa
       const inbound = integration && adapters.get(integration.adapter)?.inbound;
       const mapping = integration && inbound && isMapped(recorded, inbound)
         ? await Promise.all(messagesOf({ ...recorded, content }, integration, inbound).map((message) => judge(inbound, integration, message, map, recorded.started_at))).catch(() => null) : null;
-      return { ...readableMessage(content, mediaType, recorded.facts ?? {}), mediaType, byteSize: recorded.byte_size ?? content.length, mapping };
+      return { ...readableMessage(content, mediaType, recorded.facts ?? {}), mediaType, byteSize: part === 'message' ? recorded.byte_size ?? content.length : content.length, mapping };
     },
 
     async dryRun(organizationId, integrationId, bytes) {

@@ -4,10 +4,12 @@
  */
 import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { html } from 'hono/html';
 import { z } from '@hono/zod-openapi';
 import { auditEvents, type AuditEvent } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
+import { recordRefusedUse } from '../api/middleware/authorize.ts';
 import { isAllowed, type Permission } from '../api/permissions.ts';
 import { toPage } from '../api/pagination.ts';
 import { notFound, Problem } from '../api/problem.ts';
@@ -25,7 +27,7 @@ import { deadLettersPage } from './dead-letters.ts';
 import type { Html } from './layout.ts';
 import { messageList, messagePage, type Choices } from './messages.ts';
 import { signedIn } from './pages.ts';
-import { consolePage } from './parts.ts';
+import { consolePage, notice } from './parts.ts';
 import { replayList, replayPage } from './replays.ts';
 import { systemsPage, tryPage } from './systems.ts';
 
@@ -36,7 +38,7 @@ interface Visit {
   readonly c: ApiContext; readonly caller: Caller; readonly now: Date;
   may(permission: Permission): boolean;
   read<T>(work: (tx: Transaction, audit: (event: Omit<AuditEvent, 'actor' | 'outcome'>) => Promise<void>) => Promise<T>): Promise<T>;
-  page(at: string, title: string, body: Html, refresh?: { seconds: number; url: string }): Promise<Response>;
+  page(at: string, title: string, body: Html, refresh?: { seconds: number; url: string }, status?: Problem['status']): Promise<Response>;
   /** Back to a page, with a sentence about what happened. */
   back(path: string, word: { done?: string; problem?: string }): Response;
   readonly done: string | undefined;
@@ -50,8 +52,16 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
   const visit = (permission: Permission, work: (visit: Visit) => Promise<Response>) => async (c: ApiContext): Promise<Response> => {
     const caller = await signedIn(c, dependencies);
     if (!caller) return c.redirect('/login', 303);
-    if (!isAllowed(caller.role, caller.scopes, permission)) throw new Problem(403, `The role ${caller.role} may not see this page.`);
-    return work(visitOf(c, caller, dependencies));
+    const v = visitOf(c, caller, dependencies);
+    try {
+      if (v.may(permission)) return await work(v);
+      await recordRefusedUse(c, dependencies, caller, permission);
+      throw new Problem(403, `The role ${caller.role} may not see this page.`);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error;
+      const title = error.status === 404 ? 'Not found' : 'This cannot be done';
+      return v.page('', title, html`<h1>${title}</h1>${notice(error.message, 'problem')}`, undefined, error.status);
+    }
   };
 
   // ---- messages
@@ -210,9 +220,9 @@ function visitOf(c: ApiContext, caller: Caller, { database, keys }: ApiDependenc
     c, caller, now: new Date(), ...wordFor(c, caller, keys),
     may: (permission) => isAllowed(caller.role, caller.scopes, permission),
     read: (work) => within((tx) => work(tx, (event) => recordAudit(tx, { outcome: 'success', ...event, actor: actorOf(c, caller), requestId: c.get('requestId') }))),
-    async page(at, title, body, refresh) {
+    async page(at, title, body, refresh, status = 200) {
       const organizationName = await within((tx) => tx.oneFirst(sql.type(z.object({ name: z.string() }))`SELECT name FROM organizations WHERE organization_id = ${ORGANIZATION}`));
-      return c.html(consolePage({ title, caller, organizationName, at, body, refresh }));
+      return c.html(consolePage({ title, caller, organizationName, at, body, refresh }), status);
     },
     back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `?word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word)))}` : ''}`, 303),
     async fields() {

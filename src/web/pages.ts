@@ -5,6 +5,7 @@ import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
+import { recordRefusedUse } from '../api/middleware/authorize.ts';
 import { identify, requireOwnOrigin } from '../api/middleware/identify.ts';
 import { isAllowed } from '../api/permissions.ts';
 import { Problem } from '../api/problem.ts';
@@ -49,7 +50,10 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
     const reload = c.req.query('auto') === '1';
     const caller = await signedIn(c, dependencies, { keepAlive: !reload });
     if (!caller) return c.redirect('/login', 303);
-    if (!isAllowed(caller.role, caller.scopes, 'queue:read')) throw new Problem(403, `The role ${caller.role} may not see the status page.`);
+    if (!isAllowed(caller.role, caller.scopes, 'queue:read')) {
+      await recordRefusedUse(c, dependencies, caller, 'queue:read');
+      throw new Problem(403, `The role ${caller.role} may not see the status page.`);
+    }
     const { rows, reloads } = await inOrganization(dependencies.database, caller.organizationId, async (tx) => {
       if (!reload) await recordAudit(tx, { ...auditEvents.query, action: 'R', outcome: 'success', actor: actorOf(c, caller), requestId: c.get('requestId'), object: { type: 'status_page', id: '*' } });
       return { rows: await readStatusRows(tx), reloads: await statusPageReloads(tx, caller.userId) };

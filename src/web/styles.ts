@@ -63,9 +63,10 @@ section h2 small { color: var(--muted); font-weight: 400; }
 .notice { margin: 0; padding: .7rem 1.1rem; border-radius: 10px; color: var(--ok); background: var(--ok-soft); }
 .notice.problem { color: var(--bad); background: var(--bad-soft); }
 .id, td.value, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .87rem; }
-td.id { overflow-wrap: anywhere; max-width: 20rem; }
+td.id { overflow-wrap: anywhere; min-width: 9rem; max-width: 20rem; }
+.tree td.id { min-width: 17rem; max-width: 26rem; }
 td.id.nowrap { max-width: none; }
-td.value { overflow-wrap: anywhere; }
+td.value { overflow-wrap: anywhere; min-width: 8rem; }
 form.filter { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .75rem 1rem; align-items: end; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
 form.filter label, form.try label, .decide label { display: grid; gap: .2rem; font-size: .86rem; color: var(--muted); }
 form.filter input, form.filter select { height: 2.35rem; }

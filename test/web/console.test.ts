@@ -141,3 +141,13 @@ test.skipIf(browserPath === undefined)('a person works with the keyboard alone: 
     await closed;
   }
 });
+
+test('what is not there and what the role may not see is told on a page, and the second is on record as a security alert', async () => {
+  const technician = await cookieOf(api.north.emails.technician);
+  const missing = await get('/messages/00000000-0000-7000-8000-000000000000', technician);
+  expect([missing.status, missing.headers.get('content-type')]).toEqual([404, 'text/html; charset=UTF-8']);
+  expect(missing.text).toContain('There is no such message in this organization.');
+  const refused = await get('/replays', technician);
+  expect([refused.status, refused.headers.get('content-type')]).toEqual([403, 'text/html; charset=UTF-8']);
+  expect(await auditOf(api.db, refused)).toMatchObject([{ action: 'E', outcome: 'minor_failure', detail: { route: 'GET /replays', permission: 'exchanges:replay' } }]);
+});
