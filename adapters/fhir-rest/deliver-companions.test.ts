@@ -169,3 +169,12 @@ test.each(ways)('who asked for the order hears of critical findings, and the org
   expect(one<DiagnosticReport>('DiagnosticReport').performer).toMatchObject([{ identifier: { value: sampleReport.organization.organizationId } }]);
   expect(one<Task & Resource>('Task').requester).toBeUndefined();
 });
+
+test.each(ways)('an order with the same number that is of somebody else is neither referred to nor completed (%s)', async (deliver_by) => {
+  put({ ...order, subject: { reference: 'Patient/other' } });
+  put({ resourceType: 'Patient', id: 'other', birthDate: '1901-01-01', name: [{ family: 'Somebody' }] });
+  expect(await deliver({ deliver_by, find_order: true, order_update: 'service-request' }, { status: 'final' })).toMatchObject({ kind: 'delivered' });
+  expect(one<DiagnosticReport>('DiagnosticReport')).toMatchObject({ basedOn: [{ identifier: { value: 'ACC12345' } }] });
+  expect(JSON.stringify(one<DiagnosticReport>('DiagnosticReport'))).not.toMatch(/ServiceRequest\/sr1|Encounter\/e1/);
+  expect(one<Resource>('ServiceRequest')).toMatchObject({ status: 'active' });
+});

@@ -10,7 +10,7 @@ import { reportForms } from './diagnostic-report.ts';
 import { failureByStatus } from './failure.ts';
 import type { Failure } from './failure.ts';
 import type { FhirClient } from './fhir-client.ts';
-import { orderIdentifier, token } from './identifiers.ts';
+import { orderIdentifier, patientIdentifiers, token } from './identifiers.ts';
 import { existing, notSent, resourcesOf } from './lookup.ts';
 import type { Existing } from './lookup.ts';
 import type { Plan } from './plan.ts';
@@ -25,6 +25,7 @@ export async function surroundingsOf(client: FhirClient, document: ReportDocumen
   if (!needsOrder || !plan.offer.offers('ServiceRequest', 'search')) return { forms, organization };
   const order = await findOrder(client, document, config, signal);
   if (order !== undefined && 'failure' in order) return order;
+  if (order !== undefined && await isOfAnother(client, order, document, config, signal)) return { forms, organization };
   return { forms, organization, order, encounter: ownReference(order?.encounter, ['Encounter'], client), requester: ownReference(order?.requester, ['Practitioner', 'PractitionerRole', 'Organization'], client) as Reference<Practitioner> | undefined };
 }
 
@@ -42,6 +43,18 @@ async function findOrder(client: FhirClient, { scan }: ReportDocument, config: C
     if (matches.length === 1) return matches[0];
   }
   return undefined;
+}
+
+/** Two departments may give the same number: an order whose patient is somebody else is not ours to refer to, nor to complete. What we may not read is not judged. */
+async function isOfAnother(client: FhirClient, { subject }: ServiceRequest, { patient }: ReportDocument, config: Config, signal: AbortSignal): Promise<boolean> {
+  const id = ownReference<Patient>(subject, ['Patient'], client)?.reference?.split('/')[1];
+  const exchanged = id === undefined ? undefined : await client.read('Patient', id, signal);
+  if (exchanged === undefined || 'failure' in exchanged || exchanged.answer.status !== 200) return false;
+  const theirs = exchanged.answer.body as Partial<Patient> | null, born = theirs?.birthDate ?? '', { birthDate = '', familyName = '' } = patient;
+  if (born !== '' && birthDate !== '' && !born.startsWith(birthDate) && !birthDate.startsWith(born)) return true;
+  const ours = patientIdentifiers(patient, config), numbers = Array.isArray(theirs?.identifier) ? theirs.identifier : [], families = Array.isArray(theirs?.name) ? theirs.name.flatMap((name) => name.family ?? []) : [];
+  const isShared = ours.some((mine) => numbers.some(({ value }) => value === mine.value)), isNumbered = ours.some((mine) => numbers.some(({ system }) => system === mine.system));
+  return isNumbered && !isShared && familyName !== '' && families.length > 0 && !families.some((family) => family.localeCompare(familyName, undefined, { sensitivity: 'base' }) === 0);
 }
 
 /** `Encounter/1`, or the same below the base URL. */
