@@ -23,7 +23,7 @@ const SENDERS = 4;
 
 test('the published page names every step at which the gateway is killed, and no other', () => {
   const inCode = new Set(globSync('{src,adapters}/**/*.ts', { cwd: root }).flatMap((file) => [...readFileSync(path.join(root, file), 'utf8').matchAll(/\bfailpoint\('([\w.]+)'\)/g)].map(([, name]) => name!)));
-  const onPage = new Set([...page.matchAll(/`((?:cstore|store|persist|hl7|stow|folder|analyze|report|deliver)\.\w+)`/g)].map(([, name]) => name!));
+  const onPage = new Set([...page.matchAll(/`((?:cstore|store|persist|writes|hl7|stow|folder|analyze|report|deliver)\.\w+)`/g)].map(([, name]) => name!));
   expect(inCode.size).toBeGreaterThan(15);
   expect([...onPage].toSorted()).toEqual([...inCode].toSorted());
 });
