@@ -40,6 +40,25 @@ test('a query with more matches than are taken is cancelled, and what came until
   expect(outcome).toMatchObject({ kind: 'answered', answerCode: 'FE00', count: 1000, text: expect.stringContaining('cancelled by the gateway') });
 });
 
+test('a source that does not hear that it is cancelled, and never ends, is given up', async () => {
+  await start(({ respond, socket }) => {
+    let sent = 0;
+    const more = setInterval(() => { for (let index = 0; index < 50; index++) respond({ status: 0xff00 }, match({ '(0020,000d)': `1.2.3.${sent++}` })); }, 10);
+    socket.on('close', () => { clearInterval(more); });
+  });
+  expect(await queries.findStudies(p1, source(), context())).toMatchObject({ kind: 'unconfirmed', text: 'no answer to the end' });
+}, 15_000);
+
+test('matches that are larger than memory should hold are cut as too many are', async () => {
+  let end = (): void => { /* not begun */ };
+  await start(({ command, respond }) => {
+    if (command.commandField === CommandField.cCancelRq) { end(); return; }
+    end = () => { respond({ status: 0xfe00 }); };
+    for (let index = 0; index < 80; index++) respond({ status: 0xff00 }, match({ '(0020,000d)': `1.2.3.${index}`, '(0042,0011)': { vr: 'OB', value: Buffer.alloc(1_000_000) } }));
+  });
+  expect(await queries.findStudies(p1, source(), context())).toMatchObject({ kind: 'answered', answerCode: 'FE00', text: expect.stringContaining('cancelled by the gateway') });
+}, 15_000);
+
 test('a query without any answer is given up, and the association with it', async () => {
   await start(() => { /* silence */ });
   expect(await queries.findStudies(p1, source(), context())).toMatchObject({ kind: 'unconfirmed', text: 'no answer to the end' });

@@ -36,16 +36,21 @@ export function encodeKeys(keys: DatasetElements, { transferSyntax }: Pick<Negot
   return encodeDataset({ ...(isAscii ? {} : { '(0008,0005)': 'ISO_IR 192' }), ...keys }, { explicitVr: transferSyntax !== implicitVrLittleEndian });
 }
 
+/** Of all matches of one question: what any number of them may hold of memory. */
+const mostBytes = 64 * 1024 * 1024;
+
 export async function find(association: RequestedAssociation, context: NegotiatedContext, keys: DatasetElements, { idleMilliseconds, mostMatches, signal }: FindOptions): Promise<Found> {
   const sent = encodeKeys(keys, context);
   const enough = new AbortController();
   const matches: FoundMatch[] = [];
+  let byteLength = 0;
   const last = await association.invoker.askRepeatedly(context.id, (messageId) => encodeFindRequest({ sopClassUid: context.abstractSyntax, messageId }), sent, {
     idleMilliseconds, cancelled: AbortSignal.any([enough.signal, signal]),
     pending(_, bytes) {
       const identifier = bytes && readIdentifier(bytes, context.transferSyntax);
       if (!identifier || !bytes) return;
-      if (matches.length < mostMatches) matches.push({ identifier, bytes });
+      byteLength += bytes.length;
+      if (matches.length < mostMatches && byteLength <= mostBytes) matches.push({ identifier, bytes });
       else enough.abort();
     },
   });

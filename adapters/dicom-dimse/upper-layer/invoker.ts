@@ -22,6 +22,8 @@ export interface Repeated {
   readonly moved?: () => number;
 }
 const mostCancelMilliseconds = 10_000;
+/** A peer that goes on as if it had not been cancelled has this many times as long. */
+const endlessPatiences = 6;
 /** FF00 and FF01 (PS3.4 C.4.1.1.4). */
 const isPending = (status: number | undefined): boolean => status === 0xff00 || status === 0xff01;
 
@@ -90,24 +92,24 @@ export class Invoker {
   /**
    * Sends a request that is answered several times (C-FIND, C-MOVE, C-GET): pending responses go to `pending`, the last one is the result; undefined when
    * the association is over or the peer does not end. Where nothing came for `idleMilliseconds` (no response, nothing that `moved` counts), and when
-   * `cancelled` says so, a C-CANCEL is sent; the peer then has `idleMilliseconds` once more, at most 10 s.
+   * `cancelled` says so, a C-CANCEL is sent; the peer then has `idleMilliseconds` once more, at most 10 s, and six times that where it just goes on.
    */
   async askRepeatedly(contextId: number, encode: (messageId: number) => Buffer, identifier: Buffer, options: Repeated): Promise<CommandSet | undefined> {
     if (this.#over.aborted) return undefined;
     const messageId = this.#lastMessageId = (this.#lastMessageId % 0xffff) + 1;
     const { promise, resolve } = Promise.withResolvers<CommandSet | undefined>();
-    let patience = options.idleMilliseconds, since = performance.now(), moved = options.moved?.() ?? 0, isCancelled = false;
+    let patience = options.idleMilliseconds, since = performance.now(), moved = options.moved?.() ?? 0, cancelledAt = Infinity;
     const watch = setInterval(() => {
       const now = options.moved?.() ?? 0;
       if (now !== moved) { moved = now; since = performance.now(); }
-      if (performance.now() - since < patience) return;
-      if (isCancelled) resolve(undefined);
+      const isEndless = performance.now() - cancelledAt > patience * endlessPatiences;
+      if (performance.now() - since < patience && !isEndless) return;
+      if (cancelledAt < Infinity) resolve(undefined);
       else cancel();
     }, Math.min(1_000, patience / 4));
     const cancel = (): void => {
-      isCancelled = true;
       patience = Math.min(patience, mostCancelMilliseconds);
-      since = performance.now();
+      since = cancelledAt = performance.now();
       void this.send(contextId, encodeCancel(messageId)).catch(() => { /* the association is over, which ends this too */ });
     };
     this.#pending.set(messageId, (response, dataset) => {
