@@ -22,6 +22,9 @@ const { values: options } = parseArgs({ options: {
   servers: { type: 'string', default: 'medscan,floor,orthanc-postgresql,orthanc-sqlite,storescp' },
 } });
 
+/** Not counted: connections, caches and compiled code are as they are in a process that has run for a while. */
+const WARM_UP_ROUNDS = options.quick ? 1 : 6;
+
 interface Burst { readonly perSecond: number; readonly milliseconds: readonly number[] }
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 const percentile = (values: readonly number[], share: number): number => values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
@@ -46,8 +49,9 @@ async function runCase(spec: string, servers: readonly Server[], rounds: number)
   const connections = new Map<Server, StoreSender[]>();
   for (const server of servers) connections.set(server, await Promise.all(Array.from({ length: Number(associations) }, () => StoreSender.connect(server.port, objects.sopClassUid))));
   const results = new Map<Server, Burst[]>(servers.map((server) => [server, []]));
-  const before = new Map(servers.map((server) => [server, usage(server).cpuSeconds]));
-  for (let round = -1; round < rounds; round++) {
+  const before = new Map<Server, number>();
+  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
+    if (round === 0) for (const server of servers) before.set(server, usage(server).cpuSeconds);
     for (const server of servers) {
       study += 1;
       const count = options.quick ? 8 : shape.perBurst;
