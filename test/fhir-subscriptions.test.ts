@@ -192,8 +192,8 @@ test('a quiet subscriber gets signs of life', async () => {
 }, 30_000);
 
 /** Connects, binds, and collects what comes. */
-async function follow(id: string): Promise<{ socket: WebSocket; messages: { body: any }[] }> {
-  const { body } = await ask('POST', `Subscription/${id}/$get-ws-binding-token`);
+async function follow(id: string, as = token): Promise<{ socket: WebSocket; messages: { body: any }[] }> {
+  const { body } = await ask('POST', `Subscription/${id}/$get-ws-binding-token`, { as });
   const value = (name: string): any => body.parameter.find((each: any) => each.name === name);
   expect(value('websocket-url').valueUrl).toBe(`ws://127.0.0.1:${gateway.ports.http}/fhir/r4/subscriptions/websocket`);
   const socket = new WebSocket(value('websocket-url').valueUrl), messages: { body: any }[] = [];
@@ -218,6 +218,18 @@ test('by websocket: handshake, events in order, and after a break from where it 
   const closed = new Promise<number>((resolve) => { second.socket.once('close', resolve); });
   await ask('DELETE', `Subscription/${id}`);
   expect(await closed).toBe(1000);
+}, 30_000);
+
+test('a websocket ends when the token that asked for it is revoked', async () => {
+  const { token: own, sessionId } = await createApiToken(gateway.db.database, { organizationName: 'North', role: 'service', name: 'lost', scopes: undefined });
+  const { body: { id } } = await ask('POST', 'Subscription', { body: wanted({ type: 'websocket', endpoint: undefined }), as: own });
+  const { socket, messages } = await follow(id, own);
+  await eventually(async () => messages.some((each) => kindOf(each) === 'handshake'));
+  const closed = new Promise<number>((resolve) => { socket.once('close', resolve); });
+  await gateway.db.asOwner('UPDATE user_sessions SET revoked_at = now() WHERE session_id = $1', [sessionId]);
+  await report();
+  expect(await closed).toBe(1000);
+  expect(numbersOf(messages)).toEqual([]);
 }, 30_000);
 
 test('a websocket without a good token is closed, and one elsewhere is not taken', async () => {

@@ -13,9 +13,12 @@ const Row = z.object({
   told_at: z.date().nullable(), next_attempt_at: z.date(), ends_at: z.date().nullable(), updated_at: z.date(), is_user_active: z.boolean(),
 });
 export type SubscriptionRow = z.infer<typeof Row>;
+/** An account that is enabled and whose tokens have not all been revoked; one whose tokens have only expired gets new ones. */
+const IS_USER_ACTIVE = sql.fragment`EXISTS (SELECT 1 FROM users u WHERE u.organization_id = result_subscriptions.organization_id AND u.user_id = result_subscriptions.user_id AND u.is_active AND coalesce((
+  SELECT bool_or(t.revoked_at IS NULL) FROM user_sessions t WHERE t.organization_id = u.organization_id AND t.user_id = u.user_id AND t.kind = 'api_token'), true))`;
 const COLUMNS = sql.fragment`subscription_id, organization_id, integration_id, user_id, channel, settings_sealed, content, filter, heartbeat_seconds, timeout_seconds, max_count, status, is_greeted,
   event_count::int AS event_count, heard_count::int AS heard_count, error_count, last_error, failing_since, told_at, next_attempt_at, ends_at, updated_at,
-  EXISTS (SELECT 1 FROM users u WHERE u.organization_id = result_subscriptions.organization_id AND u.user_id = result_subscriptions.user_id AND u.is_active) AS is_user_active`;
+  ${IS_USER_ACTIVE} AS is_user_active`;
 
 export interface NewSubscriptionRow {
   subscriptionId: string; integrationId: string; userId: string; channel: string; settingsSealed: string; endpointOrigin: string | undefined; content: string; filter: object;
@@ -93,7 +96,7 @@ export async function dueSubscriptions(tx: CommonQueryMethods): Promise<readonly
   const rows = await tx.any(sql.type(z.object({ subscription_id: z.string() }))`
     SELECT subscription_id FROM result_subscriptions WHERE organization_id = ${ORGANIZATION} AND channel = 'rest-hook' AND status <> 'off' AND next_attempt_at <= now() AND (ends_at IS NULL OR ends_at > now())
       AND (NOT is_greeted OR heard_count < event_count OR told_at + make_interval(secs => heartbeat_seconds) <= now())
-      AND EXISTS (SELECT 1 FROM users u WHERE u.organization_id = ${ORGANIZATION} AND u.user_id = result_subscriptions.user_id AND u.is_active)`);
+      AND ${IS_USER_ACTIVE}`);
   return rows.map((row) => row.subscription_id);
 }
 

@@ -117,7 +117,7 @@ function eventOf(row: SubscriptionEventRow): SubscriptionEvent {
   return { number: row.event_number, at: row.created_at.toISOString(), report: { kind: 'report', id: row.lineage_id, updatedAt: row.updated_at.toISOString(), patientId: row.patient_id, hasOrder: row.has_order, document: row.document } };
 }
 
-/** A disabled account hears nothing; what came meanwhile waits for it. */
+/** A disabled account, or one whose tokens were revoked, hears nothing; what came meanwhile waits for it. */
 const isOver = (row: SubscriptionRow, now: Date): boolean => row.status === 'off' || !row.is_user_active || (row.ends_at !== null && row.ends_at <= now);
 
 /** In the transaction of the report. */
