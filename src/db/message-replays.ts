@@ -14,7 +14,10 @@ export interface ReplayFilter {
 }
 export const mostReplayed = 10_000;
 
-/** Not messages of nobody's integration: nothing would claim them. Not those that a replay has brought in already. */
+/**
+ * Not messages of nobody's integration: nothing would claim them. Not those that a replay has brought in already, nor, unless they are named, the exchanges that
+ * replays made: each try that is refused again would double what the next one has.
+ */
 function matching(filter: ReplayFilter) {
   const conditions = [
     sql.fragment`l.organization_id = ${ORGANIZATION}`, sql.fragment`l.direction = 'inbound'`, sql.fragment`l.integration_id IS NOT NULL`,
@@ -26,7 +29,7 @@ function matching(filter: ReplayFilter) {
     ...(filter.startedFrom === undefined ? [] : [sql.fragment`l.started_at >= ${filter.startedFrom}::timestamptz`]),
     ...(filter.startedBefore === undefined ? [] : [sql.fragment`l.started_at < ${filter.startedBefore}::timestamptz`]),
     ...(filter.errorText === undefined ? [] : [sql.fragment`strpos(lower(coalesce(l.error_text, '')), lower(${filter.errorText})) > 0`]),
-    ...(filter.syncIds === undefined ? [] : [sql.fragment`l.sync_id = ANY(${sql.array([...filter.syncIds], 'uuid')})`]),
+    ...(filter.syncIds === undefined ? [sql.fragment`l.facts->>'replayOf' IS NULL`] : [sql.fragment`l.sync_id = ANY(${sql.array([...filter.syncIds], 'uuid')})`]),
   ];
   return sql.join(conditions, sql.fragment` AND `);
 }

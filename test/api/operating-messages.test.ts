@@ -163,6 +163,9 @@ test('refused messages are counted, confirmed and received again in order, each 
   const count = await ok('POST', '/message-replays/count', filter);
   expect(count.messages).toBe(3);
   expect((await api('POST', '/message-replays', { filter, expected: 2 })).body.detail).toContain('3 messages match now, not 2');
+  const tooEarly = await ok('POST', '/message-replays', { filter, expected: 3 });
+  await eventually(async () => (await ok('GET', `/message-replays/${tooEarly.replay_id}`)).rejected === 3);
+  expect((await ok('POST', '/message-replays/count', filter)).messages, 'a try that was too early does not make them more').toBe(3);
   await changeSettings(journey.gateway, 'RIS', { processing_ids: ['P', 'T'] });
   const begun = await ok('POST', '/message-replays', { filter, expected: 3 });
   const done = await eventually(async () => { const replay = await ok('GET', `/message-replays/${begun.replay_id}`); return replay.status === 'finished' && replay; });
@@ -173,7 +176,7 @@ test('refused messages are counted, confirmed and received again in order, each 
   expect((await ok('POST', '/message-replays/count', filter)).messages, 'what was brought in is not counted again').toBe(0);
   expect((await api('POST', '/message-replays', { filter, expected: 3 })).status).toBe(409);
   expect((await api('POST', `/message-replays/${begun.replay_id}/cancel`)).body.detail).toBe('It is finished already.');
-  expect((await owner("SELECT finished_at FROM message_replay_items ORDER BY sync_id")).map(({ finished_at: at }) => Number(at)), 'in the order of arrival').toEqual((await owner('SELECT finished_at FROM message_replay_items ORDER BY finished_at')).map(({ finished_at: at }) => Number(at)));
+  expect((await owner('SELECT finished_at FROM message_replay_items WHERE replay_id = $1 ORDER BY sync_id', [begun.replay_id])).map(({ finished_at: at }) => Number(at)), 'in the order of arrival').toEqual((await owner('SELECT finished_at FROM message_replay_items WHERE replay_id = $1 ORDER BY finished_at', [begun.replay_id])).map(({ finished_at: at }) => Number(at)));
 });
 
 test('an image that was refused is received again from its file', async () => {
