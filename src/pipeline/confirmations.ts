@@ -64,10 +64,10 @@ export async function askCommitment(dependencies: ConfirmationDependencies & Ask
     () => asker.ask(begun.transaction_uid, items, source.integration, source.context));
   const { askAgainMinutes = ASK_AGAIN_MINUTES, alertAfterMinutes = ALERT_AFTER_MINUTES } = source.wanted.commitment ?? {};
   return inOrganization(dependencies.database, organizationId, async (tx) => {
-    if (outcome.kind !== 'answered') return later(dependencies, tx, job, begun, { text: textOf(outcome) ?? 'no answer', minutes: alertAfterMinutes, name: source.integration.name });
-    // The result may have come by the other way while we waited for it here.
+    // The result may have come by the other way while we waited for it here, or for the answer.
     const row = await lockAskedCommitment(tx, begun.transaction_uid);
     if (!row || row.status === 'committed' || row.status === 'failed') return 'nothing to do';
+    if (outcome.kind !== 'answered') return later(dependencies, tx, job, begun, { text: textOf(outcome) ?? 'no answer', minutes: alertAfterMinutes, name: source.integration.name });
     await saveAskedCommitment(tx, requestId, { status: 'asked', text: null, askedAt: now, nextAt: new Date(now.getTime() + askAgainMinutes * 60_000), isAttempt: true });
     if (outcome.value) return settle(dependencies, tx, organizationId, row, outcome.value);
     await alertWhenLate(dependencies, tx, row, alertAfterMinutes, source.integration.name, 'no result was told');
