@@ -159,7 +159,7 @@ async function writeHealth(tx: Parameters<typeof recordHealth>[0], job: DeliverJ
     await raiseAlert(tx, { kind: 'delivery_refused', severity: 'critical', subject: `delivery ${head.delivery_id}`, message: `${name} refused a report: ${outcome.text}` });
   } else {
     await recordHealth(tx, job.integrationId, { status: 'down', error: outcome.text });
-    await raiseAlert(tx, { kind: 'integration_down', severity: 'warning', subject: name, message: `${name} does not take results: ${outcome.text}. They wait in order.` });
+    await raiseAlert(tx, { kind: 'integration_down', severity: 'warning', subject: name, message: `${name} does not take results: ${outcome.text.replace(/\.$/, '')}. They wait in order.` });
   }
 }
 

@@ -82,10 +82,10 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     }));
   };
   app.get('/messages', visit('exchanges:read', (v) => browse(v, withoutEmpty(v.c.req.query()))));
-  // What a person looks for may be a patient's number: it goes in the body, and never into an address that is kept.
+  // What a person looks for may be a patient's number, and so may a control id be (FHIR: type and identifier): it goes in the body, and never into an address that is kept.
   app.post('/messages', form, visit('exchanges:read', async (v) => {
     const fields = await v.fields();
-    return fields['text'] === undefined && fields['cursor'] === undefined ? v.c.redirect(`/messages?${new URLSearchParams(fields)}`, 303) : browse(v, fields);
+    return ['text', 'control_id', 'cursor'].every((name) => fields[name] === undefined) ? v.c.redirect(`/messages?${new URLSearchParams(fields)}`, 303) : browse(v, fields);
   }));
 
   app.get(`/messages/:id{${uuid}}`, visit('exchanges:read', async (v) => {

@@ -53,6 +53,8 @@ test('a patient\'s number is looked for in the body, never in an address', async
   expect(found.status).toBe(200);
   expect(found.text).toContain(`/messages/${api.north.ids['sync_id']}`);
   expect((await post('/messages', cookie, { text: 'MRN-south' })).text).toContain('No message matches.');
+  const byControlId = await post('/messages', cookie, { control_id: 'Patient/urn:oid:1.2|MRN-north#1' });
+  expect([byControlId.status, byControlId.headers.get('location')]).toEqual([200, null]);
   const plain = await post('/messages', cookie, { message_status: 'rejected', text: '' });
   expect([plain.status, plain.headers.get('location')]).toEqual([303, '/messages?message_status=rejected']);
   expect((await get('/messages?message_status=no-such', cookie)).text).toContain('role="alert"');
