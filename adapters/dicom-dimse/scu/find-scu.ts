@@ -105,8 +105,9 @@ const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
 export function countInstances(study: StudyReference & { readonly byName: boolean }, integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<StudyContents | undefined>> {
   return inquire(integration, context, study.byName ? 'C-FIND IMAGE' : 'C-FIND STUDY', async (inquiry) => {
     if (study.byName) return listInstances(inquiry, study);
-    const { matches: [match], status, isCut } = await inquiry.ask({ '(0008,0052)': 'STUDY', ...inquiry.above(study), '(0020,1208)': null }, 10);
+    const { matches, status, isCut } = await inquiry.ask({ '(0008,0052)': 'STUDY', ...inquiry.above(study), '(0020,1208)': null }, 10);
     if (status !== 0) return { result: resultOf(status, undefined, { isCut }) };
+    const match = matches.find(({ identifier }) => identifier.text(0x0020000d).trim() === study.studyInstanceUid);
     if (!match) return { result: resultOf(status, undefined), count: 0 };
     const told = wholeNumber(match.identifier.text(0x00201208));
     if (told !== undefined) return { result: resultOf(status, { numberOfInstances: told }), count: 1 };

@@ -102,6 +102,11 @@ test('a source that does not tell the number of images is asked for them by name
   expect(await queries.countInstances({ studyInstanceUid: '1.2.3', byName: false }, source(), context())).toMatchObject({ kind: 'answered', value: { numberOfInstances: 4 } });
 });
 
+test('the number of images of another study is not that of the study that was asked for', async () => {
+  await start(({ respond }) => { respond({ status: 0xff00 }, match({ '(0020,000d)': '9.9.9', '(0020,1208)': '1' })); respond({ status: 0 }); });
+  expect(await queries.countInstances({ studyInstanceUid: '1.2.3', byName: false }, source(), context())).toMatchObject({ kind: 'answered', value: undefined });
+});
+
 test('a service that is not accepted is told as such', async () => {
   await start(() => { /* nothing is asked */ }, { accepts: () => false });
   expect(await queries.findStudies(p1, source(), context())).toMatchObject({ kind: 'refused', answerCode: 'A-ASSOCIATE-AC result 3' });
