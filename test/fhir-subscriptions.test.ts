@@ -186,6 +186,20 @@ test('who asked for a patient hears of the one that this patient was merged into
   expect(numbersOf(heard)).toEqual([1, 2]);
 }, 30_000);
 
+test('while delivering to the system is paused nothing is told; resumed, everything is', async () => {
+  await ask('POST', 'Subscription', { body: wanted() });
+  await times(1, 'handshake');
+  const pause = (at: string): Promise<unknown> => rows(`UPDATE external_integrations SET deliver_paused_at = ${at} WHERE integration_id = '${integrationId}'`);
+  const done = async (): Promise<number> => (await rows<{ n: number }>("SELECT count(*)::int AS n FROM pgboss.job WHERE name = 'notify' AND state = 'completed'"))[0]!.n;
+  await pause('now()');
+  const before = await done();
+  await report();
+  await eventually(async () => await done() > before);
+  expect(numbersOf(heard)).toEqual([]);
+  await pause('NULL');
+  await eventually(async () => numbersOf(heard).length === 1);
+}, 30_000);
+
 test('a quiet subscriber gets signs of life', async () => {
   await ask('POST', 'Subscription', { body: wanted({ extension: [{ url: `${guide}/backport-heartbeat-period`, valueUnsignedInt: 1 }] }) });
   await times(1, 'heartbeat');

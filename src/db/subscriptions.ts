@@ -10,15 +10,17 @@ const Row = z.object({
   subscription_id: z.string(), organization_id: z.string(), integration_id: z.string(), user_id: z.string(), channel: z.enum(['rest-hook', 'websocket']), settings_sealed: z.string(), content: z.enum(['empty', 'id-only', 'full-resource']),
   filter: z.object({ patient_ids: z.array(z.string()).optional(), statuses: z.array(z.string()).optional() }), heartbeat_seconds: z.number().nullable(), timeout_seconds: z.number().nullable(), max_count: z.number(),
   status: z.enum(['requested', 'active', 'error', 'off']), is_greeted: z.boolean(), event_count: z.number(), heard_count: z.number(), error_count: z.number(), last_error: z.string().nullable(), failing_since: z.date().nullable(),
-  told_at: z.date().nullable(), next_attempt_at: z.date(), ends_at: z.date().nullable(), updated_at: z.date(), is_user_active: z.boolean(),
+  told_at: z.date().nullable(), next_attempt_at: z.date(), ends_at: z.date().nullable(), updated_at: z.date(), is_user_active: z.boolean(), is_held: z.boolean(),
 });
 export type SubscriptionRow = z.infer<typeof Row>;
 /** An account that is enabled and whose tokens have not all been revoked; one whose tokens have only expired gets new ones. */
 const IS_USER_ACTIVE = sql.fragment`EXISTS (SELECT 1 FROM users u WHERE u.organization_id = result_subscriptions.organization_id AND u.user_id = result_subscriptions.user_id AND u.is_active AND coalesce((
   SELECT bool_or(t.revoked_at IS NULL) FROM user_sessions t WHERE t.organization_id = u.organization_id AND t.user_id = u.user_id AND t.kind = 'api_token'), true))`;
+/** While delivering to the system is paused its subscribers hear nothing, too. */
+const IS_HELD = sql.fragment`EXISTS (SELECT 1 FROM external_integrations i WHERE i.organization_id = result_subscriptions.organization_id AND i.integration_id = result_subscriptions.integration_id AND i.deliver_paused_at IS NOT NULL)`;
 const COLUMNS = sql.fragment`subscription_id, organization_id, integration_id, user_id, channel, settings_sealed, content, filter, heartbeat_seconds, timeout_seconds, max_count, status, is_greeted,
   event_count::int AS event_count, heard_count::int AS heard_count, error_count, last_error, failing_since, told_at, next_attempt_at, ends_at, updated_at,
-  ${IS_USER_ACTIVE} AS is_user_active`;
+  ${IS_USER_ACTIVE} AS is_user_active, ${IS_HELD} AS is_held`;
 
 export interface NewSubscriptionRow {
   subscriptionId: string; integrationId: string; userId: string; channel: string; settingsSealed: string; endpointOrigin: string | undefined; content: string; filter: object;
@@ -96,7 +98,7 @@ export async function dueSubscriptions(tx: CommonQueryMethods): Promise<readonly
   const rows = await tx.any(sql.type(z.object({ subscription_id: z.string() }))`
     SELECT subscription_id FROM result_subscriptions WHERE organization_id = ${ORGANIZATION} AND channel = 'rest-hook' AND status <> 'off' AND next_attempt_at <= now() AND (ends_at IS NULL OR ends_at > now())
       AND (NOT is_greeted OR heard_count < event_count OR told_at + make_interval(secs => heartbeat_seconds) <= now())
-      AND ${IS_USER_ACTIVE}`);
+      AND ${IS_USER_ACTIVE} AND NOT ${IS_HELD}`);
   return rows.map((row) => row.subscription_id);
 }
 

@@ -78,7 +78,7 @@ export function createSubscriptions(dependencies: SubscriptionDependencies, adap
     pending: (reader, subscriptionId) => inOrganization(database, reader.organizationId, async (tx) => {
       const row = await findSubscription(tx, subscriptionId);
       if (!row || isOver(row, dependencies.now())) return undefined;
-      return { subscription: subscriptionOf(keys, row), events: row.heard_count < row.event_count ? (await subscriptionEvents(tx, subscriptionId, { from: row.heard_count + 1, limit: row.max_count })).map(eventOf) : [] };
+      return { subscription: subscriptionOf(keys, row), events: row.heard_count < row.event_count && !row.is_held ? (await subscriptionEvents(tx, subscriptionId, { from: row.heard_count + 1, limit: row.max_count })).map(eventOf) : [] };
     }),
     told: (notification, outcome) => told({ ...dependencies, retrySeconds: 0 }, adapter, notification, outcome).then(() => undefined),
   };
@@ -135,7 +135,7 @@ export async function notifySubscriber(dependencies: NotifyDependencies, job: No
       const row = await findSubscription(tx, job.subscriptionId);
       return row && { row, events: row.is_greeted ? (await subscriptionEvents(tx, job.subscriptionId, { from: row.heard_count + 1, limit: row.max_count })).map(eventOf) : [] };
     });
-    if (!found || found.row.channel !== 'rest-hook' || isOver(found.row, now()) || found.row.next_attempt_at > now()) return;
+    if (!found || found.row.channel !== 'rest-hook' || isOver(found.row, now()) || found.row.is_held || found.row.next_attempt_at > now()) return;
     const { row, events } = found;
     const kind = nextKind(row, events, now());
     const destination = dependencies.destination(job.organizationId, row.integration_id);
