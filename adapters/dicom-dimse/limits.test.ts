@@ -56,6 +56,31 @@ test('beyond the associations of all peers, of an address and of a calling AE ti
   expect(gateway.received, 'nothing was wrong with the request').toEqual([]);
 });
 
+test('the limit of a calling AE title holds for requests that come together, and a place that was refused for another reason is free again', async () => {
+  let answer!: (text: string | undefined) => void;
+  let asked = new Promise<string | undefined>((resolve) => { answer = resolve; });
+  await start({ limits: { associationsPerCallingAeTitle: 2 }, ports: { congestion: () => asked } });
+  const together = async (): Promise<{ peers: BytePeer[]; types: (number | undefined)[] }> => {
+    const peers = await Promise.all(Array.from({ length: 5 }, () => BytePeer.connect(gateway.port)));
+    for (const peer of peers) peer.send(associateRequest({ calling: 'CT1' }));
+    const answers = peers.map((peer) => peer.read());
+    // The three beyond the limit are told at once; the two that have a place wait for the look at the store.
+    const waiting = new Set(answers.keys());
+    for (let told = 0; told < 3; told++) waiting.delete(await Promise.race([...waiting].map(async (index) => { await answers[index]; return index; })));
+    answer(full);
+    return { peers, types: (await Promise.all(answers)).map((pdu) => pdu?.type) };
+  };
+  let full: string | undefined = 'the store has no room';
+  const refused = await together();
+  expect(refused.types).toEqual([3, 3, 3, 3, 3]);
+  await Promise.all(refused.peers.map((peer) => peer.ended()));
+  full = undefined;
+  asked = new Promise((resolve) => { answer = resolve; });
+  const { peers, types } = await together();
+  expect(types.toSorted()).toEqual([2, 2, 3, 3, 3]);
+  await Promise.all(peers.map(async (peer, index) => { if (types[index] === 2) await release(peer); }));
+});
+
 test('while there is no room, storage is rejected as temporary congestion; a C-ECHO and what is open already go on', async () => {
   let full: string | undefined;
   await start({ ports: { congestion: async () => full } });

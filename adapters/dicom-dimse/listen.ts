@@ -118,24 +118,29 @@ class GatewayUser implements UpperLayerUser {
 
   /** Limits that know who calls and what for: a query or a C-ECHO takes no room in the store. */
   async #whyNotNow({ callingAeTitle }: AssociateRequest, contexts: readonly NegotiatedContext[]): Promise<{ rejection: Rejection; text: string } | undefined> {
-    const { limits, openByCallingAeTitle, context } = this.#door, most = limits.associationsPerCallingAeTitle;
-    if ((openByCallingAeTitle.get(callingAeTitle) ?? 0) >= most) return { rejection: rejections.localLimitExceeded, text: `${callingAeTitle} has ${most} associations open already (MEDSCAN_DICOM_ASSOCIATIONS_PER_AE)` };
+    const { limits, openByCallingAeTitle: open, context } = this.#door, most = limits.associationsPerCallingAeTitle;
+    const before = open.get(callingAeTitle) ?? 0;
+    if (before >= most) return { rejection: rejections.localLimitExceeded, text: `${callingAeTitle} has ${most} associations open already (MEDSCAN_DICOM_ASSOCIATIONS_PER_AE)` };
+    // Counted before anything is waited for: requests that come together do not all find the same free place.
+    open.set(callingAeTitle, before + 1);
     const stores = contexts.some(({ result, abstractSyntax }) => result === ContextResult.acceptance && isStorage(abstractSyntax, true));
     const text = stores ? await context.congestion?.() : undefined;
+    if (text === undefined) void this.#acceptor.closed.then(() => { this.#leave(callingAeTitle); });
+    else this.#leave(callingAeTitle);
     return text === undefined ? undefined : { rejection: rejections.temporaryCongestion, text };
   }
 
+  #leave(callingAeTitle: string): void {
+    const open = this.#door.openByCallingAeTitle, left = (open.get(callingAeTitle) ?? 1) - 1;
+    if (left > 0) open.set(callingAeTitle, left); else open.delete(callingAeTitle);
+  }
+
   #begin(request: AssociateRequest, integration: Integration<Config>, contexts: readonly NegotiatedContext[]): void {
-    this.#association = { acceptor: this.#acceptor, request, integration, peer: this.#peer(request) };
+    const association = { acceptor: this.#acceptor, request, integration, peer: this.#peer(request) };
+    this.#association = association;
     this.#tally.accepted(integration, contexts);
-    const open = this.#door.openByCallingAeTitle, { callingAeTitle } = request;
-    open.set(callingAeTitle, (open.get(callingAeTitle) ?? 0) + 1);
-    void this.#acceptor.closed.then(() => {
-      const left = (open.get(callingAeTitle) ?? 1) - 1;
-      if (left > 0) open.set(callingAeTitle, left); else open.delete(callingAeTitle);
-    });
     const invoker = new Invoker((bytes) => this.#acceptor.send(bytes), request.maximumLength, this.#acceptor.over);
-    this.#services = new ServiceDispatcher({ ...this.#association, invoker, contexts, integrations: this.#door.integrations }, this.#door.context);
+    this.#services = new ServiceDispatcher({ ...association, invoker, contexts, integrations: this.#door.integrations }, this.#door.context);
   }
 
   /** The first of a burst is told and put on record before the caller hears it; its repeats are counted. */

@@ -21,10 +21,10 @@ import { encodeResponse } from './upper-layer/command-set.ts';
 import type { AssociateRequest, NegotiatedContext } from './upper-layer/pdu.ts';
 import { encodeCommandPdu } from './upper-layer/pdu.ts';
 
-/** What a message needs to know of the association it came on. */
+/** What a message needs to know of the association it came on, whoever asked for it: an object of our C-GET comes on one that we requested. */
 export interface StoreAssociation {
-  readonly acceptor: AssociationAcceptor;
-  readonly request: AssociateRequest;
+  readonly acceptor: Pick<AssociationAcceptor, 'send'>;
+  readonly request: Pick<AssociateRequest, 'callingAeTitle' | 'calledAeTitle' | 'implementationVersionName'>;
   readonly integration: Integration<Config>;
   readonly peer: Peer;
 }

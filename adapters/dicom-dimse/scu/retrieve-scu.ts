@@ -63,10 +63,10 @@ async function instancesAtSource(selection: Selection, integration: Integration<
 function receiver(association: RequestedAssociation, command: CommandSet, agreed: NegotiatedContext, integration: Integration<Config>, receive: Receive, context: AdapterContext): CStoreReceiver {
   const { destination } = integration.config;
   const { host = '', port = 0, called_ae_title: source = '', calling_ae_title: own = '' } = destination ?? {};
-  const made = {
-    acceptor: { send: (bytes: Buffer) => association.respond(bytes) }, request: { callingAeTitle: source, calledAeTitle: own, implementationVersionName: '' },
+  const made: StoreAssociation = {
+    acceptor: { send: (bytes) => association.respond(bytes) }, request: { callingAeTitle: source, calledAeTitle: own, implementationVersionName: '' },
     integration, peer: { address: host, port, application: source },
-  } as unknown as StoreAssociation; // all that a C-STORE uses of its association
+  };
   return new CStoreReceiver(made, command, agreed, receive, context);
 }
 
