@@ -17,11 +17,13 @@ import type { CommitmentItem } from './commitments.ts';
 export type QueryOutcome<T> = (
   | { readonly kind: 'answered'; readonly answerCode: string; readonly value: T; readonly text?: string }
   | { readonly kind: 'refused'; readonly answerCode: string; readonly text: string }        // asking again changes nothing: a person must look
-  | { readonly kind: 'unreachable'; readonly text: string }                                 // never asked, or told "later"
+  | { readonly kind: 'unreachable'; readonly text: string; readonly retryAfterMilliseconds?: number } // never asked, or told "later"
   | { readonly kind: 'unconfirmed'; readonly text: string }                                 // asked, no answer to the end
 ) & { readonly interaction: string; readonly peer: string; readonly sent?: Buffer; readonly sentType?: string; readonly count?: number };
 
 export interface Queries<Config = unknown> {
+  /** What the protocol calls each question: on record while it is asked, until the outcome names its own. */
+  readonly interactions: { readonly findStudies: string; readonly countInstances: string; readonly listInstances: string; readonly retrieve: string };
   /** What the settings want to be asked, by rule. */
   wanted(config: Config): Wanted;
   /** Studies of one patient, as the source tells them; `describeSeries` of the newest are looked at by series too. */
@@ -30,8 +32,8 @@ export interface Queries<Config = unknown> {
   countInstances(study: StudyReference & { readonly byName: boolean }, integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<StudyContents | undefined>>;
   /** Has images sent here: they arrive by the ordinary way in, each with an exchange of its own. */
   retrieve(selection: StudyReference & { readonly instances?: readonly FoundInstance[] }, integration: Integration<Config>, receive: Receive, context: AdapterContext): Promise<QueryOutcome<Retrieved>>;
-  /** Worklist items of the window that the settings name, each as a message for `receive`. */
-  findScheduled(integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<readonly InboundMessage<Config>[]>>;
+  /** Worklist items of the window that the settings name, each as a message for `receive`. Absent: the protocol has no worklist. */
+  findScheduled?(integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<readonly InboundMessage<Config>[]>>;
 }
 
 /** Undefined parts are not wanted. */

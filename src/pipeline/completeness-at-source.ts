@@ -58,7 +58,7 @@ export async function checkSource(dependencies: CheckSourceDependencies, job: Ch
   if (!begun || begun.count.status === 'given_up' || begun.count.next_at > dependencies.now()) return 'nothing to do';
   const { source, scan } = begun;
   const study = { studyInstanceUid: scan.study_instance_uid!, ...(scan.patient_number ? { patientId: scan.patient_number } : {}) };
-  const { outcome, syncId, askedAt } = await askOnRecord(dependencies, source, { controlId: `count ${scanId}`, interaction: 'C-FIND STUDY', attempt: begun.count.attempts + 1, scanId, patientId: scan.patient_id },
+  const { outcome, syncId, askedAt } = await askOnRecord(dependencies, source, { controlId: `count ${scanId}`, interaction: source.queries.interactions.countInstances, attempt: begun.count.attempts + 1, scanId, patientId: scan.patient_id },
     // A number is proof only where all that is here came from there, and nothing that is there came from us.
     () => source.queries.countInstances({ ...study, byName: !begun.isOnly || begun.own.size > 0 }, source.integration, source.context));
   return inOrganization(dependencies.database, organizationId, (tx) => judge(dependencies, tx, job, { ...begun, outcome, syncId, askedAt }));

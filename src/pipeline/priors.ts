@@ -14,7 +14,7 @@ import { insertPriorSearch, instancesHere, isPriorOnly, renewPriorSearch, savePr
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type RetrieveStudyJob, type SearchPriorsJob } from '../queue/queues.ts';
 import type { FoundStudy, PriorsRule } from '#gateway/queries.ts';
-import { askOnRecord, backoffMilliseconds, textOf, type AskDependencies, type Source, type Sources } from './sources.ts';
+import { askOnRecord, pauseMilliseconds, textOf, type AskDependencies, type Source, type Sources } from './sources.ts';
 import type { PgBoss } from 'pg-boss';
 
 export interface PriorsDependencies extends AskDependencies { readonly boss: PgBoss; readonly sources: Sources; readonly retrySeconds: number }
@@ -82,7 +82,7 @@ export async function searchPriors(dependencies: PriorsDependencies, job: Search
   if (begun.why !== undefined || !source || !rule || !begun.scan) return 'skipped';
   const { scan, search } = begun;
   const before = scan.study_at ?? dependencies.now(), { timeZone } = source.wanted, today = day(before, timeZone);
-  const { outcome } = await askOnRecord(dependencies, source, { controlId: `priors ${scanId}`, interaction: 'C-FIND STUDY', attempt: search.attempts + 1, scanId, patientId: scan.patient_id },
+  const { outcome } = await askOnRecord(dependencies, source, { controlId: `priors ${scanId}`, interaction: source.queries.interactions.findStudies, attempt: search.attempts + 1, scanId, patientId: scan.patient_id },
     () => source.queries.findStudies({ patientId: scan.patient_number!, from: day(new Date(before.getTime() - rule.withinDays * DAY_MILLISECONDS), timeZone), to: today, describeSeries: rule.bodyPart === 'any' ? 0 : rule.mostStudies * DESCRIBED_PER_WANTED }, source.integration, source.context));
   return inOrganization(dependencies.database, organizationId, async (tx) => {
     if (outcome.kind !== 'answered') {
@@ -92,7 +92,7 @@ export async function searchPriors(dependencies: PriorsDependencies, job: Search
         await raiseAlert(tx, { kind: 'priors_not_fetched', severity: 'warning', subject: `scan ${scanId}`, message: `Earlier studies could not be searched for at ${source.integration.name}: ${textOf(outcome)}` });
         return 'failed' as const;
       }
-      const nextAt = new Date(dependencies.now().getTime() + backoffMilliseconds(dependencies.retrySeconds, attempts));
+      const nextAt = new Date(dependencies.now().getTime() + pauseMilliseconds(outcome, dependencies.retrySeconds, attempts));
       await savePriorSearch(tx, scanId, integrationId, { status: 'queued', text: textOf(outcome), nextAt });
       await dependencies.boss.send(QUEUES.searchPriors.name, job, { singletonKey: `${scanId} ${integrationId}`, startAfter: nextAt, db: bossDb(tx) as never });
       return 'again' as const;

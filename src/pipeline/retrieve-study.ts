@@ -9,7 +9,7 @@ import { inOrganization } from '../db/transaction.ts';
 import { QUEUES, type RetrieveStudyJob } from '../queue/queues.ts';
 import type { FoundInstance, QueryOutcome, Retrieved } from '#gateway/queries.ts';
 import type { PriorsDependencies } from './priors.ts';
-import { askOnRecord, backoffMilliseconds, textOf, type Source } from './sources.ts';
+import { askOnRecord, pauseMilliseconds, textOf, type Source } from './sources.ts';
 
 const MOST_ATTEMPTS = 8;
 /** Longer than a large study takes. A worker that dies in the middle keeps others off for so long. */
@@ -31,18 +31,20 @@ export async function retrieveStudy(dependencies: PriorsDependencies, job: Retri
   const { row, source, scan } = begun;
   const study = { studyInstanceUid: row.study_instance_uid, ...(scan.patient_number ? { patientId: scan.patient_number } : {}) };
   const about = { attempt: row.attempts + 1, scanId: row.for_scan_id, patientId: scan.patient_id };
-  const missing = row.purpose === 'missing' ? await missingImages(dependencies, source, study, { ...about, controlId: `list ${retrievalId}` }) : undefined;
+  // What an attempt that broke off brought is here for good: the next one asks for the rest.
+  const missing = row.purpose === 'missing' || row.attempts > 0 ? await missingImages(dependencies, source, study, { ...about, controlId: `list ${retrievalId}`, isWhole: row.purpose === 'prior' }) : undefined;
   const outcome = missing && 'kind' in missing ? missing : missing?.instances.length === 0 ? undefined
-    : (await askOnRecord(dependencies, source, { ...about, controlId: `retrieve ${retrievalId}`, interaction: 'C-MOVE', facts: { purpose: row.purpose } },
+    : (await askOnRecord(dependencies, source, { ...about, controlId: `retrieve ${retrievalId}`, interaction: source.queries.interactions.retrieve, facts: { purpose: row.purpose } },
       () => source.queries.retrieve({ ...study, ...(missing ? { instances: missing.instances } : {}) }, source.integration, source.receive, source.context))).outcome;
   return judge(dependencies, job, row, source, outcome, missing && !('kind' in missing) ? missing.there : undefined);
 }
 
-/** What the source has and we do not, by name. A source that cannot list its images is asked for the whole study. */
-async function missingImages(dependencies: PriorsDependencies, source: Source, study: { studyInstanceUid: string; patientId?: string }, about: { attempt: number; scanId: string; patientId: string; controlId: string }): Promise<{ instances: readonly FoundInstance[]; there: number } | QueryOutcome<Retrieved> | undefined> {
-  const { outcome } = await askOnRecord(dependencies, source, { ...about, interaction: 'C-FIND IMAGE' }, () => source.queries.countInstances({ ...study, byName: true }, source.integration, source.context));
+/** What the source has and we do not, by name. A source that cannot list its images, or lists none of a study that is wanted whole, is asked for the whole study. */
+async function missingImages(dependencies: PriorsDependencies, source: Source, study: { studyInstanceUid: string; patientId?: string }, about: { attempt: number; scanId: string; patientId: string; controlId: string; isWhole: boolean }): Promise<{ instances: readonly FoundInstance[]; there: number } | QueryOutcome<Retrieved> | undefined> {
+  const { outcome } = await askOnRecord(dependencies, source, { attempt: about.attempt, scanId: about.scanId, patientId: about.patientId, controlId: about.controlId, interaction: source.queries.interactions.listInstances }, () => source.queries.countInstances({ ...study, byName: true }, source.integration, source.context));
   if (outcome.kind === 'refused') return undefined;
   if (outcome.kind !== 'answered') return outcome;
+  if (about.isWhole && !outcome.value?.instances?.length) return undefined;
   const { here, own } = await inOrganization(dependencies.database, source.integration.organizationId, async (tx) => ({ here: await instancesHere(tx, study.studyInstanceUid), own: await ownObjects(tx, about.scanId) }));
   const instances = (outcome.value?.instances ?? []).filter(({ sopInstanceUid }) => !own.has(sopInstanceUid));
   return { instances: instances.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)), there: instances.length };
@@ -65,7 +67,7 @@ async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, ro
       if (row.purpose === 'prior') await raiseAlert(tx, { kind: 'priors_not_fetched', severity: 'warning', subject: `scan ${row.for_scan_id}`, message: `An earlier study could not be fetched from ${source.integration.name} in ${attempts} attempts: ${text}` });
       return 'failed' as const;
     }
-    const nextAt = new Date(dependencies.now().getTime() + backoffMilliseconds(dependencies.retrySeconds, attempts));
+    const nextAt = new Date(dependencies.now().getTime() + pauseMilliseconds(outcome, dependencies.retrySeconds, attempts));
     await saveRetrieval(tx, row.retrieval_id, { status: 'queued', retrieved: here, ...(expected > 0 ? { expected } : {}), text, nextAt });
     await dependencies.boss.send(QUEUES.retrieveStudy.name, job, { singletonKey: row.retrieval_id, startAfter: nextAt, db: bossDb(tx) as never });
     return 'again' as const;

@@ -122,5 +122,10 @@ export function backoffMilliseconds(seconds: number, attempts: number): number {
   return Math.min(3_600_000, seconds * 1000 * 2 ** Math.min(attempts, 12)) * (0.8 + Math.random() * 0.4);
 }
 
+/** Until the next try: the source may ask for more time than the pauses between our attempts. */
+export function pauseMilliseconds(outcome: QueryOutcome<unknown> | undefined, seconds: number, attempts: number): number {
+  return Math.max(backoffMilliseconds(seconds, attempts), outcome?.kind === 'unreachable' ? outcome.retryAfterMilliseconds ?? 0 : 0);
+}
+
 /** What a failed question says to people. */
 export const textOf = (outcome: QueryOutcome<unknown>): string | null => ('text' in outcome ? outcome.text ?? null : null);

@@ -21,9 +21,9 @@ export async function importWorklist(dependencies: AskDependencies & { readonly 
   const { organizationId, integrationId } = job;
   const { database } = dependencies;
   const source = dependencies.sources.find(organizationId, integrationId);
-  if (!source?.wanted.worklist) return undefined;
+  if (!source?.wanted.worklist || !source.queries.findScheduled) return undefined;
   const { name } = source.integration;
-  const { outcome, askedAt: at } = await askOnRecord(dependencies, source, { controlId: `worklist ${integrationId}`, interaction: 'C-FIND worklist', attempt: 1 }, () => source.queries.findScheduled(source.integration, source.context));
+  const { outcome, askedAt: at } = await askOnRecord(dependencies, source, { controlId: `worklist ${integrationId}`, interaction: 'C-FIND worklist', attempt: 1 }, () => source.queries.findScheduled!(source.integration, source.context));
   if (outcome.kind !== 'answered') {
     await inOrganization(database, organizationId, async (tx) => {
       await savePoll(tx, integrationId, { text: textOf(outcome), isOk: false, at });

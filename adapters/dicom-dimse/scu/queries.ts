@@ -7,5 +7,7 @@ import { retrieve } from './retrieve-scu.ts';
 import { wanted } from './settings.ts';
 import { findScheduled } from './worklist-scu.ts';
 
-export const queries: Queries<Config> = { wanted, findStudies, countInstances, retrieve, findScheduled };
+const interactions = { findStudies: 'C-FIND STUDY', countInstances: 'C-FIND STUDY', listInstances: 'C-FIND IMAGE', retrieve: 'C-MOVE' };
+
+export const queries = { interactions, wanted, findStudies, countInstances, retrieve, findScheduled } satisfies Queries<Config>;
 export const commitmentAsker: CommitmentAsker<Config> = { ask: askForCommitment };
