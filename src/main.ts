@@ -18,6 +18,7 @@ import { ensurePartitions } from './db/partitions.ts';
 import { inOrganization } from './db/transaction.ts';
 import product from '../package.json' with { type: 'json' };
 import { adapterContext } from './gateway/context.ts';
+import { foldersOfOthers } from './gateway/folders.ts';
 import type { Adapter, Endpoint, Integration, Receive } from './gateway/adapter.ts';
 import { openIntegrations, type Integrations } from './gateway/integrations.ts';
 import { messageCommands } from './gateway/message-commands.ts';
@@ -81,7 +82,11 @@ async function startParts(config: Config, installation: Installation, store: Obj
   closing.push(async () => { integrations.stop(); stopping.abort(); });
 
   const exportDirectory = path.join(config.home, 'exports');
-  const contextOf = (adapter: Adapter) => adapterContext({ database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, folders: config.folders, ports: portsOf(adapter) });
+  const named = () => [...adapters.values()].map((adapter) => ({ adapter, integrations: [...integrations.directory(adapter.name).all(), ...integrations.directory(adapter.name).sending!()] as readonly Integration[] }));
+  const contextOf = (adapter: Adapter, organizationId?: string) => adapterContext({
+    database, log: log.child({ adapter: adapter.name }), signal: stopping.signal, store, now, folders: config.folders, ports: portsOf(adapter),
+    ...(organizationId === undefined ? {} : { foldersOfOthers: () => foldersOfOthers(named(), organizationId) }),
+  });
   const answers = createAnswerRecorder(database, log);
   const images = createImages(store);
   closing.push(() => images.close());
@@ -110,7 +115,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
     const destination = (organizationId: string, integrationId: string) => {
       const integration = integrations.find(organizationId, integrationId);
       const adapter = integration && adapters.get(integration.adapter);
-      return adapter && integration.isEnabled ? { adapter, integration, context: contextOf(adapter) } : undefined;
+      return adapter && integration.isEnabled ? { adapter, integration, context: contextOf(adapter, organizationId) } : undefined;
     };
     const sources = createSources({ adapters, directory: integrations.directory, contextOf, receiveFor });
     const pullSourceOf = (adapter: Adapter, integration: Integration): PullSource => ({ adapter, integration, context: contextOf(adapter), receive: receiveFor(adapter) });

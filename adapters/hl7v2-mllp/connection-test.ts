@@ -4,7 +4,7 @@ import { access } from 'node:fs/promises';
 import type { AdapterContext, ConnectionStep, ConnectionTest } from '#gateway/adapter.ts';
 import type { Hl7v2Config } from './config.ts';
 import { endpointOf } from './deliver-oru.ts';
-import { FolderError, codeOf, ownDirectory } from './folder/places.ts';
+import { FolderError, codeOf, isShared, ownDirectory } from './folder/places.ts';
 import { connect } from './mllp-client.ts';
 
 export async function testConnection(config: Hl7v2Config, context: AdapterContext): Promise<ConnectionTest> {
@@ -15,12 +15,13 @@ export async function testConnection(config: Hl7v2Config, context: AdapterContex
 }
 
 /** Makes the folder when it is not there, and leaves nothing in it. */
-async function testFolder(folder: string, { folders }: AdapterContext): Promise<ConnectionStep> {
+async function testFolder(folder: string, { folders, foldersOfOthers }: AdapterContext): Promise<ConnectionStep> {
   const started = performance.now();
   const result = (ok: boolean, detail: string, advice?: string): ConnectionStep => ({ step: 'folder', ok, milliseconds: since(started), detail, ...(advice === undefined ? {} : { advice }) });
   if (folders === undefined) return result(false, `The integration names the folder ${folder}, but there is no directory for folders`, 'Set MEDSCAN_FOLDERS to a directory that exists');
   try {
     await access(await ownDirectory(folders, folder), constants.R_OK | constants.W_OK);
+    if (await isShared(folders, folder, foldersOfOthers?.() ?? [])) return result(false, `An integration of another organization names the folder ${folder} too: nothing is read from it or written to it`, 'Name another folder here; it need not exist');
     return result(true, `The folder ${folder} can be read and written`);
   } catch (error) {
     return result(false, error instanceof FolderError ? error.message : `The folder ${folder} cannot be used (${codeOf(error)})`, 'Check that MEDSCAN_FOLDERS exists, is no link, and belongs to the user of the gateway');

@@ -23,6 +23,11 @@ export async function lockIntegration(tx: CommonQueryMethods, by: { integrationI
   return await tx.maybeOne(sql.type(Row)`SELECT ${COLUMNS} FROM external_integrations WHERE organization_id = ${ORGANIZATION} AND ${condition} FOR UPDATE`) ?? undefined;
 }
 
+/** Held until the transaction ends: who looks for a folder's owner and then names it does so alone. */
+export async function oneFolderSaveAtATime(tx: CommonQueryMethods): Promise<void> {
+  await tx.query(sql.type(Nothing)`SELECT pg_advisory_xact_lock(hashtextextended('medscan folders', 0))`);
+}
+
 export interface IntegrationValues {
   integrationId: string; name: string; kind: string; adapter: string; direction: string; settings: unknown; credentialsSealed: string | null; isEnabled: boolean;
   ownerContact: string | null; purpose: string | null; version: number;

@@ -38,7 +38,7 @@ export interface Adapter<Config = unknown> {
   readonly title: string;
   /** One sentence: which system, which direction, which standard. */
   readonly summary: string;
-  /** Every field described with .describe(); secrets marked with .meta({ secret: true }). Forms, README tables and lint come from it. */
+  /** Every field described with .describe(); secrets marked with .meta({ secret: true }), names of folders with .meta({ folder: true }). Forms, README tables and lint come from it. */
   readonly configSchema: z.ZodType<Config>;
   readonly inbound?: Inbound<Config>;
   readonly outbound?: Outbound<Config>;
@@ -250,6 +250,8 @@ export interface AdapterContext {
   store(hint: { extension: string; digestFrom?: number }): Promise<ObjectWriter>;
   /** The directory below which an integration may name a folder to exchange files in (MEDSCAN_FOLDERS). Absent: there is none. */
   readonly folders?: string;
+  /** Of those, the ones that integrations of other organizations name: neither read nor written. Absent where the context is that of all organizations. */
+  foldersOfOthers?(): readonly string[];
   /** Resolves a bearer token to the organization and role it stands for; undefined when it is unknown, expired or revoked. */
   authenticate(bearerToken: string): Promise<Principal | undefined>;
   /** Opens what one organization holds, for who may ask (holdings.ts). Absent in a connection test. */

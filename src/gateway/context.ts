@@ -5,10 +5,10 @@ import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { AdapterContext } from './adapter.ts';
 
-export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly folders?: string | undefined; readonly ports?: Pick<AdapterContext, 'holdings' | 'images' | 'commitments' | 'procedures' | 'confirmations' | 'records' | 'writes' | 'tokens' | 'subscriptions' | 'exports'> }
+export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly folders?: string | undefined; readonly foldersOfOthers?: AdapterContext['foldersOfOthers']; readonly ports?: Pick<AdapterContext, 'holdings' | 'images' | 'commitments' | 'procedures' | 'confirmations' | 'records' | 'writes' | 'tokens' | 'subscriptions' | 'exports'> }
 
 export function adapterContext(dependencies: ContextDependencies): AdapterContext {
-  const { database, log, signal, store, now, folders, ports } = dependencies;
+  const { database, log, signal, store, now, folders, foldersOfOthers, ports } = dependencies;
   return {
     log, signal, now: now ?? (() => new Date()),
     async store(hint) {
@@ -19,6 +19,6 @@ export function adapterContext(dependencies: ContextDependencies): AdapterContex
       const caller = await callerOfToken(database, bearerToken);
       return caller && { organizationId: caller.organizationId, userId: caller.userId, role: caller.role, name: caller.name, scopes: caller.scopes };
     },
-    ...(folders === undefined ? {} : { folders }), ...ports,
+    ...(folders === undefined ? {} : { folders, ...(foldersOfOthers ? { foldersOfOthers } : {}) }), ...ports,
   };
 }

@@ -4,8 +4,9 @@ import type { AuditActor } from '../audit/event.ts';
 import type { Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
 import type { Log } from '../log.ts';
-import type { Adapter, ConnectionTest, ConnectionTestOptions } from './adapter.ts';
+import type { Adapter, ConnectionTest, ConnectionTestOptions, Integration } from './adapter.ts';
 import { adapterContext } from './context.ts';
+import { foldersOfOthers } from './folders.ts';
 import { openIntegrations } from './integrations.ts';
 import product from '../../package.json' with { type: 'json' };
 import { listenerLimits } from './listener-limits.ts';
@@ -66,7 +67,8 @@ export async function integrationCommands(dependencies: { database: Database; ke
       integrations.stop();
       const integration = integrations.find(organizationId, integrationId);
       if (!integration) return undefined;
-      return adapters.get(integration.adapter)!.testConnection(integration.config, adapterContext({ database, log, signal: AbortSignal.timeout(60_000), folders: dependencies.config?.folders }), options);
+      const named = [...adapters.values()].map((adapter) => ({ adapter, integrations: [...integrations.directory(adapter.name).all(), ...integrations.directory(adapter.name).sending!()] as readonly Integration[] }));
+      return adapters.get(integration.adapter)!.testConnection(integration.config, adapterContext({ database, log, signal: AbortSignal.timeout(60_000), folders: dependencies.config?.folders, foldersOfOthers: () => foldersOfOthers(named, organizationId) }), options);
     },
   };
 }

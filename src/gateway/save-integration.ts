@@ -1,12 +1,13 @@
 /** Checks a changed integration by its adapter's schema, seals what is secret, and writes row, version and audit in one transaction. */
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { lockIntegration, upsertIntegration, type IntegrationRow } from '../db/integrations.ts';
-import type { Database } from '../db/pool.ts';
+import { allIntegrations, lockIntegration, oneFolderSaveAtATime, upsertIntegration, type IntegrationRow } from '../db/integrations.ts';
+import type { Database, Transaction } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
-import { inOrganization } from '../db/transaction.ts';
+import { asSystem, inOrganization } from '../db/transaction.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import type { Adapter } from './adapter.ts';
+import { foldersNamed, isSameFolderName } from './folders.ts';
 import { credentialsPlace } from './integrations.ts';
 import { splitSecrets } from './settings-form.ts';
 
@@ -44,6 +45,8 @@ export async function saveIntegration(dependencies: SaveDependencies, organizati
     const config = Object.fromEntries(Object.entries({ ...storedCredentials(stored, dependencies.keys), ...change.settings }).filter(([, value]) => value !== null));
     const parsed = adapter.configSchema.safeParse(config);
     if (!parsed.success) return { kind: 'invalid', errors: parsed.error.issues.map((issue) => ({ pointer: `/settings/${issue.path.map(String).join('/')}`, message: issue.message })) };
+    const taken = await foldersTaken(dependencies, tx, adapter, organizationId, parsed.data as object);
+    if (taken.length > 0) return { kind: 'invalid', errors: taken.map((setting) => ({ pointer: `/settings/${setting}`, message: 'is the name of a folder of another organization; a folder belongs to one organization, so name another' })) };
     const { settings, credentials } = splitSecrets(adapter.configSchema, config);
     const version = (stored?.version ?? 0) + 1;
     await upsertIntegration(tx, {
@@ -54,6 +57,16 @@ export async function saveIntegration(dependencies: SaveDependencies, organizati
     await recordAudit(tx, { ...auditEvents.securityAlert, action: stored ? 'U' : 'C', outcome: 'success', actor, object: { type: 'integration', id: integrationId }, detail: { name: change.name, version } });
     return { kind: 'saved', integrationId, version };
   });
+}
+
+/** The settings that name a folder of another organization, be its integration switched off or not. Two that save at once are told one after the other. */
+async function foldersTaken({ database, adapters }: SaveDependencies, tx: Transaction, adapter: Adapter, organizationId: string, settings: object): Promise<readonly string[]> {
+  const named = foldersNamed(adapter, settings);
+  if (named.length === 0) return [];
+  await oneFolderSaveAtATime(tx);
+  const rows = (await asSystem(database, 'whose folder it is', allIntegrations)).filter((row) => row.organization_id !== organizationId);
+  const others = rows.flatMap((row) => { const its = adapters.get(row.adapter); return its ? foldersNamed(its, row.settings) : []; });
+  return named.filter(({ folder }) => others.some((other) => isSameFolderName(folder, other.folder))).map(({ setting }) => setting);
 }
 
 function storedCredentials(stored: IntegrationRow | undefined, keys: Keys): object {

@@ -9,15 +9,18 @@ export function settingsSchema(schema: z.ZodType): Record<string, unknown> {
 }
 
 /** Names of the top-level settings that are, or hold, a secret. */
-export function secretFields(schema: z.ZodType): string[] {
+export const secretFields = (schema: z.ZodType): string[] => settingsMarked(schema, 'secret');
+
+/** Names of the top-level settings that carry this mark (`.meta({ secret: true })`), or hold something that does. */
+export function settingsMarked(schema: z.ZodType, mark: 'secret' | 'folder'): string[] {
   const { properties = {} } = settingsSchema(schema) as { properties?: Record<string, unknown> };
-  return Object.entries(properties).filter(([, property]) => holdsSecret(property)).map(([name]) => name);
+  return Object.entries(properties).filter(([, property]) => holdsMark(property, mark)).map(([name]) => name);
 }
 
-function holdsSecret(node: unknown): boolean {
+function holdsMark(node: unknown, mark: string): boolean {
   if (typeof node !== 'object' || node === null) return false;
-  if ((node as { secret?: unknown }).secret === true) return true;
-  return Object.values(node).some(holdsSecret);
+  if ((node as Record<string, unknown>)[mark] === true) return true;
+  return Object.values(node).some((inner) => holdsMark(inner, mark));
 }
 
 /** Takes a complete configuration apart; `credentials` is empty when it holds no secret. */

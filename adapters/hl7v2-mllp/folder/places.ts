@@ -3,7 +3,7 @@
  * a path; nothing that is a link is followed, so that who may write there cannot make the gateway read or overwrite a file elsewhere.
  */
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, realpath, rename } from 'node:fs/promises';
+import { lstat, mkdir, open, realpath, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 export interface Places { readonly inbox: string; readonly done: string; readonly refused: string }
@@ -33,6 +33,24 @@ export async function ownDirectory(parent: string, name: string): Promise<string
     if (error instanceof FolderError) throw error;
     throw new FolderError(`The folder ${name} cannot be used (${codeOf(error)})`);
   }
+}
+
+/** A folder belongs to one organization. Throws FolderError when integrations of others name it too. */
+export async function refuseShared(root: string, folder: string, others: readonly string[]): Promise<void> {
+  if (await isShared(root, folder, others)) throw new FolderError('An integration of another organization names the same folder; nothing is read from it or written to it until one of them names another');
+}
+
+/** By its name, or because the file system has one directory under both names (letter case, a mount): the folder itself, or where its files are moved to. */
+export async function isShared(root: string, folder: string, others: readonly string[]): Promise<boolean> {
+  if (others.length === 0 || others.includes(folder)) return others.length > 0;
+  const ours = await identitiesOf(path.join(root, folder));
+  const theirs = await Promise.all(others.map((other) => identitiesOf(path.join(root, other))));
+  return theirs.flat().some((identity) => ours.includes(identity));
+}
+
+async function identitiesOf(directory: string): Promise<readonly string[]> {
+  const found = await Promise.all([directory, path.join(directory, 'done'), path.join(directory, 'refused')].map((each) => stat(each, { bigint: true }).catch(() => undefined)));
+  return found.flatMap((stats) => (stats?.isDirectory() ? [`${stats.dev}:${stats.ino}`] : []));
 }
 
 /** Whole or not at all, and durable when it resolves: written beside under a name that nobody reads, synced, renamed, directory synced. */

@@ -263,6 +263,31 @@ test('the connection test looks at the folders and says what to do', async () =>
   expect(await adapter.testConnection(config, gateway.context)).toMatchObject({ ok: false, steps: [{ ok: false, advice: expect.stringContaining('MEDSCAN_FOLDERS') as string }, {}] });
 });
 
+test.each([['the same name', 'results'], ['another name of the same directory', 'again']])('a result is not written to a folder that another organization names: %s', async (_, theirs) => {
+  await mkdir(path.join(root, 'results'));
+  await symlink(path.join(root, 'results'), path.join(root, 'again')); // as a mount, or letter case on another file system, would have it
+  const delivery = { deliveryId: 'd', organizationId: 'o', controlId: 'REPORT-77', attempt: 1, document: sampleReport }, config = hl7v2Config.parse({ deliver_folder: 'results' });
+  const to = (others: readonly string[]) => ({ ...gateway.context, folders: root, foldersOfOthers: () => others });
+  expect(await adapter.outbound!.deliver(delivery, config, to([theirs]))).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('another organization') as string });
+  expect(await adapter.testConnection(config, to([theirs]))).toMatchObject({ ok: false, steps: [{ detail: expect.stringContaining('another organization') as string, advice: expect.stringContaining('Name another folder') as string }] });
+  expect(await readdir(path.join(root, 'results'))).toEqual([]);
+  expect(await adapter.outbound!.deliver(delivery, config, to(['elsewhere']))).toMatchObject({ kind: 'delivered' });
+});
+
+test('a folder that is where another organization\'s files are moved to is not read', async () => {
+  await mkdir(path.join(root, 'theirs'), { recursive: true });
+  await start([settings(), integration({ folder: 'theirs' }, 'another')]);
+  await until(async () => (await names('done')) && (await readdir(path.join(root, 'theirs'))).length === 2);
+  await watching?.close();
+  await rm(path.join(root, 'theirs', 'done'), { recursive: true });
+  await symlink(inbox, path.join(root, 'theirs', 'done'));
+  await put('1.hl7', adt('M1'));
+  await start([settings(), integration({ folder: 'theirs' }, 'another')]);
+  await until(async () => gateway.logged.some((line) => line.includes('another organization names the same folder')));
+  await watching?.close();
+  expect(gateway.received).toEqual([]);
+});
+
 test.each(['folder', 'deliver_folder'])('a folder that another organization names too, as its %s, is taken by neither', async (setting) => {
   await start([settings(), integration({ [setting]: 'ris' }, 'another')]);
   await put('1.hl7', adt('M1'));

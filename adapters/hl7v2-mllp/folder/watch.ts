@@ -7,12 +7,12 @@ import type { AdapterContext, Integration, IntegrationDirectory, Receive } from 
 import type { Hl7v2Config } from '../config.ts';
 import { Inbox, defaultInboxLimits } from './inbox.ts';
 import type { InboxLimits } from './inbox.ts';
-import { FolderError, codeOf } from './places.ts';
+import { FolderError, codeOf, refuseShared } from './places.ts';
 
 export interface WatchOptions { readonly pollMilliseconds?: number; readonly limits?: Partial<InboxLimits> }
 export interface Watching { close(): Promise<void> }
 
-interface Watched { readonly config: Hl7v2Config; readonly inbox: Inbox; problem: string | undefined }
+interface Watched { readonly organizationId: string; readonly config: Hl7v2Config; readonly inbox: Inbox; problem: string | undefined }
 
 /** Without context.folders there is nothing to watch. close() lets the file in work finish. */
 export async function watch(integrations: IntegrationDirectory<Hl7v2Config>, receive: Receive, context: AdapterContext, options: WatchOptions = {}): Promise<Watching> {
@@ -55,10 +55,9 @@ class Watcher implements Watching {
       if (integration.config.folder !== undefined && integration.config.receives) watched.set(integration.integrationId, this.#watchedOf(integration));
     }
     this.#watched = watched;
-    const shared = sharedFolders([...this.#integrations.all(), ...this.#integrations.sending?.() ?? []]);
     for (const [integrationId, each] of watched) {
       if (this.#stopped) return;
-      await this.#look(integrationId, each, shared);
+      await this.#look(integrationId, each);
     }
     if (!this.#stopped) this.#timer = setTimeout(() => { this.#running = this.#round(); }, this.#pollMilliseconds);
   }
@@ -66,12 +65,12 @@ class Watcher implements Watching {
   /** Settings that changed make a new inbox. */
   #watchedOf(integration: Integration<Hl7v2Config>): Watched {
     const known = this.#watched.get(integration.integrationId);
-    return known?.config === integration.config ? known : { config: integration.config, problem: known?.problem, inbox: new Inbox(integration, this.#root, this.#receive, this.#context, this.#limits) };
+    return known?.config === integration.config ? known : { organizationId: integration.organizationId, config: integration.config, problem: known?.problem, inbox: new Inbox(integration, this.#root, this.#receive, this.#context, this.#limits) };
   }
 
-  async #look(integrationId: string, watched: Watched, shared: ReadonlySet<string>): Promise<void> {
+  async #look(integrationId: string, watched: Watched): Promise<void> {
     try {
-      if (shared.has(watched.config.folder ?? '')) throw new FolderError('An integration of another organization names the same folder; nothing is taken from it until one of them names another');
+      await refuseShared(this.#root, watched.config.folder ?? '', foldersOfOthers([...this.#integrations.all(), ...this.#integrations.sending?.() ?? []], watched.organizationId));
       await watched.inbox.look(() => this.#stopped);
       watched.problem = undefined;
     } catch (error) {
@@ -83,15 +82,7 @@ class Watcher implements Watching {
   }
 }
 
-/** Folders that more than one organization names, to take messages from or to put results into. */
-function sharedFolders(integrations: readonly Integration<Hl7v2Config>[]): ReadonlySet<string> {
-  const owners = new Map<string, string>(), shared = new Set<string>();
-  for (const { organizationId, config: { folder, deliver_folder: deliverFolder } } of integrations) {
-    for (const name of [folder, deliverFolder]) {
-      if (name === undefined) continue;
-      if ((owners.get(name) ?? organizationId) !== organizationId) shared.add(name);
-      owners.set(name, organizationId);
-    }
-  }
-  return shared;
+/** The folders that integrations of other organizations name, to take messages from or to put results into. */
+function foldersOfOthers(integrations: readonly Integration<Hl7v2Config>[], organizationId: string): readonly string[] {
+  return [...new Set(integrations.filter((other) => other.organizationId !== organizationId).flatMap(({ config }) => [config.folder, config.deliver_folder]))].filter((name) => name !== undefined);
 }
