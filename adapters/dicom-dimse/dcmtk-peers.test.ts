@@ -1,12 +1,12 @@
 /** DCMTK beyond storing: a receiver that speaks TLS only, and a tool that asks the peer to shut down. Skipped where it is not installed. */
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { certificateDirectory, haveOpenssl } from '../../test/support/certificates.ts';
+import { freePort } from '../../test/support/free-port.ts';
 import { configSchema } from './config.ts';
 import { testConnection } from './test-connection.ts';
 import { startGateway, testContext } from './testing/gateway.ts';
@@ -25,14 +25,6 @@ const directory = (): string => {
   cleanups.push(() => { rmSync(path, { recursive: true, force: true }); });
   return path;
 };
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => { probe.once('listening', resolve); });
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => { probe.close(resolve); });
-  return port;
-}
 
 test.skipIf(!haveStorescp)('the connection test reaches a storescp over TLS, shows what was agreed, and says what to do about a wrong certificate', async () => {
   const authority = certificates.authority('Hospital CA'), server = authority.sign('pacs.hospital.example'), client = authority.sign('gateway'), stranger = certificates.authority('Other CA');

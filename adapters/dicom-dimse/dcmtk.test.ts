@@ -1,11 +1,11 @@
 /** DCMTK as the other side, in both roles. Skipped where its tools are not installed. */
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../../test/support/free-port.ts';
 import { buildPart10Header, parsePart10Head } from '#standards/dicom/part10.ts';
 import { configSchema } from './config.ts';
 import { testConnection } from './test-connection.ts';
@@ -64,11 +64,7 @@ withDcmtk('stores what storescu sends, byte for byte, with its largest and its s
 });
 
 async function storescp(...options: string[]): Promise<{ port: number; directory: string }> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => { probe.once('listening', resolve); });
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => { probe.close(resolve); });
-  const path = directory();
+  const port = await freePort(), path = directory();
   const child = spawn('storescp', ['-od', path, ...options, String(port)], { stdio: 'ignore' });
   cleanups.push(() => { child.kill(); });
   const { destination } = configSchema.parse({ destination: { host: '127.0.0.1', port, called_ae_title: 'PACS' } });

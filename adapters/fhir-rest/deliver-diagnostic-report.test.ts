@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { generateKeyPair, exportPKCS8, jwtVerify } from 'jose';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../../test/support/free-port.ts';
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 import { outcome } from '#standards/fhir/operation-outcome.ts';
@@ -170,14 +169,6 @@ test('no listener: unreachable; no answer in time, or a connection cut: unconfir
   server.intercept = (request, response) => { response.writeHead(200, { 'content-length': '100' }); response.write('{'); setImmediate(() => request.socket.destroy()); return true; };
   expect(await deliver()).toMatchObject({ kind: 'unconfirmed' });
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => { probe.listen(0, '127.0.0.1', resolve); });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise<void>((resolve) => { probe.close(() => resolve()); });
-  return port;
-}
 
 test('an answer without end, and one that unpacks to a flood, are cut off', async () => {
   server.intercept = (_request, response) => {

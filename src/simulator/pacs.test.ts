@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
+import { freePort } from '../../test/support/free-port.ts';
 import { Ledger, readLedger, sha256Of } from './ledger.ts';
 import { Pacs } from './pacs.ts';
 import { readPart10File, takeApart } from './part10-file.ts';
@@ -114,14 +115,6 @@ test.skipIf(!hasDcmtk || !existsSync(corpus))('DCMTK and this PACS give each oth
   expect(toDcmtk.received.items.map((item) => item.sopInstanceUid)).toEqual([takeApart(readFileSync(sent))?.sopInstanceUid]);
 });
 
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 async function reachable(port: number): Promise<void> {
   for (const deadline = Date.now() + 5_000; Date.now() < deadline;) {
     const socket = net.connect(port, '127.0.0.1');

@@ -4,14 +4,13 @@
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { insertIntegration } from '../support/pipeline.ts';
+import { freePort } from '../support/free-port.ts';
 import { eventually, testGateway, type TestGateway } from '../support/gateway.ts';
 
 const corpus = path.resolve(process.env['MEDSCAN_CORPUS'] ?? '../shared/corpus', 'dicom');
@@ -141,13 +140,4 @@ const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 /** What follows group 0002 of a Part 10 file; (0002,0000) says how long that is. */
 function datasetOf(file: Buffer): Buffer {
   return file.subarray(144 + file.readUInt32LE(140));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

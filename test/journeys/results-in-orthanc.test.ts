@@ -1,13 +1,13 @@
 /** The findings of a model on their way to a foreign PACS: Orthanc takes the structured report, the PDF and the pictures, and shows them. Skipped where it is not installed. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { decode as decodePng } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generatePhantom } from '../../src/ai/phantom.ts';
 import { syntheticStudy } from '../../src/simulator/synthetic-study.ts';
+import { freePort } from '../support/free-port.ts';
 import { eventually } from '../support/gateway.ts';
 import { anOrder, changeSettings, somebody, startJourney, type Journey } from '../support/journey.ts';
 
@@ -22,13 +22,6 @@ const study = syntheticStudy({ patient, accessionNumber: order.accessionNumber, 
 const directory = mkdtempSync(path.join(tmpdir(), 'medscan-orthanc-'));
 let journey: Journey, orthanc: ChildProcess, base = '';
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => { server.once('listening', resolve); });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => { server.close(resolve); });
-  return port;
-}
 const json = async (resource: string): Promise<any> => (await fetch(base + resource)).json();
 const bytes = async (resource: string, accept: string): Promise<Buffer> => {
   const answer = await fetch(base + resource, { headers: { accept } });

@@ -2,10 +2,11 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { freePort } from '../../../test/support/free-port.ts';
 
 const run = promisify(execFile);
 const isInstalled = (name: string): boolean => [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'].some((directory) => existsSync(join(directory, name)));
@@ -27,15 +28,6 @@ export interface Archive {
 }
 /** The AE that the archive may answer and move to. */
 export interface KnownAe { readonly aeTitle: string; readonly port: number }
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on('error', reject).listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => { resolve(port); });
-    });
-  });
-}
 
 async function listening(port: number, process: ChildProcess): Promise<void> {
   for (let tries = 0; tries < 300; tries++) {
