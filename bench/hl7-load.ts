@@ -2,7 +2,8 @@
 import net from 'node:net';
 
 export interface Load { readonly messages: number; readonly perSecond: number; readonly p50: number; readonly p99: number; readonly refused: number }
-export interface LoadOptions { readonly port: number; readonly connections: number; readonly seconds: number }
+export interface Address { readonly host?: string | undefined; readonly port: number }
+export interface LoadOptions extends Address { readonly connections: number; readonly seconds: number }
 
 const CONTROL_ID = 'CTRL00000000000';
 const PATIENT = 'MRN0000000';
@@ -22,12 +23,12 @@ export const messageBytes = FRAME.length - 3;
 let sequence = (Date.now() % 1_000_000_000) * 100;
 
 /** Sends for `seconds` from now; a message that is out is waited for. Times are milliseconds from the write to the whole acknowledgment. */
-export async function sendLoad({ port, connections, seconds }: LoadOptions): Promise<Load> {
+export async function sendLoad({ host, port, connections, seconds }: LoadOptions): Promise<Load> {
   const times: number[] = [];
   let refused = 0;
   const until = performance.now() + seconds * 1000;
   const started = performance.now();
-  await Promise.all(Array.from({ length: connections }, () => sendOn(port, until, (milliseconds, isAccepted) => {
+  await Promise.all(Array.from({ length: connections }, () => sendOn({ host, port }, until, (milliseconds, isAccepted) => {
     times.push(milliseconds);
     if (!isAccepted) refused += 1;
   })));
@@ -36,9 +37,9 @@ export async function sendLoad({ port, connections, seconds }: LoadOptions): Pro
   return { messages: times.length, perSecond: times.length / elapsed, p50: times[Math.floor(times.length * 0.5)] ?? 0, p99: times[Math.floor(times.length * 0.99)] ?? 0, refused };
 }
 
-function sendOn(port: number, until: number, told: (milliseconds: number, isAccepted: boolean) => void): Promise<void> {
+function sendOn({ host, port }: Address, until: number, told: (milliseconds: number, isAccepted: boolean) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    const socket = net.connect({ port, host: host ?? '127.0.0.1', noDelay: true });
     let answer = '';
     let sentAt = 0;
     let controlId = '';

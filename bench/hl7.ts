@@ -1,7 +1,8 @@
 /**
- * `npm run bench:hl7 [-- rounds=3 seconds=5 connections=10]`: ADT^A08 of about 1 KiB into the gateway (acknowledged after the commit, row level security
- * and audit on), beside a server that only acknowledges and one that stores with group commit and nothing else. Rounds are interleaved, so that what
- * else runs on the machine meets all three; compare ratios, and read absolute figures with the load average beside them.
+ * `npm run bench:hl7 [-- rounds=3 seconds=5 connections=10 warm=10 peer=HOST:PORT]`: ADT^A08 of about 1 KiB into the gateway (acknowledged after the
+ * commit, row level security and audit on), beside a server that only acknowledges, one that stores with group commit and nothing else, and with `peer` any
+ * MLLP server that runs already. Each is loaded for `warm` seconds first, so that none is measured while its code is compiled; rounds are interleaved,
+ * so that what else runs on the machine meets all. Compare ratios, and read absolute figures with the load average beside them.
  * PostgreSQL: DATABASE_URL (an owner's), else the embedded one with its data synced to disk.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -13,16 +14,17 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts';
 import { createLog } from '../src/log.ts';
-import { messageBytes, sendLoad, type Load } from './hl7-load.ts';
+import { messageBytes, sendLoad, type Address, type Load } from './hl7-load.ts';
 import { processorSeconds, residentMebibytes } from './hl7-processor-time.ts';
 
-export interface Hl7BenchOptions { readonly rounds: number; readonly seconds: number; readonly connections: number; readonly serverUrl?: string | undefined }
+export interface Hl7BenchOptions { readonly rounds: number; readonly seconds: number; readonly connections: number; readonly warmUpSeconds: number; readonly serverUrl?: string | undefined; readonly peer?: Address | undefined }
 export interface Hl7BenchRow extends Load {
-  readonly server: 'gateway' | 'group commit' | 'bare'; readonly connections: number;
+  readonly server: 'gateway' | 'group commit' | 'bare' | 'peer'; readonly connections: number;
   /** Per message: the server's own process, and the backends of its database. */
   readonly serverMicroseconds: number | undefined; readonly databaseMicroseconds: number | undefined; readonly residentMebibytes: number | undefined;
 }
-interface Server { readonly name: Hl7BenchRow['server']; readonly port: number; readonly child: ChildProcess; readonly database: string | undefined }
+/** The peer has no child: it is somebody else's process, whose processor time is not known. */
+interface Server extends Address { readonly name: Hl7BenchRow['server']; readonly child?: ChildProcess | undefined; readonly database?: string | undefined }
 
 /** Medians over the rounds, one row per server and number of connections (1, and `connections`). */
 export async function benchHl7(options: Hl7BenchOptions): Promise<readonly Hl7BenchRow[]> {
@@ -39,6 +41,8 @@ export async function benchHl7(options: Hl7BenchOptions): Promise<readonly Hl7Be
     await start('bare', 'hl7-reference.ts', ['bare']);
     await start('group commit', 'hl7-reference.ts', ['group'], names.reference);
     await start('gateway', 'gateway.ts', [`database=${names.gateway}`, `dir=${path.join(directory, 'home')}`], names.gateway);
+    if (options.peer) servers.push({ name: 'peer', ...options.peer });
+    for (const server of servers) await sendLoad({ ...server, connections: options.connections, seconds: options.warmUpSeconds });
     const rows: Hl7BenchRow[] = [];
     for (let round = 0; round < options.rounds; round++) {
       for (const connections of [1, options.connections]) for (const server of servers) rows.push(await measure(server, connections, options.seconds, serverUrl));
@@ -58,8 +62,8 @@ async function startServer(name: Server['name'], file: string, parameters: reado
   return { name, child, database, port: (JSON.parse(line) as { ports: { hl7: number } }).ports.hl7 };
 }
 
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+async function stop(child: ChildProcess | undefined): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');
 }
@@ -67,18 +71,18 @@ async function stop(child: ChildProcess): Promise<void> {
 async function measure(server: Server, connections: number, seconds: number, serverUrl: string): Promise<Hl7BenchRow> {
   const backends = server.database ? (await onDatabase(serverUrl, 'postgres', 'SELECT pid FROM pg_stat_activity WHERE datname = $1', [server.database])).map((row) => Number(row['pid'])) : [];
   const before = await usage(server, backends);
-  const load = await sendLoad({ port: server.port, connections, seconds });
+  const load = await sendLoad({ ...server, connections, seconds });
   const after = await usage(server, backends);
   const perMessage = (from: number | undefined, to: number | undefined): number | undefined => (from === undefined || to === undefined ? undefined : (to - from) * 1e6 / load.messages);
   return {
-    server: server.name, connections, ...load, residentMebibytes: await residentMebibytes(server.child.pid!),
+    server: server.name, connections, ...load, residentMebibytes: server.child && await residentMebibytes(server.child.pid!),
     serverMicroseconds: perMessage(before.server, after.server), databaseMicroseconds: server.database ? perMessage(before.database, after.database) : undefined,
   };
 }
 
 async function usage(server: Server, backends: readonly number[]): Promise<{ server: number | undefined; database: number | undefined }> {
   const seconds = await Promise.all(backends.map((processId) => processorSeconds(processId, 'postgres')));
-  return { server: await processorSeconds(server.child.pid!), database: seconds.some((value) => value === undefined) ? undefined : seconds.reduce<number>((sum, value) => sum + value!, 0) };
+  return { server: server.child && await processorSeconds(server.child.pid!), database: seconds.some((value) => value === undefined) ? undefined : seconds.reduce<number>((sum, value) => sum + value!, 0) };
 }
 
 function medianOf(rows: readonly Hl7BenchRow[]): Hl7BenchRow {
@@ -94,10 +98,16 @@ function medianOf(rows: readonly Hl7BenchRow[]): Hl7BenchRow {
   };
 }
 
-/** The gateway's messages per second, as a part of the group-commit server's. */
-export function ratioToGroupCommit(rows: readonly Hl7BenchRow[], connections: number): number {
+/** The gateway's messages per second over another server's. */
+export function gatewayOver(other: Hl7BenchRow['server'], rows: readonly Hl7BenchRow[], connections: number): number {
   const rate = (server: Hl7BenchRow['server']): number => rows.find((row) => row.server === server && row.connections === connections)!.perSecond;
-  return rate('gateway') / rate('group commit');
+  return rate('gateway') / rate(other);
+}
+
+function addressOf(text: string | undefined): Address | undefined {
+  if (text === undefined) return undefined;
+  const { hostname, port } = new URL(`mllp://${text}`);
+  return { host: hostname, port: Number(port || '2575') };
 }
 
 const urlOf = (serverUrl: string, database: string): string => Object.assign(new URL(serverUrl), { pathname: `/${database}` }).href;
@@ -117,9 +127,12 @@ function print(rows: readonly Hl7BenchRow[]): void {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const given = new Map(process.argv.slice(2).map((argument) => argument.split('=') as [string, string]));
-  const options = { rounds: Number(given.get('rounds') ?? 3), seconds: Number(given.get('seconds') ?? 5), connections: Number(given.get('connections') ?? 10), serverUrl: process.env['DATABASE_URL'] };
+  const options: Hl7BenchOptions = { rounds: Number(given.get('rounds') ?? 3), seconds: Number(given.get('seconds') ?? 5), connections: Number(given.get('connections') ?? 10), warmUpSeconds: Number(given.get('warm') ?? 10), serverUrl: process.env['DATABASE_URL'], peer: addressOf(given.get('peer')) };
   const rows = await benchHl7(options);
   process.stdout.write(`ADT^A08, ${messageBytes} bytes, medians of ${options.rounds} interleaved rounds of ${options.seconds} s, load average ${loadavg().map((value) => value.toFixed(1)).join(' ')}\n`);
   print(rows);
-  for (const connections of [1, options.connections]) process.stdout.write(`gateway / group commit, ${connections} connection(s): ${ratioToGroupCommit(rows, connections).toFixed(2)}\n`);
+  const others = ['group commit', ...(options.peer ? ['peer' as const] : [])] as const;
+  for (const connections of [1, options.connections]) {
+    for (const other of others) process.stdout.write(`gateway / ${other}, ${connections} connection(s): ${gatewayOver(other, rows, connections).toFixed(2)}\n`);
+  }
 }
