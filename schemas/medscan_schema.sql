@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.5.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.12.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2095,6 +2095,33 @@ DROP TRIGGER note_analysed ON reports;
 CREATE TRIGGER note_analysed AFTER INSERT ON reports FOR EACH ROW WHEN (NEW.author_kind = 'device' AND NEW.status NOT IN ('entered-in-error', 'cancelled'))
   EXECUTE FUNCTION medscan_note_order_of_report();
 
+-- ======== migrations/0035_search_leftovers.sql ========
+
+-- schema-version: 1.12.0
+-- Two searches that had to look at everything: persons by birth date, and exchanges of a system that seldom speaks.
+
+-- In "C" order, so that a day, a month or a year is a range of it; = and < are all that an index serves under row level security (0023).
+CREATE INDEX patients_birth_date ON patients (organization_id, birth_date COLLATE "C") WHERE birth_date IS NOT NULL;
+
+-- Which systems have exchanges in which stretch of the log. An ordinary index would cost every message that comes in or goes out; this one is written
+-- when a stretch is full, and does not keep an update from staying on its page (from PostgreSQL 16 on).
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::integer >= 160000 THEN
+    CREATE INDEX sync_logs_integration ON sync_logs USING brin (integration_id uuid_minmax_multi_ops) WITH (pages_per_range = 16, autosummarize = on);
+  END IF;
+END $$;
+
+-- ======== migrations/0039_order_status_in_line.sql ========
+
+-- Order status messages leave in one line with the results for the same system, and one that was refused waits for a person as a refused report does.
+--   skipped        overtaken by what the system was told since, or given up by a person; last_text says which
+--   last_outcome   of its last try: unreachable (results wait behind it), put off or unconfirmed (results pass it), refused, delivered, overtaken, discarded
+ALTER TABLE order_notices DROP CONSTRAINT order_notices_status_check;
+ALTER TABLE order_notices ADD CONSTRAINT order_notices_status_check CHECK (status IN ('queued', 'delivered', 'refused', 'skipped'));
+ALTER TABLE order_notices ADD COLUMN last_outcome text;
+CREATE INDEX order_notices_parked ON order_notices (organization_id, notice_id) WHERE status = 'refused';
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2131,6 +2158,8 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0028_message_throughput.sql', '88eff1ab5c71a9ac25ac787acdbccf6ca2475c02545f97db0be83d25afbd7932', '1.8.1', 0),
   ('0029_deliver_next.sql', 'ede6b9d890fa8870cf20358d2c3a0f7706899c9e584d8fef571816c3b42cd7a6', '1.8.1', 0),
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0),
-  ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0);
+  ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0),
+  ('0035_search_leftovers.sql', 'ac6e0d6823bf810f2fb2a44b93d3b25ac29b496bb4c95f4e71bfdd014ca207bb', '1.12.0', 0),
+  ('0039_order_status_in_line.sql', '7b105abd2f6eac9a1f6c260d35adf613d9131e1c7809cf4c54c039234c88836e', '1.12.0', 0);
 
 COMMIT;

@@ -75,7 +75,7 @@ const olderThan = ({ before }: Page): Condition => (before ? sql.fragment`s.scan
 
 /** A query of another system must not hold the database: it gets this long, then it fails. It is looked up by an index where there is one. */
 export async function limitStatements(tx: CommonQueryMethods, milliseconds: number): Promise<void> {
-  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true), set_config('random_page_cost', '1.1', true), set_config('enable_seqscan', 'off', true)`);
+  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true), set_config('random_page_cost', '1.1', true), set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)`);
 }
 
 export async function findPatients(tx: CommonQueryMethods, page: Page): Promise<readonly PatientRow[]> {

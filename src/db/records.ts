@@ -4,7 +4,7 @@
  */
 import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
-import type { Criteria, RecordKind, RecordSort, TextColumn, TimeRange } from '#gateway/records.ts';
+import type { Criteria, DayComparison, RecordKind, RecordSort, TextColumn, TimeRange } from '#gateway/records.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
@@ -216,9 +216,12 @@ export async function countRecords(tx: CommonQueryMethods, kind: RecordKind, cri
   return tx.oneFirst(sql.type(z.object({ matches: z.number() }))`SELECT count(*)::int AS matches FROM ${source.from} WHERE ${source.where} AND ${conditions(kind, criteria)}`);
 }
 
-/** A query of another system must not hold the database for longer than this. It is looked up by an index where there is one: tables are large and on disks without heads. */
+/**
+ * A query of another system must not hold the database for longer than this. It is looked up by an index where there is one: tables are large and on
+ * disks without heads. Planned for the values it has: how many rows a name or a time has decides which index serves.
+ */
 export async function limitStatement(tx: CommonQueryMethods, milliseconds: number): Promise<void> {
-  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true), set_config('random_page_cost', '1.1', true), set_config('enable_seqscan', 'off', true)`);
+  await tx.query(sql.typeAlias('void')`SELECT set_config('statement_timeout', ${String(milliseconds)}, true), set_config('random_page_cost', '1.1', true), set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)`);
 }
 
 type Criterion = keyof Criteria;
@@ -269,7 +272,7 @@ function condition(kind: RecordKind, name: Criterion, criteria: Criteria): Fragm
     case 'modalities': return hasScan ? sql.fragment`s.modalities && ${texts(criteria.modalities ?? [])}` : NOTHING;
     case 'sexes': return kind === 'patient' ? sql.fragment`p.sex = ANY(${texts(criteria.sexes ?? [])})` : NOTHING;
     case 'texts': return kind !== 'patient' ? NOTHING : sql.fragment`${sql.join((criteria.texts ?? []).map(({ columns, match, values }) => anyOf(values, (value) => anyOf(columns, (column) => textMatch(column, match, value)))), sql.fragment` AND `)}`;
-    case 'born': return kind !== 'patient' ? NOTHING : sql.fragment`${sql.join((criteria.born ?? []).map(({ is, date }) => sql.fragment`left(p.birth_date, ${date.length}) ${comparisons[is]} ${date}`), sql.fragment` AND `)}`;
+    case 'born': return kind !== 'patient' ? NOTHING : sql.fragment`${sql.join((criteria.born ?? []).map(({ is, date }) => bornCondition(is, date)), sql.fragment` AND `)}`;
     case 'names': return named(kind, criteria.names ?? []);
     case 'findingIds': return hasReport ? anyOf(criteria.findingIds ?? [], (findingId) => sql.fragment`r.document @> ${JSON.stringify({ findings: [{ findingId }] })}::jsonb`) : NOTHING;
   }
@@ -280,7 +283,17 @@ function identified(patient: Fragment, value: string, authority: string | undefi
   return sql.fragment`${patient} IN (SELECT i.patient_id FROM patient_identifiers i WHERE i.organization_id = ${ORGANIZATION} AND i.value_index = ${value} AND ${ofAuthority})`;
 }
 
-const comparisons = { '=': sql.fragment`=`, '<': sql.fragment`<`, '<=': sql.fragment`<=`, '>': sql.fragment`>`, '>=': sql.fragment`>=` } as const;
+/** The date compared as far as it is asked for: all that begin with it lie together in "C" order, which is the index's (migrations/0035). */
+function bornCondition(is: DayComparison['is'], date: string): Fragment {
+  const column = sql.fragment`p.birth_date COLLATE "C"`, end = `${date}\u{10ffff}`;
+  switch (is) {
+    case '=': return sql.fragment`(${column} >= ${date} AND ${column} < ${end})`;
+    case '<': return sql.fragment`${column} < ${date}`;
+    case '<=': return sql.fragment`${column} < ${end}`;
+    case '>': return sql.fragment`${column} >= ${end}`;
+    case '>=': return sql.fragment`${column} >= ${date}`;
+  }
+}
 
 /** Names are kept by what they stand for: a task and a study are both a scan. */
 function named(kind: RecordKind, names: NonNullable<Criteria['names']>): Fragment {
