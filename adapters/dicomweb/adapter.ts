@@ -1,5 +1,6 @@
-/** DICOMweb, both ways: images in, searches and images out, reports out. */
+/** DICOMweb, both ways: images in, searches and images out, reports out, and what other systems are asked. */
 import type { Adapter } from '#gateway/adapter.ts';
+import { queries } from './client/queries.ts';
 import { configSchema, type Config } from './config.ts';
 import { deliver, interaction } from './deliver-stow.ts';
 import { handle } from './handle.ts';
@@ -11,9 +12,10 @@ import { testConnection } from './test-connection.ts';
 const adapter: Adapter<Config> = {
   name: 'dicomweb',
   title: 'DICOMweb',
-  summary: 'Receives images by STOW-RS, answers QIDO-RS and WADO-RS, and sends structured reports by STOW-RS (DICOM PS3.18).',
+  summary: 'Receives images by STOW-RS, answers QIDO-RS and WADO-RS, sends structured reports by STOW-RS, and asks archives by QIDO-RS and WADO-RS (DICOM PS3.18).',
   configSchema,
-  inbound: { transport: 'http', mount, handle, normalize, interactions: Object.values(services) },
+  inbound: { transport: 'http', mount, handle, normalize, interactions: [...Object.values(services), 'WADO-RS instance'] },
+  queries,
   outbound: { interactions: [interaction], deliver },
   testConnection,
 };

@@ -1,7 +1,8 @@
-/** Settings of one DICOMweb system: what it may do here, how its images are read, and where reports are sent. */
+/** Settings of one DICOMweb system: what it may do here, how its images are read, where reports are sent, and what it is asked. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { resultKinds } from '#standards/dicom/result-modules.ts';
+import { clientSettings } from './client/settings.ts';
 
 const address = z.string().refine((text) => {
   const [ip = '', bits, rest] = text.split('/');
@@ -27,13 +28,13 @@ const fields = z.strictObject({
   modalities: z.array(z.string().regex(/^[A-Z0-9_ ]{1,16}$/, 'must be a modality such as CT (0008,0060)')).default([]).describe('Modalities (0008,0060) that are taken, such as CT and MR; an object of another one, or of none, is refused (0124). Empty: every modality.'),
   accept_unknown_sop_classes: z.boolean().default(true).describe('Store objects of private SOP classes too.'),
   maximum_object_megabytes: z.int().min(1).max(65_536).default(4096).describe('An object larger than this (MiB) is refused, and the request ends there.'),
-  maximum_parts: z.int().min(1).max(100_000).default(10_000).describe('Objects that one STOW-RS request may hold.'),
+  maximum_parts: z.int().min(1).max(100_000).default(10_000).describe('Objects that one STOW-RS request, or one answer to our WADO-RS request, may hold.'),
   maximum_results: z.int().min(1).max(5000).default(1000).describe('Most results of one QIDO-RS answer; a Warning header says that there are more.'),
   assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
   time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), and in which queries are matched and answered, e.g. Europe/Berlin.'),
   public_url: webAddress.optional().describe('Address of /dicom-web as clients reach it, e.g. https://gateway.example.org/dicom-web, for Retrieve URLs behind a proxy. Empty: as the request says.'),
 
-  base_url: webAddress.optional().describe('DICOMweb service reports are sent to, e.g. https://pacs.example.org/dicom-web: the address to which /studies is added. Empty: this system gets no reports.'),
+  base_url: webAddress.optional().describe('DICOMweb service that reports are sent to and that is asked for studies and images, e.g. https://pacs.example.org/dicom-web: the address to which /studies is added. Empty: this system gets no reports and is asked nothing.'),
   results: z.array(z.enum(resultKinds)).min(1).default(['structured-report']).refine((kinds) => kinds.some((kind) => kind !== 'secondary-capture'), 'must hold structured-report or encapsulated-pdf: pictures alone do not say that nothing was found')
     .describe('As what a report is sent: structured-report (DICOM SR TID 1500), encapsulated-pdf (the report to read), secondary-capture (pictures with the findings drawn in).'),
   authentication: z.enum(['none', 'basic', 'bearer']).default('none').describe('How we log in there: none; basic; bearer (a fixed token).'),
@@ -45,13 +46,15 @@ const fields = z.strictObject({
   tls_key: z.string().min(1).optional().meta({ secret: true }).describe('Private key (PEM) of our client certificate.'),
   connect_timeout_milliseconds: z.int().min(100).max(120_000).default(10_000).describe('How long to wait for the connection, in milliseconds.'),
   request_timeout_milliseconds: z.int().min(100).max(600_000).default(60_000).describe('How long to wait for an answer, in milliseconds, the connection included. Afterwards the same object is sent again.'),
-  maximum_answer_bytes: z.int().min(1024).max(64 * 1024 * 1024).default(1024 * 1024).describe('Answers with more bytes than this are cut off.'),
+  maximum_answer_bytes: z.int().min(1024).max(64 * 1024 * 1024).default(1024 * 1024).describe('Answers with more bytes than this are cut off; searches (16 MiB a page) and retrieved objects have limits of their own.'),
+  ...clientSettings,
 });
 
 const needs = { none: [], basic: ['username', 'password'], bearer: ['bearer_token'] } as const;
 
 export const configSchema = fields.superRefine((config, context) => {
   for (const name of needs[config.authentication]) if (config[name] === undefined) context.addIssue({ code: 'custom', path: [name], message: `is needed for authentication ${config.authentication}` });
+  for (const name of ['completeness', 'priors'] as const) if (config[name] !== undefined && config.base_url === undefined) context.addIssue({ code: 'custom', path: ['base_url'], message: `is needed for ${name}` });
   if ((config.tls_certificate === undefined) !== (config.tls_key === undefined)) context.addIssue({ code: 'custom', path: ['tls_key'], message: 'tls_certificate and tls_key go together' });
 });
 export type Config = z.output<typeof fields>;

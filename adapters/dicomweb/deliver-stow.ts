@@ -11,7 +11,7 @@ import { resultObjects, type MadeResult } from '#standards/dicom/result-objects.
 import type { Config } from './config.ts';
 import { failureByStatus, type Failure } from './failure.ts';
 import { multipartWriter } from './multipart-writer.ts';
-import { baseUrl, clientFor, type HttpAnswer } from './stow-client.ts';
+import { baseUrl, clientFor, type HttpAnswer } from './web-client.ts';
 import { statusOfStore } from './store-response.ts';
 
 export const interaction = 'STOW-RS';

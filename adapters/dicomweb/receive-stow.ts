@@ -5,24 +5,33 @@
  *   content type -> part -> part -> ...        read one after the other, committed up to mostUncommitted at a time
  *        \-> 415      \-> its own success or failure in the answer: 200 all | 202 some | 409 none | 503 none, our trouble | 400 not multipart
  */
+import type { Caller } from './caller.ts';
 import { SilentSenderError, withIdleLimit } from './idle-limit.ts';
-import { MultipartError, MultipartReader, defaultLimits, isBoundary } from './multipart.ts';
+import { MultipartError, isBoundary } from './multipart.ts';
+import { buffersOf, objectParts } from './object-parts.ts';
 import { Refusal } from './answer.ts';
-import { recordRefusal } from './record-refusal.ts';
+import { recordRefusal, type Recorder } from './record-refusal.ts';
 import { accepts, parseAccept, parseMediaType, rootType } from './media-type.ts';
 import { storePart, TooLargeError, type StoredPart, type StoreRequest } from './store-part.ts';
 import { storeAnswer, type FailedPart } from './store-answer.ts';
 
-const mostUncommitted = 8;
+export const mostUncommitted = 8;
+
+export interface StowRequest extends Recorder {
+  readonly caller: Caller;
+  /** Of the target resource. */
+  readonly study: string | undefined;
+}
 
 /** Throws Refusal: 406, 415, 400. Rejects with what the body's stream throws when the sender goes away. */
-export async function receiveStow(request: Request, store: StoreRequest, base: string): Promise<Response> {
+export async function receiveStow(request: Request, { caller, study, peer, receive, context }: StowRequest, base: string): Promise<Response> {
   checkAccept(request);
+  const store: StoreRequest = { interaction: 'STOW-RS', integration: caller.integration, study, receive, context, peer: { ...peer, application: caller.principal.userId } };
   const parts: Promise<StoredPart>[] = [];
   const failed: FailedPart[] = [];
   let endedBy: Refusal | undefined;
   try {
-    for await (const bytes of partsOf(request, store, failed)) {
+    for await (const bytes of partsOf(request, caller, failed)) {
       if (parts.length >= mostUncommitted) await parts.at(-mostUncommitted);
       parts.push((await storePart(bytes, store)).stored);
     }
@@ -38,7 +47,7 @@ export async function receiveStow(request: Request, store: StoreRequest, base: s
   const stored = await Promise.all(parts);
   if (stored.length === 0 && endedBy !== undefined) throw endedBy;
   if (stored.length === 0 && failed.length === 0) throw new Refusal(400, 'The request holds no object.');
-  if (failed.length > 0) await recordRefusal(request, 'store', store.caller, store, { reason: 'malformed', text: failed[0]!.text });
+  if (failed.length > 0) await recordRefusal(request, 'store', caller, { peer, receive, context }, { reason: 'malformed', text: failed[0]!.text });
   const response = storeAnswer(stored, failed, endedBy, base);
   for (const { receipt } of stored) receipt.answered(String(response.status), !request.signal.aborted);
   return response;
@@ -50,7 +59,7 @@ function checkAccept(request: Request): void {
 }
 
 /** The bytes of each object; parts that are none go to `failed`. */
-async function* partsOf(request: Request, { caller }: StoreRequest, failed: FailedPart[]): AsyncGenerator<AsyncIterable<Buffer>> {
+async function* partsOf(request: Request, { integration }: Caller, failed: FailedPart[]): AsyncGenerator<AsyncIterable<Buffer>> {
   const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? '';
   if (encoding !== '' && encoding !== 'identity') throw new Refusal(415, 'Content-Encoding is not taken; send the body as it is.');
   const content = parseMediaType(request.headers.get('content-type'));
@@ -64,24 +73,5 @@ async function* partsOf(request: Request, { caller }: StoreRequest, failed: Fail
   const { boundary } = content.parameters;
   if (!isBoundary(boundary)) throw new Refusal(400, 'The boundary parameter of the content type is missing or not one (RFC 2046 5.1.1).');
   if (body === null) throw new Refusal(400, 'The request has no body.');
-  const reader = new MultipartReader(body, boundary, { ...defaultLimits, parts: caller.integration.config.maximum_parts });
-  try {
-    for (let headers = await reader.next(); headers !== undefined; headers = await reader.next()) {
-      const fault = faultOf(headers['content-type'], headers['content-transfer-encoding'], headers['content-encoding']);
-      if (fault === undefined) yield reader.bytes();
-      else failed.push({ text: fault });
-    }
-  } finally {
-    await reader.cancel();
-  }
-}
-
-function faultOf(type: string | undefined, transferEncoding = 'binary', contentEncoding = 'identity'): string | undefined {
-  if (type !== undefined && parseMediaType(type)?.type !== 'application/dicom') return 'a part is not application/dicom';
-  if (!/^(binary|8bit)$/i.test(transferEncoding) || !/^identity$/i.test(contentEncoding)) return 'a part is encoded; send its bytes as they are';
-  return undefined;
-}
-
-async function* buffersOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  for await (const chunk of body) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  yield* objectParts(body, boundary, integration.config.maximum_parts, (text) => { failed.push({ text }); });
 }

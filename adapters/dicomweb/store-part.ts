@@ -1,20 +1,23 @@
 /**
- * One object of a STOW-RS request: its bytes -> temporary file, SHA-256, head -> finish(): file durable -> receive(): rows and job durable.
+ * One object of a STOW-RS request, or of an answer to our WADO-RS request: its bytes -> temporary file, SHA-256, head -> finish(): file durable -> receive(): rows and job durable.
  *
  * Reading and committing are two promises, so that the next part is read while this one is synced and committed: many of them then share
  * one commit. A rejected object stays in the store, so that it can be replayed; one that never ended leaves nothing.
  */
 import { createHash, type Hash } from 'node:crypto';
-import type { AdapterContext, InboundMessage, ObjectWriter, Peer, Receipt, Receive, Refusal, StoredObject } from '#gateway/adapter.ts';
+import type { AdapterContext, InboundMessage, Integration, ObjectWriter, Peer, Receipt, Receive, Refusal, StoredObject } from '#gateway/adapter.ts';
 import { DatasetHead } from '#standards/dicom/dataset-head.ts';
 import { failpoint } from '#src/failpoint.ts';
-import type { Caller } from './caller.ts';
+import type { Config } from './config.ts';
 import { openingBytes, readOpening, type FileOpening, type NamedUids } from './file-opening.ts';
 
 export interface StoreRequest {
-  readonly caller: Caller; readonly peer: Peer; readonly receive: Receive; readonly context: AdapterContext;
-  /** Of the target resource: every object must belong to it. */
+  readonly interaction: 'STOW-RS' | 'WADO-RS instance';
+  readonly integration: Integration<Config>; readonly peer: Peer; readonly receive: Receive; readonly context: AdapterContext;
+  /** Of the target resource, or the one that was asked for: every object must belong to it. */
   readonly study: string | undefined;
+  /** Says why an object is none of those that are wanted, by what its opening tells. */
+  admit?(uids: NamedUids): Refusal | undefined;
 }
 /** What could be read of the object, and what became of it. */
 export interface StoredPart extends NamedUids { readonly receipt: Receipt }
@@ -68,7 +71,7 @@ class IncomingPart {
 
   async write(chunk: Buffer): Promise<void> {
     this.#sentBytes += chunk.length;
-    const { maximum_object_megabytes: most } = this.#request.caller.integration.config;
+    const { maximum_object_megabytes: most } = this.#request.integration.config;
     if (this.#sentBytes > most * 1024 * 1024) throw new ObjectTooLarge(`the object is larger than ${most} MiB (setting maximum_object_megabytes)`);
     if (this.#opening === undefined) return this.#dataset(chunk);
     this.#opening.push(chunk);
@@ -80,10 +83,11 @@ class IncomingPart {
     if (this.#opening === undefined) return;
     const sent = Buffer.concat(this.#opening);
     this.#opening = undefined;
-    const read = readOpening(sent, this.#request.caller.integration.config);
-    if ('refusal' in read) {
-      this.#refusal = read.refusal;
-      this.#uids = read.uids;
+    const read = readOpening(sent, this.#request.integration.config);
+    const refusal = 'refusal' in read ? read.refusal : this.#request.admit?.(read.file);
+    if ('refusal' in read || refusal) {
+      this.#refusal = refusal;
+      this.#uids = 'refusal' in read ? read.uids : read.file;
       this.#kept = sent.subarray(0, openingBytes);
       this.#sha256.update(sent);
       this.#byteSize = sent.length;
@@ -152,15 +156,15 @@ class IncomingPart {
   }
 
   #message(object: StoredObject | undefined): InboundMessage {
-    const { caller, peer, study } = this.#request;
+    const { integration, interaction, peer, study } = this.#request;
     const sha256 = this.#sha256.copy().digest('hex');
     const facts = this.#file === undefined ? this.#uids : {
       sopClassUid: this.#file.sopClassUid, sopInstanceUid: this.#file.sopInstanceUid, transferSyntaxUid: this.#file.transferSyntaxUid,
       datasetOffset: this.#file.prefix.length, implementationVersionName: this.#file.implementationVersionName,
     };
     return {
-      integration: caller.integration, interaction: 'STOW-RS', controlId: this.#uids.sopInstanceUid?.slice(0, 64) || sha256.slice(0, 32), receivedAt: this.#receivedAt,
-      peer: { ...peer, application: caller.principal.userId }, head: this.#head?.bytes() ?? this.#kept, sha256, byteSize: this.#byteSize,
+      integration, interaction, controlId: this.#uids.sopInstanceUid?.slice(0, 64) || sha256.slice(0, 32), receivedAt: this.#receivedAt,
+      peer, head: this.#head?.bytes() ?? this.#kept, sha256, byteSize: this.#byteSize,
       facts: { ...(study === undefined ? {} : { targetStudyInstanceUid: study }), ...facts }, ...(object ? { object } : {}),
     };
   }

@@ -3,7 +3,7 @@ import net from 'node:net';
 import type { AdapterContext, ConnectionStep, ConnectionTest } from '#gateway/adapter.ts';
 import type { Config } from './config.ts';
 import { failureByError, failureByStatus } from './failure.ts';
-import { baseUrl, createClient, type DicomwebClient } from './stow-client.ts';
+import { baseUrl, createClient, type DicomwebClient } from './web-client.ts';
 
 type Finding = Pick<ConnectionStep, 'ok' | 'detail' | 'advice'>;
 
