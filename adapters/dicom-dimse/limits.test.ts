@@ -77,7 +77,7 @@ test('the limit of a calling AE title holds for requests that come together, and
   full = undefined;
   asked = new Promise((resolve) => { answer = resolve; });
   const { peers, types } = await together();
-  expect(types.toSorted()).toEqual([2, 2, 3, 3, 3]);
+  expect(types.toSorted((one, other) => (one ?? 0) - (other ?? 0))).toEqual([2, 2, 3, 3, 3]);
   await Promise.all(peers.map(async (peer, index) => { if (types[index] === 2) await release(peer); }));
 });
 

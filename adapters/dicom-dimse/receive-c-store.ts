@@ -149,9 +149,18 @@ export class CStoreReceiver implements MessageReceiver {
         sopClassUid: this.#command.affectedSopClassUid, sopInstanceUid: this.#command.affectedSopInstanceUid,
         transferSyntaxUid: this.#context.transferSyntax, datasetOffset: this.#datasetOffset,
         callingAeTitle: request.callingAeTitle, calledAeTitle: request.calledAeTitle, messageId: this.#command.messageId,
-        implementationVersionName: request.implementationVersionName,
+        implementationVersionName: request.implementationVersionName, ...this.#moveOriginator(),
       },
     };
+  }
+
+  /** Who asked for it by C-MOVE (PS3.7 9.1.1.1): `retrieved`, when it was the gateway. */
+  #moveOriginator(): Readonly<Record<string, unknown>> | undefined {
+    const { moveOriginatorAeTitle, moveOriginatorMessageId } = this.#command;
+    if (moveOriginatorAeTitle === '') return undefined;
+    const { config } = this.#association.integration;
+    const isOurs = [config.destination?.calling_ae_title, config.called_ae_title].includes(moveOriginatorAeTitle);
+    return { moveOriginatorAeTitle, ...(moveOriginatorMessageId === undefined ? {} : { moveOriginatorMessageId }), ...(isOurs ? { retrieved: 'C-MOVE' } : {}) };
   }
 
   #answer(fields: ResponseFields): Promise<boolean> {

@@ -98,6 +98,8 @@ export interface NewFile {
   sop_instance_uid: string; sop_class_uid: string; transfer_syntax_uid: string; instance_number?: number | null; rows?: number | null; columns?: number | null;
   number_of_frames?: number | null; bits_allocated?: number | null; byte_size: number; dataset_offset: number; sha256: string; storage_location: string;
   received_at: string; source_integration_id: string; source_sync_id: string; status: 'stored' | 'quarantined'; conflict_of?: string | undefined; scan_type: string;
+  /** A result of ours that came back: it is counted, and neither opens the scan again nor puts its completion off. */
+  is_own_result?: boolean;
 }
 
 /** Inserts the files of one batch and moves their scans' counts, modalities and clock; a scheduled or completed scan is in progress again. */
@@ -106,13 +108,13 @@ export async function insertFiles(tx: CommonQueryMethods, files: readonly NewFil
     WITH r AS (SELECT * FROM jsonb_to_recordset(${jsonText(files)}::jsonb) AS r(scan_file_id uuid, scan_id uuid, series_instance_uid text, series_number int,
       series_description text, modality text, body_part text, sop_instance_uid text, sop_class_uid text, transfer_syntax_uid text, instance_number int, rows int,
       columns int, number_of_frames int, bits_allocated int, byte_size bigint, dataset_offset int, sha256 text, storage_location text, received_at timestamptz,
-      source_integration_id uuid, source_sync_id uuid, status text, conflict_of uuid, scan_type text)),
+      source_integration_id uuid, source_sync_id uuid, status text, conflict_of uuid, scan_type text, is_own_result boolean)),
     new_series AS (
       SELECT scan_id, count(*) AS series FROM (SELECT DISTINCT scan_id, series_instance_uid FROM r WHERE conflict_of IS NULL) d
       WHERE NOT EXISTS (SELECT 1 FROM scan_files f WHERE f.organization_id = ${ORGANIZATION} AND f.scan_id = d.scan_id AND f.series_instance_uid = d.series_instance_uid)
       GROUP BY scan_id),
     arrived AS (
-      SELECT scan_id, count(*) FILTER (WHERE conflict_of IS NULL) AS instances, sum(byte_size) AS bytes, max(received_at) AS last_at, min(received_at) AS first_at,
+      SELECT scan_id, count(*) FILTER (WHERE conflict_of IS NULL) AS instances, sum(byte_size) AS bytes, max(received_at) FILTER (WHERE is_own_result IS NOT TRUE) AS last_at, min(received_at) AS first_at,
         array_agg(DISTINCT modality) FILTER (WHERE modality IS NOT NULL) AS modalities, min(scan_type) FILTER (WHERE scan_type <> 'other') AS scan_type
       FROM r GROUP BY scan_id),
     inserted AS (
@@ -123,10 +125,11 @@ export async function insertFiles(tx: CommonQueryMethods, files: readonly NewFil
         transfer_syntax_uid, instance_number, rows, columns, number_of_frames, bits_allocated, byte_size, dataset_offset, sha256, storage_location, received_at,
         source_integration_id, source_sync_id, status, conflict_of FROM r)
     UPDATE scans s SET instance_count = s.instance_count + a.instances, series_count = s.series_count + coalesce(n.series, 0), total_bytes = s.total_bytes + a.bytes,
-      first_instance_at = coalesce(s.first_instance_at, a.first_at), last_instance_at = greatest(s.last_instance_at, a.last_at), images_complete_at = NULL, completeness_proof = NULL,
+      first_instance_at = coalesce(s.first_instance_at, a.first_at), last_instance_at = greatest(s.last_instance_at, a.last_at),
+      images_complete_at = CASE WHEN a.last_at IS NULL THEN s.images_complete_at END, completeness_proof = CASE WHEN a.last_at IS NULL THEN s.completeness_proof END,
       modalities = ARRAY(SELECT DISTINCT unnest(s.modalities || coalesce(a.modalities, '{}')) ORDER BY 1),
       scan_type = CASE WHEN s.scan_type = 'other' THEN coalesce(a.scan_type, s.scan_type) ELSE s.scan_type END,
-      status = CASE WHEN s.status IN ('scheduled', 'completed', 'failed') THEN 'in_progress' ELSE s.status END
+      status = CASE WHEN a.last_at IS NOT NULL AND s.status IN ('scheduled', 'completed', 'failed') THEN 'in_progress' ELSE s.status END
     FROM arrived a LEFT JOIN new_series n ON n.scan_id = a.scan_id WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = a.scan_id`);
 }
 

@@ -145,11 +145,51 @@ export async function saveRetrieval(tx: CommonQueryMethods, retrievalId: string,
     WHERE organization_id = ${ORGANIZATION} AND retrieval_id = ${retrievalId}`);
 }
 
-/** The scan was fetched as an earlier study of another, by a rule that does not want it analysed; nor was it ordered about then, for itself. */
+/**
+ * The scan was fetched as an earlier study of another, by a rule that does not want it analysed; nor was it ordered about then, for itself; nor did
+ * anybody send an image of it unasked, be it one that is here already.
+ */
 export async function isPriorOnly(tx: CommonQueryMethods, scanId: string): Promise<boolean> {
-  return tx.exists(sql.type(Nothing)`
+  return await tx.exists(sql.type(Nothing)`
     SELECT FROM scans s JOIN study_retrievals r ON r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior'
-    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} HAVING bool_and(NOT r.is_analyzed AND (s.order_status IS NULL OR coalesce(s.scheduled_at, s.created_at) < r.created_at - interval '2 days'))`);
+    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} HAVING bool_and(NOT r.is_analyzed AND (s.order_status IS NULL OR coalesce(s.scheduled_at, s.created_at) < r.created_at - interval '2 days'))`)
+    && !await wasSentUnasked(tx, scanId);
+}
+
+/**
+ * An image of a fetched study came, for the first time or again, that the gateway did not ask for. What it asked for says so ('retrieved' among the facts:
+ * Move Originator, C-GET). A source that never names a Move Originator is believed by time: what it sent while it was asked, and a minute after.
+ */
+async function wasSentUnasked(tx: CommonQueryMethods, scanId: string): Promise<boolean> {
+  return tx.exists(sql.type(Nothing)`
+    WITH came AS MATERIALIZED (
+      SELECT l.integration_id, l.started_at, coalesce(l.facts ? 'retrieved', false) AS is_retrieved FROM sync_logs l
+      WHERE l.organization_id = ${ORGANIZATION} AND l.scan_id = ${scanId} AND l.direction = 'inbound' AND l.message_status IN ('accepted', 'duplicate')
+        AND EXISTS (SELECT FROM scan_files f WHERE f.organization_id = l.organization_id AND f.sop_instance_uid = l.control_id)),
+    asked AS MATERIALIZED (
+      SELECT q.integration_id, q.started_at, coalesce(q.finished_at, now()) + interval '1 minute' AS ended_at
+      FROM scans s JOIN study_retrievals r ON r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior'
+        JOIN sync_logs q ON q.organization_id = r.organization_id AND q.control_id = 'retrieve ' || r.retrieval_id AND q.direction = 'outbound'
+      WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} AND NOT EXISTS (SELECT FROM came c WHERE c.is_retrieved AND c.integration_id = r.integration_id))
+    SELECT FROM came c WHERE NOT c.is_retrieved AND NOT EXISTS (SELECT FROM asked a WHERE a.integration_id = c.integration_id AND c.started_at BETWEEN a.started_at AND a.ended_at)`);
+}
+
+/** Of these scans, those that are complete, were fetched as earlier studies and never sent unasked until now: open again, as if their last image had come at `at`. */
+export async function reopenFetched(tx: CommonQueryMethods, scanIds: readonly string[], at: Date): Promise<readonly string[]> {
+  const fetched = await tx.anyFirst(sql.type(Id)`
+    SELECT s.scan_id AS id FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ANY(${sql.array([...scanIds], 'uuid')}) AND s.images_complete_at IS NOT NULL AND s.status = 'completed'
+      AND EXISTS (SELECT FROM study_retrievals r WHERE r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior' AND NOT r.is_analyzed)
+      AND NOT EXISTS (SELECT FROM ai_analyses a WHERE a.organization_id = s.organization_id AND a.scan_id = s.scan_id)
+    ORDER BY s.scan_id FOR UPDATE`);
+  const reopened: string[] = [];
+  for (const scanId of fetched) {
+    if (await wasSentUnasked(tx, scanId)) continue;
+    await tx.query(sql.type(Nothing)`
+      UPDATE scans SET images_complete_at = NULL, completeness_proof = NULL, status = 'in_progress', last_instance_at = greatest(last_instance_at, ${at.toISOString()}::timestamptz)
+      WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
+    reopened.push(scanId);
+  }
+  return reopened;
 }
 
 /** What is due and may have lost its job. */

@@ -135,7 +135,7 @@ export interface InboundMessage<Config = unknown> {
   readonly controlId: string;
   readonly peer: Peer;
   readonly receivedAt: Date;
-  /** Small JSON facts known beyond the bytes (presentation context, HTTP headers that matter); kept with the exchange. */
+  /** Small JSON facts known beyond the bytes (presentation context, HTTP headers that matter); kept with the exchange. `retrieved`: the gateway had this image sent, and by what (queries.ts). */
   readonly facts: Readonly<Record<string, unknown>>;
   /** The first bytes: a whole HL7 or FHIR message; for DICOM the dataset at least up to Pixel Data. */
   readonly head: Buffer;

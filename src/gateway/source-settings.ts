@@ -20,7 +20,7 @@ const priors = z.strictObject({
   modality: z.enum(['same', 'any']).default('same').describe('Only studies of the scan\'s modality, or any.'),
   body_part: z.enum(['same', 'same_or_unknown', 'any']).default('same_or_unknown').describe('Only studies of the same Body Part Examined; also those that do not tell theirs; or any.'),
   for_scan_types: z.array(z.enum(['xray', 'ct', 'mri', 'ultrasound', 'mammogram', 'pet', 'nuclear', 'other'])).default([]).describe('Only for scans of these types. Empty: all.'),
-  analyze: z.boolean().default(false).describe('Analyse the earlier studies too, as if they had been sent for it. Those of the same day, and those that were ordered themselves, are in any case.'),
+  analyze: z.boolean().default(false).describe('Analyse the earlier studies too, as if they had been sent for it. Those of the same day, those that were ordered themselves, and those that somebody sends as well, are in any case.'),
 });
 
 /** Parts of an integration's settings. */

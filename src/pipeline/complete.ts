@@ -16,13 +16,12 @@ import { activeRules, filesInUse, findActiveModel, insertAnalysis, type Analyzab
 import { bossDb, type Database } from '../db/pool.ts';
 import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
 import { assignScan, isPaused, moveInQueue, setPriority } from '../db/scan-queue.ts';
-import { reportsMadeOf } from '../db/reports.ts';
 import { isPriorOnly } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES, type AnalyzeJob, type CompleteScanJob } from '../queue/queues.ts';
 import { priorityScore } from '#domain/priority.ts';
-import { resultSeriesUid } from '#standards/dicom/result-modules.ts';
 import { isLeftToSource } from './completeness-at-source.ts';
+import { resultSeriesOf } from './own-results.ts';
 import { queuePriorSearches } from './priors.ts';
 import type { Sources } from './sources.ts';
 import { actionSchema, holds, type Action, type RuleFacts } from './rules.ts';
@@ -134,7 +133,7 @@ async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction
 
 /** Without the results that we sent there ourselves: where an archive forwards all that it takes, each report would be the reason of the next. */
 async function foreignFiles(tx: Transaction, scanId: string): Promise<readonly AnalyzableFile[]> {
-  const own = new Set((await reportsMadeOf(tx, scanId)).flatMap((report) => (['sr', 'sc', 'pdf'] as const).map((kind) => resultSeriesUid(kind, report))));
+  const own = await resultSeriesOf(tx, scanId);
   return (await filesInUse(tx, scanId)).filter((file) => !own.has(file.series_instance_uid));
 }
 

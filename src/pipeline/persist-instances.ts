@@ -6,6 +6,7 @@ import { raiseAlert } from '../db/alerts.ts';
 import { insertExchanges, type ExchangeRow } from '../db/exchanges.ts';
 import { bossDb } from '../db/pool.ts';
 import { enterQueue } from '../db/scan-queue.ts';
+import { reopenFetched } from '../db/source-questions.ts';
 import { storeInstances, type InstanceItem } from '../db/store-instances.ts';
 import { fillFromStudy, findFiles, findScansByOrder, findScansByStudy, insertFiles, lockFile, openStudy, replaceObject, type ExistingFile, type NewFile, type ScanKey } from '../db/scans.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
@@ -14,9 +15,11 @@ import { recordAudits } from '../audit/record.ts';
 import { failpoint } from '../failpoint.ts';
 import { QUEUES } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
+import { resultSopClasses } from '#standards/dicom/result-modules.ts';
 import type { InstanceRow, MappingWarning, PatientRow } from '#gateway/normalized.ts';
 import { identifyPatient } from './identify.ts';
 import type { KnownPlace, KnownStudies } from './known-studies.ts';
+import { resultSeriesOf } from './own-results.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
 /** What instances need beyond the rest: which studies are known, per gateway. */
@@ -24,7 +27,7 @@ export type InstanceDependencies = PersistDependencies & { readonly known: Known
 /** With the place it had when it was sent on this way. */
 export type KnownItem = PersistItem & { readonly place: KnownPlace };
 
-interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?: boolean }
+interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?: boolean; isOwnResult?: boolean }
 
 /**
  * Instances of open studies whose patient was compared before take one statement; what it leaves ('slow'), and every first instance, goes
@@ -105,14 +108,15 @@ async function writeBatch(dependencies: InstanceDependencies, tx: Transaction, o
   for (const item of items) {
     const outcome = await placeInstance(dependencies, tx, item, stored, scans, files);
     outcomes.push(outcome);
-    if (outcome.persisted.kind === 'accepted') {
+    if (outcome.persisted.kind === 'accepted' && !outcome.isOwnResult) {
       const scan = scans.get(item.normalized.instance!.study.study_instance_uid)!;
       touched.set(scan.scan_id, scan);
     }
   }
   const now = dependencies.now();
-  if (files.length > 0) {
-    await insertFiles(tx, files);
+  if (files.length > 0) await insertFiles(tx, files);
+  for (const scan of await sentAfterAll(tx, items, outcomes, scans, now)) touched.set(scan.scan_id, scan);
+  if (touched.size > 0) {
     await enterQueue(tx, [...touched.values()].map((scan) => ({ scanId: scan.scan_id, priority: scan.priority, whyWaiting: 'Images are arriving; the scan is complete when none came for the quiet time.' })), now);
     await dependencies.boss.insert(QUEUES.completeScan.name, [...touched.keys()].map((scanId) => ({
       data: { organizationId, scanId }, singletonKey: scanId, startAfter: new Date(now.getTime() + dependencies.quietSeconds * 1000),
@@ -122,6 +126,13 @@ async function writeBatch(dependencies: InstanceDependencies, tx: Transaction, o
   await recordAudits(tx, items.map((item, index) => transferred(item, outcomes[index]!.persisted)));
   failpoint('persist.beforeCommit');
   return outcomes;
+}
+
+/** Studies that were only fetched, as earlier ones, and that somebody sends now: their images are here, and nothing else would have them analysed. */
+async function sentAfterAll(tx: Transaction, items: readonly PersistItem[], outcomes: readonly Outcome[], scans: ReadonlyMap<string, ScanKey>, now: Date): Promise<readonly ScanKey[]> {
+  const repeated = items.filter((item, index) => outcomes[index]!.persisted.kind === 'duplicate' && item.message.facts['retrieved'] === undefined);
+  const byId = new Map(repeated.flatMap((item) => { const scan = scans.get(item.normalized.instance!.study.study_instance_uid); return scan?.status === 'completed' ? [[scan.scan_id, scan] as const] : []; }));
+  return byId.size === 0 ? [] : (await reopenFetched(tx, [...byId.keys()], now)).map((scanId) => byId.get(scanId)!);
 }
 
 async function placeInstance(dependencies: InstanceDependencies, tx: Transaction, item: PersistItem, stored: Map<string, ExistingFile[]>, scans: Map<string, ScanKey>, files: NewFile[]): Promise<Outcome> {
@@ -135,11 +146,17 @@ async function placeInstance(dependencies: InstanceDependencies, tx: Transaction
   const conflictOf = versions[0]?.scan_file_id;
   if (conflictOf) await reportConflict(tx, instance, warnings);
   const scanFileId = uuidV7();
-  files.push(newFile(item, instance, { scanFileId, scanId: scan.scan_id, conflictOf, isQuarantined: isForeign || conflictOf !== undefined }));
+  const isOwnResult = !isForeign && !conflictOf && await isResultOf(tx, scan, instance);
+  files.push(newFile(item, instance, { scanFileId, scanId: scan.scan_id, conflictOf, isQuarantined: isForeign || conflictOf !== undefined, isOwnResult }));
   push(stored, instance.file.sop_instance_uid, {
     scan_file_id: scanFileId, scan_id: scan.scan_id, patient_id: scan.patient_id, sop_instance_uid: instance.file.sop_instance_uid, sha256: item.message.sha256, source_sync_id: item.exchangeId,
   });
-  return { persisted: { kind: 'accepted', links: { scans: scan.scan_id, scan_files: scanFileId, patients: scan.patient_id } }, warnings, isForeign };
+  return { persisted: { kind: 'accepted', links: { scans: scan.scan_id, scan_files: scanFileId, patients: scan.patient_id } }, warnings, isForeign, isOwnResult };
+}
+
+/** Our own result, which an archive sends back: kept, and no news of the scan's images. */
+async function isResultOf(tx: Transaction, scan: ScanKey, { file, series }: InstanceRow): Promise<boolean> {
+  return Object.values(resultSopClasses).includes(file.sop_class_uid) && (await resultSeriesOf(tx, scan.scan_id)).has(series.series_instance_uid);
 }
 
 /** Study -> scan, with the identity check: an instance that names another patient than its study is kept, but out of the analysis. */
@@ -194,13 +211,13 @@ async function reportConflict(tx: Transaction, instance: InstanceRow, warnings: 
   await raiseAlert(tx, { kind: 'instance_conflict', severity: 'warning', subject: `study ${instance.study.study_instance_uid}`, message: 'An instance arrived again with other content. The first version stays in use; the new one is kept as a conflict.' });
 }
 
-function newFile(item: PersistItem, instance: InstanceRow, place: { scanFileId: string; scanId: string; conflictOf: string | undefined; isQuarantined: boolean }): NewFile {
+function newFile(item: PersistItem, instance: InstanceRow, place: { scanFileId: string; scanId: string; conflictOf: string | undefined; isQuarantined: boolean; isOwnResult: boolean }): NewFile {
   const { series, file, study } = instance;
   return {
     scan_file_id: place.scanFileId, scan_id: place.scanId, ...series, ...file, scan_type: study.scan_type,
     byte_size: item.message.byteSize, sha256: item.message.sha256, storage_location: item.message.object?.location ?? '',
     received_at: item.message.receivedAt.toISOString(), source_integration_id: item.integration.integrationId, source_sync_id: item.exchangeId,
-    status: place.isQuarantined ? 'quarantined' : 'stored', conflict_of: place.conflictOf,
+    status: place.isQuarantined ? 'quarantined' : 'stored', conflict_of: place.conflictOf, is_own_result: place.isOwnResult,
   };
 }
 

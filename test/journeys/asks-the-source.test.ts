@@ -137,6 +137,14 @@ describe.skipIf(isMissing)('earlier studies', () => {
     await expectAudited(journey.gateway, asked);
     // An earlier study asks for no earlier study of its own, and a second completion asks for nothing again.
     expect((await journey.gateway.db.asOwner('SELECT FROM prior_searches p JOIN scans s USING (organization_id, scan_id) JOIN patients t USING (organization_id, patient_id) WHERE t.patient_number = $1', [patient.patientId])).length).toBe(1);
+    const { scan_id: priorId } = await scanOf(journey.gateway, priors[0]!.studyInstanceUid);
+    const came = await journey.gateway.db.asOwner<{ facts: object }>("SELECT facts FROM sync_logs WHERE interaction = 'C-STORE' AND direction = 'inbound' AND scan_id = $1", [priorId]);
+    expect(came).toHaveLength(8);
+    for (const { facts } of came) expect(facts).toMatchObject(retrieve_by === 'C-GET' ? { retrieved: 'C-GET' } : { retrieved: 'C-MOVE', moveOriginatorAeTitle: 'MEDSCAN', moveOriginatorMessageId: expect.any(Number) as number });
+    // Then the modality sends the study itself: nothing is new in it, and it is there to be analysed.
+    if (retrieve_by === 'C-GET') return;
+    await journey.hospital.pacs.store(priors[0]!.objects.slice(0, 1));
+    await eventually(async () => await analyses(priors[0]!) === 1);
   });
 
   test('of the same day are analysed, for they may be on their way here for that', async () => {

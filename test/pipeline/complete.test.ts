@@ -4,7 +4,7 @@ import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
 import { buryJob } from '../../src/pipeline/dead-jobs.ts';
 import { forceComplete } from '../../src/pipeline/index.ts';
 import { uuidV7 } from '#domain/uuid.ts';
-import { resultSeriesUid } from '#standards/dicom/result-modules.ts';
+import { resultSeriesUid, resultSopClasses } from '#standards/dicom/result-modules.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline;
@@ -18,8 +18,8 @@ afterAll(() => pipeline.close());
 const dependencies = (quietSeconds: number) => ({ database: pipeline.db.database, boss: pipeline.boss, quietSeconds, now: () => new Date() });
 const somebody = { kind: 'user', id: 'somebody' } as const;
 
-async function receivedScan(study: string): Promise<{ organizationId: string; scanId: string }> {
-  const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.1`, normalized: { patient: patient(study), instance: instance(study, `${study}.1`) } });
+async function receivedScan(study: string, facts: Readonly<Record<string, unknown>> = {}): Promise<{ organizationId: string; scanId: string }> {
+  const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.1`, facts, normalized: { patient: patient(study), instance: instance(study, `${study}.1`) } });
   if (receipt.kind !== 'accepted') throw new Error(receipt.kind);
   return { organizationId: pipeline.integration.organizationId, scanId: receipt.links['scans']! };
 }
@@ -75,20 +75,37 @@ test('results that an archive sends back are kept, and are no reason for another
   const [report] = await pipeline.db.asOwner<{ report_id: string }>(`
     INSERT INTO reports (organization_id, report_id, lineage_id, version, scan_id, status, findings_text, impression, author_kind, author_name, document)
     SELECT $1, id, id, 1, $2, 'preliminary', '', '', 'device', 'model 1', jsonb_build_object('reportId', id, 'scan', jsonb_build_object('studyInstanceUid', '20.5'), 'models', '[]'::jsonb) FROM medscan_uuid_v7() id RETURNING report_id`, [scan.organizationId, scan.scanId]);
-  const arrives = (sop: string, series?: string) => pipeline.receive({ interaction: 'C-STORE', controlId: sop, normalized: { patient: patient('20.5'), instance: instance('20.5', sop, series ? { series } : {}) } });
-  for (const kind of ['sr', 'sc', 'pdf'] as const) expect(await arrives(`20.5.9.${kind}`, resultSeriesUid(kind, { reportId: report!.report_id, scan: { studyInstanceUid: '20.5' } }))).toMatchObject({ kind: 'accepted' });
-  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
-  expect(await analyses(scan.scanId)).toEqual([{ status: 'completed', completion_run: 1 }]);
-  expect(await pipeline.db.asOwner('SELECT status, why_waiting FROM scan_queue WHERE scan_id = $1', [scan.scanId])).toEqual([{ status: 'completed', why_waiting: null }]);
+  const arrives = (sop: string, series = '20.5.1', sopClass = '1.2.840.10008.5.1.4.1.1.2') => {
+    const row = instance('20.5', sop, { series });
+    return pipeline.receive({ interaction: 'C-STORE', controlId: sop, normalized: { patient: patient('20.5'), instance: { ...row, file: { ...row.file, sop_class_uid: sopClass } } } });
+  };
+  for (const [kind, name] of [['sr', 'structured-report'], ['sc', 'secondary-capture'], ['pdf', 'encapsulated-pdf']] as const) {
+    expect(await arrives(`20.5.9.${kind}`, resultSeriesUid(kind, { reportId: report!.report_id, scan: { studyInstanceUid: '20.5' } }), resultSopClasses[name])).toMatchObject({ kind: 'accepted' });
+  }
+  const [kept] = await pipeline.db.asOwner('SELECT status, completion_run, completeness_proof, instance_count, last_instance_at = first_instance_at AS is_unmoved FROM scans WHERE scan_id = $1', [scan.scanId]);
+  expect(kept, 'the scan is not opened again, not even for a moment').toEqual({ status: 'completed', completion_run: 1, completeness_proof: 'quiet_time', instance_count: 4, is_unmoved: true });
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('nothing to do');
+  await arrives('20.5.9.other', '20.5.99', resultSopClasses['secondary-capture']);
+  expect(await completeWhenQuiet(dependencies(0), scan), 'any other series of these classes is the modality\'s').toBe('completed');
+  expect(await analyses(scan.scanId)).toHaveLength(2);
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed' WHERE scan_id = $1", [scan.scanId]);
   await arrives('20.5.2');
   expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
-  expect(await analyses(scan.scanId)).toHaveLength(2);
+  expect(await analyses(scan.scanId)).toHaveLength(3);
 });
+
+const isFetched = { retrieved: 'C-MOVE' };
+/** As priors.ts wants it; returns the retrieval. */
+async function wantedAsPrior(scan: { organizationId: string; scanId: string }, study: string): Promise<string> {
+  const [row] = await pipeline.db.asOwner<{ id: string }>("INSERT INTO study_retrievals (organization_id, integration_id, study_instance_uid, purpose, for_scan_id) VALUES ($1, $2, $3, 'prior', $4) RETURNING retrieval_id AS id",
+    [scan.organizationId, pipeline.integration.integrationId, study, scan.scanId]);
+  return row!.id;
+}
 
 test('an earlier study that was fetched is not analysed, unless it was ordered for itself about then', async () => {
   const fetched = async (study: string, order = ''): Promise<unknown[]> => {
-    const scan = await receivedScan(study);
-    await pipeline.db.asOwner("INSERT INTO study_retrievals (organization_id, integration_id, study_instance_uid, purpose, for_scan_id) VALUES ($1, $2, $3, 'prior', $4)", [scan.organizationId, pipeline.integration.integrationId, study, scan.scanId]);
+    const scan = await receivedScan(study, isFetched);
+    await wantedAsPrior(scan, study);
     if (order) await pipeline.db.asOwner(`UPDATE scans SET order_status = 'ordered', scheduled_at = ${order} WHERE scan_id = $1`, [scan.scanId]);
     expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
     return analyses(scan.scanId);
@@ -98,12 +115,66 @@ test('an earlier study that was fetched is not analysed, unless it was ordered f
   expect(await fetched('20.8', "now() - interval '1 month'")).toEqual([]);
 });
 
+test('an image that a modality sends of a fetched study has it analysed: a new one, one that is here already, and none that was asked for', async () => {
+  const sends = (study: string, number: number, facts: Readonly<Record<string, unknown>> = {}) =>
+    pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.${number}`, facts, normalized: { patient: patient(study), instance: instance(study, `${study}.${number}`) } });
+  const fetched = async (study: string): Promise<{ organizationId: string; scanId: string }> => {
+    const scan = await receivedScan(study, isFetched);
+    await wantedAsPrior(scan, study);
+    expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+    expect(await analyses(scan.scanId)).toEqual([]);
+    return scan;
+  };
+  const isOpen = async (scanId: string): Promise<boolean> => (await pipeline.db.asOwner<{ open: boolean }>('SELECT images_complete_at IS NULL AS open FROM scans WHERE scan_id = $1', [scanId]))[0]!.open;
+
+  const withNew = await fetched('20.21');
+  await sends('20.21', 2);
+  expect(await completeWhenQuiet(dependencies(0), withNew)).toBe('completed');
+  expect(await analyses(withNew.scanId)).toHaveLength(1);
+
+  const repeated = await fetched('20.22');
+  expect(await sends('20.22', 1, isFetched)).toMatchObject({ kind: 'duplicate' });
+  expect(await isOpen(repeated.scanId), 'a repeat of the source that was asked is no news').toBe(false);
+  expect(await sends('20.22', 1)).toMatchObject({ kind: 'duplicate' });
+  expect(await isOpen(repeated.scanId)).toBe(true);
+  expect(await pipeline.db.asOwner("SELECT state FROM pgboss.job WHERE name = 'complete-scan' AND singleton_key = $1 AND state = 'created'", [repeated.scanId])).toHaveLength(1);
+  expect(await completeWhenQuiet(dependencies(0), repeated)).toBe('completed');
+  expect(await analyses(repeated.scanId)).toHaveLength(1);
+  expect(await sends('20.22', 1)).toMatchObject({ kind: 'duplicate' });
+  expect(await isOpen(repeated.scanId), 'once is enough').toBe(false);
+
+  const more = await fetched('20.23');
+  await sends('20.23', 2, isFetched);
+  expect(await completeWhenQuiet(dependencies(0), more)).toBe('completed');
+  expect(await analyses(more.scanId)).toEqual([]);
+
+  const sentFirst = await receivedScan('20.24');
+  await sends('20.24', 2, isFetched);
+  await wantedAsPrior(sentFirst, '20.24');
+  expect(await completeWhenQuiet(dependencies(0), sentFirst)).toBe('completed');
+  expect(await analyses(sentFirst.scanId)).toHaveLength(1);
+});
+
+test('what a source sends that never names who asked is known by when it was asked', async () => {
+  const arrivesAt = async (study: string, minutesAfter: number): Promise<unknown[]> => {
+    const scan = await receivedScan(study);
+    const retrievalId = await wantedAsPrior(scan, study);
+    await pipeline.db.asOwner(`INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at, finished_at)
+      VALUES ($1, medscan_uuid_v7(), $2, 'fake', 'outbound', 'C-MOVE', 'retrieve ' || $3::text, 'delivered', now() - make_interval(mins => $4::int) - interval '1 minute', now() - make_interval(mins => $4::int))`,
+      [scan.organizationId, pipeline.integration.integrationId, retrievalId, minutesAfter]);
+    await completeWhenQuiet(dependencies(0), scan);
+    return analyses(scan.scanId);
+  };
+  expect(await arrivesAt('20.25', 0)).toEqual([]);
+  expect(await arrivesAt('20.26', 5)).toHaveLength(1);
+});
+
 test('a source that counts no image of a study that came from it proves nothing', async () => {
   const scan = await receivedScan('20.9');
   const answers = (numberOfInstances: number) => {
     const source = {
       adapter: { name: 'fake' }, integration: pipeline.integration, wanted: { assigningAuthority: 'HOSP', completeness: { whenMissing: 'wait', lookAgainSeconds: 0, giveUpMinutes: 60, withoutProof: 'complete' } },
-      queries: { countInstances: () => Promise.resolve({ kind: 'answered', answerCode: '0000', interaction: 'C-FIND STUDY', peer: 'PACS', value: { numberOfInstances } }) },
+      queries: { interactions: { countInstances: 'C-FIND STUDY' }, countInstances: () => Promise.resolve({ kind: 'answered', answerCode: '0000', interaction: 'C-FIND STUDY', peer: 'PACS', value: { numberOfInstances } }) },
     };
     return { ...dependencies(0), sources: { of: () => [source], find: () => source, organizations: () => [] } as never };
   };

@@ -19,7 +19,7 @@ export interface TestPipeline {
   readonly store: ObjectStore;
   readonly integration: Integration;
   /** Sends one message whose normalized form is given; `bytes` is what its digest is made of. */
-  receive(message: { interaction: string; controlId: string; bytes?: string; normalized: Partial<Normalized> | (() => never) }, refusal?: Refusal): Promise<Receipt>;
+  receive(message: { interaction: string; controlId: string; bytes?: string; facts?: Readonly<Record<string, unknown>>; normalized: Partial<Normalized> | (() => never) }, refusal?: Refusal): Promise<Receipt>;
   flushAnswers(): Promise<void>;
   close(): Promise<void>;
 }
@@ -37,7 +37,7 @@ export async function testPipeline(options: { quietSeconds?: number } = {}): Pro
   const receive = createReceive({ database: db.database, log, map: () => { throw new Error('not used'); }, persist, answers, unreferenced: { add: () => undefined }, alive: () => undefined, now }, fakeAdapter);
   return {
     db, boss, store, integration,
-    async receive({ interaction, controlId, bytes = controlId, normalized }, refusal) {
+    async receive({ interaction, controlId, bytes = controlId, normalized, facts }, refusal) {
       const head = Buffer.from(bytes);
       let object;
       if (typeof normalized !== 'function' && normalized.instance) {
@@ -47,7 +47,7 @@ export async function testPipeline(options: { quietSeconds?: number } = {}): Pro
       }
       const message: InboundMessage = {
         integration, interaction, controlId, head, byteSize: head.length, sha256: createHash('sha256').update(head).digest('hex'), receivedAt: now(),
-        peer: { address: '127.0.0.1', port: 1, application: 'TEST' }, facts: { normalized }, ...(object ? { object } : {}),
+        peer: { address: '127.0.0.1', port: 1, application: 'TEST' }, facts: { normalized, ...facts }, ...(object ? { object } : {}),
       };
       return receive(message, refusal);
     },

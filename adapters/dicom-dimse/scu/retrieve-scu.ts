@@ -67,7 +67,7 @@ function receiver(association: RequestedAssociation, command: CommandSet, agreed
     acceptor: { send: (bytes) => association.respond(bytes) }, request: { callingAeTitle: source, calledAeTitle: own, implementationVersionName: '' },
     integration, peer: { address: host, port, application: source },
   };
-  return new CStoreReceiver(made, command, agreed, receive, context);
+  return new CStoreReceiver(made, command, agreed, (message, refusal) => receive({ ...message, facts: { ...message.facts, retrieved: 'C-GET' } }, refusal), context);
 }
 
 interface Operation { readonly byReceive: boolean; encode(sopClassUid: string): (messageId: number) => Buffer }

@@ -32,6 +32,7 @@ export interface CommandSet {
   readonly affectedSopClassUid: string;
   readonly affectedSopInstanceUid: string;
   readonly moveOriginatorAeTitle: string;
+  readonly moveOriginatorMessageId: number | undefined;
   /** N-SET and N-ACTION name their object so. */
   readonly requestedSopClassUid: string;
   readonly requestedSopInstanceUid: string;
@@ -59,6 +60,7 @@ export function decodeCommandSet(bytes: Buffer): CommandSet {
     affectedSopClassUid: text(elements, 0x0002),
     affectedSopInstanceUid: text(elements, 0x1000),
     moveOriginatorAeTitle: text(elements, 0x1030),
+    moveOriginatorMessageId: optionalUint16(elements, 0x1031),
     messageIdBeingRespondedTo: isRequest ? 0 : optionalUint16(elements, 0x0120) ?? 0,
     status: optionalUint16(elements, 0x0900),
     requestedSopClassUid: text(elements, 0x0003),
