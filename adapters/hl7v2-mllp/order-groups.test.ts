@@ -1,5 +1,6 @@
 /** Orders as a RIS sends them: several in one message, and without the numbers that images are found by. */
 import { afterEach, expect, test } from 'vitest';
+import { processorMilliseconds } from '../../test/support/processor-time.ts';
 import type { Listener } from '#gateway/adapter.ts';
 import { Sender, fakeGateway, integration, startListener } from './testing/fake-gateway.ts';
 import type { FakeGateway } from './testing/fake-gateway.ts';
@@ -35,10 +36,10 @@ test('one order that cannot be taken refuses them all, and the answer says which
 });
 
 test('a hundred orders are read in time that grows with their number, not its square', async () => {
-  const started = performance.now();
+  const started = processorMilliseconds();
   const { answer } = await send(Array.from({ length: 100 }, (_, index) => order(String(index))).flat());
   expect(answer).toContain('MSA|AA|O1');
-  expect(performance.now() - started).toBeLessThan(5_000);
+  expect(processorMilliseconds() - started).toBeLessThan(5_000);
 });
 
 test.each([

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { processorMilliseconds } from '../../../test/support/processor-time.ts';
 import { buildMeasurementReport } from './sr-tid1500.ts';
 import { buildPart10Header } from './part10.ts';
 import { dicomReader } from './reader.ts';
@@ -37,12 +38,12 @@ test('2000 damaged prefixes are read to the end of their sense, without an error
   let slowestMilliseconds = 0, withElements = 0;
   for (let run = 0; run < 2000; run += 1) {
     const bytes = mutated(sources[run % sources.length] ?? Buffer.alloc(0), random);
-    const started = performance.now();
+    const started = processorMilliseconds();
     const reader = dicomReader(bytes, random() < 0.3 ? { transferSyntaxUid: '1.2.840.10008.1.2' } : {});
     for (const path of paths) { reader.first(path); reader.all(path); }
     for (const tag of reader.header.dataset.keys()) reader.all(tag.toString(16).padStart(8, '0'));
     reader.unread();
-    slowestMilliseconds = Math.max(slowestMilliseconds, performance.now() - started);
+    slowestMilliseconds = Math.max(slowestMilliseconds, processorMilliseconds() - started);
     if (reader.header.dataset.size > 3) withElements += 1;
   }
   expect(withElements).toBeGreaterThan(500);

@@ -1,5 +1,6 @@
 import { deflateRawSync, deflateSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { processorMilliseconds } from '../../../test/support/processor-time.ts';
 import { encodeDataset } from './dataset-writer.ts';
 import { readHeader } from './header.ts';
 import { buildPart10Header } from './part10.ts';
@@ -80,11 +81,11 @@ test('a deflated dataset is inflated only as far as the header, raw or with a zl
 });
 test('a deflate bomb before Pixel Data ends at the cap, quickly', () => {
   const bomb = deflateRawSync(encodeDataset({ '(0008,0018)': '1.2.3', '(0009,1001)': { vr: 'OB', value: Buffer.alloc(200_000_000) } }));
-  const started = performance.now();
+  const started = processorMilliseconds();
   const header = readHeader(bomb, deflatedExplicitVrLittleEndian);
   expect(header.complete).toBe(false);
   expect(header.warnings.join()).toContain('inflates to more than');
-  expect(performance.now() - started).toBeLessThan(3000);
+  expect(processorMilliseconds() - started).toBeLessThan(3000);
 });
 test('lengths that lie are never allocated and end the reading with a warning', () => {
   for (const bytes of [hex('08005000 4f42 0000 fffffffe'), hex('08005000 feffffff'), hex('08004011 5351 0000 fffffffe feff00e0 fffffffe 08005511 5549 feff'), hex('08004011 5351 0000 ffffffff feff00e0 ffffffff')]) {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { processorMilliseconds } from '../../../test/support/processor-time.ts';
 import { validateResource } from './validate.ts';
 import { FhirXmlError, parseFhirXml, writeFhirXml } from './xml.ts';
 
@@ -49,10 +50,10 @@ test.each<[string, string | Buffer, RegExp]>([
   ['a long run of blanks in a tag', patient(`<gender ${' '.repeat(200_000)}!`), /well-formed/],
   ['nothing', '', /well-formed/],
 ])('%s is refused, soon and without its content', async (_title, xml, words) => {
-  const begun = performance.now();
+  const begun = processorMilliseconds();
   await expect(parseFhirXml(Buffer.from(xml))).rejects.toThrow(words);
   await expect(parseFhirXml(Buffer.from(xml))).rejects.toBeInstanceOf(FhirXmlError);
-  expect(performance.now() - begun).toBeLessThan(4000);
+  expect(processorMilliseconds() - begun).toBeLessThan(4000);
 });
 
 test('script in narrative comes through as text, and is refused by the validator', async () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { Message } from 'node-hl7-client';
 import { expect, test } from 'vitest';
+import { processorMilliseconds } from '../../../test/support/processor-time.ts';
 import { splitFrame } from './batch.ts';
 import { decodeMessage } from './character-set.ts';
 import { encodeMessage } from './encode.ts';
@@ -159,20 +160,20 @@ test('property: no text makes parsing or reading throw anything but Hl7ParseErro
 test('twenty thousand observations are parsed within 150 ms, and read', () => {
   const bytes = Buffer.from(`${header}\r${Array.from({ length: 20_000 }, (_, index) => `OBX|${index + 1}|NM|8867-4^Heart rate^LN||${index}|/min|||||F`).join('\r')}\r`);
   parseMessage(bytes); // compiled once
-  const started = performance.now();
+  const started = processorMilliseconds();
   const message = parseMessage(bytes);
   expect(message.segments).toHaveLength(20_001);
-  expect(performance.now() - started).toBeLessThan(150);
+  expect(processorMilliseconds() - started).toBeLessThan(150);
   expect(hl7Reader(message).each('OBX').reduce((sum, observation) => sum + Number(observation.first('5')), 0)).toBe(199_990_000);
 });
 
 test('a field of 300,000 repetitions and a message of 100,000 segments are read in linear time', () => {
   const message = parseText(`${header}\rPID|1||${Array.from({ length: 300_000 }, (_, index) => index).join('~')}\r${'PV1|1|I\r'.repeat(100_000)}`);
   const reader = hl7Reader(message);
-  const started = performance.now();
+  const started = processorMilliseconds();
   expect(reader.each('PID-3').map((repetition) => repetition.first('1')).at(-1)).toBe('299999');
   expect(reader.all('PID-3')).toHaveLength(300_000);
   expect(reader.each('PV1').filter((visit) => visit.first('2') === 'I' && visit.first('/PID-1') === '1')).toHaveLength(100_000);
   expect(reader.unread().length).toBeLessThanOrEqual(500);
-  expect(performance.now() - started).toBeLessThan(3000);
+  expect(processorMilliseconds() - started).toBeLessThan(3000);
 });
