@@ -76,8 +76,7 @@ test('C-STORE: nothing that was answered with success is lost, nothing is stored
       // After a start the first instance of a study goes through the transaction that has this point; the others take one statement.
       const gateway = await start(`${point}@${point === 'persist.beforeCommit' ? 1 : 1 + (round % 3)}`);
       await send(gateway, batch);
-      if (gateway.child.exitCode === null && gateway.child.signalCode === null && (await Promise.race([gateway.ended, new Promise((resolve) => { setTimeout(resolve, 1000, 'alive'); })])) === 'alive') await gateway.stop();
-      else kills += (await gateway.ended) === 'SIGKILL' ? 1 : 0;
+      kills += await wasKilled(gateway) ? 1 : 0;
     }
   }
   expect(kills, 'every round ends in a kill').toBe(STORE_POINTS.length * ROUNDS);
@@ -127,9 +126,7 @@ test('HL7 v2: no acknowledged message is lost, none has a second effect', async 
       messages.push(...batch);
       const gateway = await start(`${point}@${1 + (round % 3)}`);
       await send(gateway, batch);
-      const how = await Promise.race([gateway.ended, new Promise<string>((resolve) => { setTimeout(resolve, 2000, 'alive'); })]);
-      if (how === 'alive') await gateway.stop();
-      kills += how === 'SIGKILL' ? 1 : 0;
+      kills += await wasKilled(gateway) ? 1 : 0;
     }
   }
   expect(kills, 'every round ends in a kill').toBe(HL7_POINTS.length * ROUNDS);
@@ -147,6 +144,15 @@ test('HL7 v2: no acknowledged message is lost, none has a second effect', async 
   expect(effects).toEqual([]);
   console.log(`HL7 v2: ${kills} kills at ${HL7_POINTS.length} failpoints, ${messages.length} messages, ${told.length} acknowledged before a kill; lost 0, doubled 0`);
 }, TIMEOUT * 3);
+
+/** Only a round that fails waits for long. */
+async function wasKilled(gateway: GatewayProcess): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const alive = new Promise<string>((resolve) => { timer = setTimeout(resolve, 15_000, 'alive'); });
+  const how = await Promise.race([gateway.ended, alive]).finally(() => { clearTimeout(timer); });
+  if (how === 'alive') await gateway.stop();
+  return how === 'SIGKILL';
+}
 
 /** `padding` bytes make the frame arrive in several pieces. */
 function newMessage(index: number, padding: number): { id: string; bytes: Buffer } {
