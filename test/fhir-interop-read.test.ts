@@ -2,6 +2,10 @@
 import { gzipSync } from 'node:zlib';
 import { Fhir } from 'fhir';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FhirRefusal } from '../adapters/fhir-rest/answer.ts';
+import { readParameters } from '../adapters/fhir-rest/search-parameters.ts';
+import type { ServedType } from '../adapters/fhir-rest/served-types.ts';
+import { sampleConfig } from '../adapters/fhir-rest/testcases/sample-report.ts';
 import { createApiToken } from '../src/db/user-sessions.ts';
 import { resourceTypes } from '../src/standards/fhir/resource-types.ts';
 import { validateResource } from '../src/standards/fhir/validate.ts';
@@ -102,7 +106,10 @@ test('nothing else can be done: types, interactions, parameters, includes and op
     expect([type, (await ask('POST', `/${type}`, { headers: form, body: JSON.stringify({ resourceType: type }) })).status]).toEqual([type, 404]);
   }
   for (const [type, resource] of [...stated].filter(([each]) => each !== 'Subscription')) {
-    for (const method of ['DELETE', 'PATCH']) expect([method, type, [404, 405].includes((await ask(method, `/${type}/1`, { headers: form })).status)]).toEqual([method, type, true]);
+    for (const method of ['DELETE', 'PATCH']) {
+      const { status, headers, body } = await ask(method, `/${type}/1`, { headers: form }), isWritten = resource.interaction.some(({ code }: { code: string }) => code === 'update');
+      expect([method, type, status, headers.get('allow'), body.issue[0].diagnostics]).toEqual([method, type, 405, isWritten ? 'GET, HEAD, PUT' : 'GET, HEAD', expect.stringContaining(isWritten ? 'PUT with' : 'only read')]);
+    }
     for (const operation of ['$everything', '$match', '$lastn', '$meta']) expect([type, operation, [404, 405].includes((await ask('POST', `/${type}/${operation}`, { headers: form, body: '{}' })).status)]).toEqual([type, operation, true]);
     const parameters = new Set(resource.searchParam.map(({ name }: { name: string }) => name));
     for (const name of ['_content', '_text', '_filter', '_has', '_list', '_type', '_query', '_security', '_profile', '_tag', '_contained', 'encounter', 'performer', 'category', 'name', 'code', 'date', 'status', 'result', 'onset-date'].filter((each) => !parameters.has(each))) {
@@ -112,6 +119,81 @@ test('nothing else can be done: types, interactions, parameters, includes and op
     expect([type, (await ask('GET', `/${type}?_lastUpdated:missing=true`, { token: await administrator(), headers: { prefer: 'handling=lenient' } })).status]).toEqual([type, 400]);
   }
 }, 30_000);
+
+/** What the documentation says in words: 'Modifiers: :exact, :contains.' */
+const listed = (documentation: string | undefined, word: string): string[] => new RegExp(`${word}:? ([^.]*)\\.`).exec(documentation ?? '')?.[1]?.split(', ') ?? [];
+function refusalOf(type: ServedType, parameters: URLSearchParams): number | undefined {
+  try {
+    readParameters(type, parameters, { integrationId: '', organizationId: '', name: 'EMR', config: sampleConfig() }, false);
+    return undefined;
+  } catch (error) {
+    return error instanceof FhirRefusal ? error.status : undefined;
+  }
+}
+/** Of R4 search.html#modifiers and #prefix, and what a client may try. */
+const modifiers = [':missing', ':exact', ':contains', ':not', ':text', ':in', ':not-in', ':below', ':above', ':of-type', ':identifier', ':iterate', ':Patient', ':ServiceRequest', ':ImagingStudy', ':Observation', ':DiagnosticReport'];
+const prefixes = ['eq', 'ne', 'gt', 'lt', 'ge', 'le', 'sa', 'eb', 'ap'];
+
+test('modifiers, prefixes, sort orders and includes: what is stated is taken, and every other one that R4 has is refused', async () => {
+  const { body: statement } = await get('/metadata'), token = await administrator();
+  const statusOf = async (path: string): Promise<number> => (await ask('GET', path, { token })).status;
+  const resources: any[] = statement.rest[0].resource.filter(({ type }: { type: string }) => type !== 'Subscription');
+  const includes = [...new Set(resources.flatMap((resource) => [...resource.searchInclude ?? [], ...resource.searchRevInclude ?? []]))];
+  const taken: Record<'modifiers' | 'prefixes' | 'sorts', Set<string>> = { modifiers: new Set(), prefixes: new Set(), sorts: new Set() };
+  for (const resource of resources) {
+    const wrong: unknown[] = [];
+    // What is refused is refused before anything is asked: 2,000 requests fewer.
+    const expected = async (path: string, isStated: boolean): Promise<void> => {
+      const status = isStated ? await statusOf(path) : refusalOf(resource.type, new URL(path, 'http://gateway').searchParams);
+      if (status !== (isStated ? 200 : 400)) wrong.push([path, isStated, status]);
+    };
+    for (const { name, type, documentation } of resource.searchParam) {
+      const stated = listed(documentation, 'Modifiers'), value = type === 'reference' ? '00000000-0000-7000-8000-000000000000' : type === 'date' ? '2026-01-01' : 'x';
+      for (const modifier of modifiers) await expected(`/${resource.type}?${name}${modifier}=${value}`, stated.includes(modifier));
+      stated.forEach((each) => taken.modifiers.add(each));
+      if (type !== 'date') continue;
+      const known = listed(documentation, 'Prefixes');
+      for (const prefix of prefixes) await expected(`/${resource.type}?${name}=${prefix}2026-01-01&_count=1`, known.includes(prefix));
+      known.forEach((each) => taken.prefixes.add(each));
+    }
+    const sorts = listed(resource.documentation, 'Sorted by');
+    for (const sort of new Set(['_lastUpdated', '_id', 'name', ...resource.searchParam.map(({ name }: { name: string }) => name)])) await expected(`/${resource.type}?_sort=-${sort}&_count=1`, sorts.includes(sort));
+    sorts.forEach((each) => taken.sorts.add(each));
+    for (const include of includes) {
+      await expected(`/${resource.type}?_include=${include}&_count=1`, (resource.searchInclude ?? []).includes(include));
+      await expected(`/${resource.type}?_revinclude=${include}&_count=1`, (resource.searchRevInclude ?? []).includes(include));
+    }
+    expect([resource.type, wrong]).toEqual([resource.type, []]);
+  }
+  expect(taken).toEqual({ modifiers: new Set([':exact', ':contains', ':Patient', ':ServiceRequest', ':Observation', ':ImagingStudy']), prefixes: new Set(['eq', 'ge', 'gt', 'le', 'lt', 'sa', 'eb']), sorts: new Set(['_lastUpdated', 'family', 'occurrence', 'started', 'date', 'recorded', 'recorded-date', 'authored-on']) });
+  for (const parameter of listed(statement.rest[0].documentation, 'Every search takes')) expect([parameter, [200, 400, 406].includes(await statusOf(`/Patient?${parameter}=1`)), (await ask('GET', `/Patient?${parameter}=1`, { token })).body.issue?.[0].diagnostics ?? '']).toEqual([parameter, true, expect.not.stringContaining('cannot be searched by')]);
+}, 60_000);
+
+/** Operations of R4 and of the guides that EMRs know, by the levels at which a client may try them. */
+const operations = ['validate', 'export', 'everything', 'match', 'lastn', 'stats', 'meta', 'meta-add', 'meta-delete', 'process-message', 'graphql', 'convert', 'versions', 'closure', 'expand', 'lookup', 'document', 'docref', 'populate', 'status', 'events', 'get-ws-binding-token', 'import', 'purge', 'submit', 'diff', 'reindex'];
+
+test('operations: each that is stated does something, at the level where it is stated, and none else does', async () => {
+  const { body: statement } = await get('/metadata'), token = await administrator();
+  const form = { 'content-type': 'application/fhir+json', prefer: 'respond-async' }, done: string[] = [];
+  const body = JSON.stringify({ resourceType: 'Parameters', parameter: [{ name: 'resource', resource: { resourceType: 'Patient' } }] });
+  const levels: [string, string[]][] = [['', statement.rest[0].operation.map(({ name }: { name: string }) => name)], ...statement.rest[0].resource.map((resource: any) => [`/${resource.type}`, (resource.operation ?? []).map(({ name }: { name: string }) => name)])];
+  for (const [level, stated] of levels) {
+    for (const operation of operations) {
+      const asked = await ask('POST', `${level}/$${operation}`, { token, headers: form, ...(operation === 'export' ? {} : { body }) });
+      const isNone = asked.status === 404 || asked.status === 405;
+      expect([level, operation, asked.status, isNone]).toEqual([level, operation, asked.status, !stated.includes(operation) || operation === 'events']);
+      if (!isNone) done.push(`${level}/$${operation}`);
+      if (isNone) expect([level, operation, asked.body?.resourceType]).toEqual([level, operation, 'OperationOutcome']);
+      const location = asked.headers.get('content-location');
+      if (location !== null) expect((await ask('DELETE', location, { token })).status).toBe(202);
+      // Of one resource: none but those of a Subscription, which is asked for in fhir-subscriptions.
+      if (level !== '' && level !== '/Subscription') expect([level, operation, (await ask('POST', `${level}/00000000-0000-7000-8000-000000000000/$${operation}`, { token, headers: form, body })).status]).toEqual([level, operation, 404]);
+    }
+  }
+  const types: string[] = statement.rest[0].resource.map(({ type }: { type: string }) => type).filter((type: string) => type !== 'Subscription');
+  expect(done.toSorted()).toEqual(['/$export', '/$validate', '/Patient/$export', '/Subscription/$get-ws-binding-token', '/Subscription/$status', ...types.map((type) => `/${type}/$validate`)].toSorted());
+  for (const path of ['/_history', '/?_type=Patient', '/_search', '/Medication/$validate']) expect([path, [404, 405].includes((await ask('GET', path, { token })).status)]).toEqual([path, true]);
+}, 60_000);
 
 test('the report read here is the one that the EMR was sent, with ids of ours', async () => {
   const { body } = await get(`/DiagnosticReport?accession=${order.accessionNumber}&_include=DiagnosticReport:result&_include=DiagnosticReport:subject`);

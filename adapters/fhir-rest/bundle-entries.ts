@@ -20,7 +20,7 @@ export function entryRequests(bundle: Partial<Bundle>, base: string): EntryReque
 function entryRequest(entry: BundleEntry, index: number, base: string): EntryRequest {
   const { request, resource, fullUrl } = (typeof entry === 'object' && entry !== null ? entry : {}) as BundleEntry, expression = `Bundle.entry[${index}].request`;
   const { method } = request ?? {};
-  if (typeof request?.url !== 'string' || (method !== 'GET' && method !== 'HEAD' && method !== 'POST' && method !== 'PUT')) throw new FhirRefusal(400, 'required', 'Every entry needs request.method, one of GET, HEAD, POST and PUT, and request.url.', { expression });
+  if (typeof request?.url !== 'string' || (method !== 'GET' && method !== 'HEAD' && method !== 'POST' && method !== 'PUT')) throw new FhirRefusal(400, 'required', 'Every entry needs request.method, one of GET, HEAD, POST and PUT, and request.url. Nothing is deleted or patched here: PUT what changes, or the status that withdraws.', { expression });
   const url = URL.parse(request.url, `${base}/`);
   const steps = url?.href.startsWith(`${base}/`) === true ? url.pathname.slice(new URL(base).pathname.length + 1).split('/') : [];
   if (url === null || !/^[A-Z][A-Za-z]*$/.test(steps[0] ?? '')) throw new FhirRefusal(400, 'value', 'request.url must name a resource type of this server, relative to the base URL.', { expression: `${expression}.url` });

@@ -1,16 +1,17 @@
 /** Which FHIR interaction a write asks for (R4 http.html), and which answer it gets when it is none of ours. */
 import { FhirRefusal } from './answer.ts';
+import { servedTypes } from './served-types.ts';
 import type { RecordKind } from '#gateway/records.ts';
 
-/** What can be written, the kind of record it becomes, and the property that names its patient. */
+/** What can be written, the kind of record it becomes, the property that names its patient, and how it is taken back. */
 export const writtenTypes = {
-  Patient: { kind: 'patient', patient: undefined },
-  ServiceRequest: { kind: 'order', patient: 'subject' },
-  ImagingStudy: { kind: 'study', patient: 'subject' },
-  Task: { kind: 'task', patient: 'for' },
-  Condition: { kind: 'condition', patient: 'subject' },
-  AllergyIntolerance: { kind: 'allergy', patient: 'patient' },
-} as const satisfies Record<string, { readonly kind: RecordKind; readonly patient: string | undefined }>;
+  Patient: { kind: 'patient', patient: undefined, withdrawn: 'active false' },
+  ServiceRequest: { kind: 'order', patient: 'subject', withdrawn: 'status revoked or entered-in-error' },
+  ImagingStudy: { kind: 'study', patient: 'subject', withdrawn: 'status cancelled or entered-in-error' },
+  Task: { kind: 'task', patient: 'for', withdrawn: 'status cancelled, which cancels the order that it names' },
+  Condition: { kind: 'condition', patient: 'subject', withdrawn: 'verificationStatus entered-in-error' },
+  AllergyIntolerance: { kind: 'allergy', patient: 'patient', withdrawn: 'verificationStatus entered-in-error' },
+} as const satisfies Record<string, { readonly kind: RecordKind; readonly patient: string | undefined; readonly withdrawn: string }>;
 export type WrittenType = keyof typeof writtenTypes;
 
 export interface Interaction {
@@ -28,6 +29,7 @@ export interface Asked { readonly method: string; readonly url: URL; readonly if
 export function interactionOf({ method, url, ifNoneExist }: Asked, mount: string): Interaction {
   const [type = '', id, ...rest] = pathBelow(url.pathname, mount);
   if (type === 'metadata' && id === undefined) throw new FhirRefusal(405, 'not-supported', `${method} is not taken here, only GET, HEAD.`, { headers: { allow: 'GET, HEAD' } });
+  if ((method === 'DELETE' || method === 'PATCH') && Object.hasOwn(servedTypes, type) && rest.length === 0 && id?.startsWith('$') !== true) throw notDone(method, type, id);
   if (!Object.hasOwn(writtenTypes, type) || rest.length > 0) throw new FhirRefusal(404, 'not-found', `There is nothing here to write to. GET metadata tells what this server takes: ${Object.keys(writtenTypes).join(', ')}.`);
   if (id?.startsWith('$') === true) throw new FhirRefusal(404, 'not-supported', 'There is no such operation here. GET metadata tells which there are.');
   const resourceType = type as WrittenType;
@@ -35,6 +37,15 @@ export function interactionOf({ method, url, ifNoneExist }: Asked, mount: string
   if (method === 'PUT') return { kind: 'conditional-update', resourceType, criteria: criteriaOf(url.searchParams, 'The URL of a conditional update') };
   if (ifNoneExist !== null) return allow(method, ['POST', 'PUT'], { kind: 'conditional-create', resourceType, criteria: criteriaOf(new URLSearchParams(ifNoneExist.replace(/^\?/, '')), 'If-None-Exist') });
   return allow(method, ['POST', 'PUT'], { kind: 'create', resourceType });
+}
+
+/** Nothing is deleted, because others have been told of it; nothing is patched, because a patch would change what its sender has not seen. */
+function notDone(method: string, type: string, id: string | undefined): FhirRefusal {
+  const written = Object.hasOwn(writtenTypes, type) ? writtenTypes[type as WrittenType] : undefined;
+  const instead = written === undefined ? `${type} is only read here.`
+    : method === 'DELETE' ? `Nothing is deleted here, because others have been told of it. Withdraw it by PUT with ${written.withdrawn}.`
+      : 'PATCH is not taken. Send PUT with what changes, and If-Match: an update changes what the resource names and leaves what it omits.';
+  return new FhirRefusal(405, 'not-supported', instead, { headers: { allow: written === undefined ? 'GET, HEAD' : id === undefined ? 'GET, HEAD, POST, PUT' : 'GET, HEAD, PUT' } });
 }
 
 function pathBelow(pathname: string, mount: string): string[] {

@@ -20,6 +20,7 @@ export function readParameters(type: ServedType, parameters: URLSearchParams, in
     const parameter = Object.hasOwn(known, base) ? known[base] : undefined;
     if (resultParameters.includes(name)) control.append(name, text);
     else if (parameter === undefined && isLenient) continue;
+    else if (base === '_has') throw refused(`_has is not taken: search the type that refers to ${type} by what it is to have, with _include of the ${type}; or ${type} with _revinclude`);
     else if (parameter === undefined) throw refused(`${type} cannot be searched by ${/^[\w:.-]{1,60}$/.test(name) ? `'${name}'` : 'this parameter'}; it takes ${[...Object.keys(known), ...resultParameters].join(', ')}`);
     // R4 search.html#modifiers: one that is not known is always refused, because without it the search would mean something else.
     else if (modifier !== undefined && parameter.modifiers?.includes(modifier) !== true) throw refused(`the modifier of ${base} is not taken${parameter.modifiers === undefined ? '' : `; known are ${parameter.modifiers.map((each) => `:${each}`).join(', ')}`}`);

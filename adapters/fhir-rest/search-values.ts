@@ -30,6 +30,8 @@ export function tokenOf(text: string): Token {
   return token;
 }
 
+export const datePrefixes = ['eq', 'ge', 'gt', 'le', 'lt', 'sa', 'eb'];
+
 /** The times that may match: a day is all of it. Every range of a search must hold. */
 export function rangeOf(text: string): TimeRange {
   const [, prefix = 'eq', date = ''] = /^(eq|ge|gt|le|lt|sa|eb)?(\d.*)$/.exec(text) ?? [];

@@ -57,8 +57,8 @@ export const servedTypes: Readonly<Record<ServedType, Served>> = {
     parameters: {
       ...common, identifier: { type: 'token', criteria: tokens((values, config) => ({ patientIdentifiers: values.flatMap((token) => patientTokens(token, config)) })) },
       active: { type: 'token', criteria: tokens((values) => ({ statuses: words(values).map((value) => (value === 'false' ? 'inactive' : 'active')) })) },
-      family: named(['family_name'], 'Begins with; :exact and :contains.'), given: named(['given_name', 'middle_name'], 'Begins with; :exact and :contains.'),
-      name: named(['family_name', 'given_name', 'middle_name', 'name_prefix', 'name_suffix'], 'Any part begins with; :exact and :contains.'),
+      family: named(['family_name'], 'Begins with, upper and lower case alike.'), given: named(['given_name', 'middle_name'], 'Begins with, upper and lower case alike.'),
+      name: named(['family_name', 'given_name', 'middle_name', 'name_prefix', 'name_suffix'], 'Any part begins with, upper and lower case alike.'),
       birthdate: { type: 'date', criteria: 'born' }, gender: { type: 'token', criteria: tokens((values) => ({ sexes: words(values) })) },
     },
   },

@@ -13,6 +13,7 @@ import { validateResource } from '#standards/fhir/validate.ts';
 import { FhirRefusal, answer } from './answer.ts';
 import { readBody, resourceFrom } from './body.ts';
 import type { Config } from './config.ts';
+import { isLenient } from './negotiate.ts';
 import { notificationBundle, statusParameters } from './notification-bundle.ts';
 import { demand, principalOf, readingIntegration } from './read-access.ts';
 import type { Access } from './read-access.ts';
@@ -35,6 +36,7 @@ export async function answerSubscription(request: Request, steps: readonly strin
   demand(principal, 'Subscription', operation !== undefined || isRead ? 'r' : method === 'DELETE' ? 'd' : 'c');
   if (operation !== undefined && (isRead || method === 'POST') && steps.length <= 3) return operate(request, operation, id, asking, context);
   if (steps.length > 2) throw new FhirRefusal(404, 'not-found', 'There is nothing here.');
+  if (id === undefined && isRead && [...new URL(request.url).searchParams.keys()].some((name) => name !== '_format' && name !== '_pretty') && !isLenient(request)) throw new FhirRefusal(400, 'not-supported', 'Subscription lists all of yours and takes no search parameters; with Prefer: handling=lenient they are ignored.');
   if (id === undefined && isRead) return answer(200, searchset(await asking.subscriptions.list(asking.reader, integration.integrationId), base));
   if (id === undefined && method === 'POST') return create(request, asking, context);
   if (id !== undefined && isRead) return answer(200, subscriptionResource(await found(id, asking)));

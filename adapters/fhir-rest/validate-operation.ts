@@ -6,9 +6,11 @@ import { FhirRefusal, answer } from './answer.ts';
 import { readBody, resourceFrom } from './body.ts';
 import type { Config } from './config.ts';
 import { principalOf } from './read-access.ts';
+import { servedType } from './served-types.ts';
 
-/** Always 200 with an OperationOutcome, also for an invalid resource. `type` is that of the URL, if it names one. */
+/** Always 200 with an OperationOutcome, also for an invalid resource. `type` is that of the URL, if it names one; 404 where it is none that is here. */
 export async function validate(request: Request, type: string | undefined, integrations: IntegrationDirectory<Config>, context: AdapterContext): Promise<Response> {
+  if (type !== undefined) servedType(type);
   const { organizationId } = await principalOf(request, context);
   const integration = integrations.all().find((candidate) => candidate.organizationId === organizationId);
   if (integration === undefined) throw new FhirRefusal(403, 'forbidden', 'Your organization has no FHIR integration. An administrator can add one.');
