@@ -2122,6 +2122,14 @@ ALTER TABLE order_notices ADD CONSTRAINT order_notices_status_check CHECK (statu
 ALTER TABLE order_notices ADD COLUMN last_outcome text;
 CREATE INDEX order_notices_parked ON order_notices (organization_id, notice_id) WHERE status = 'refused';
 
+-- Its jobs had a queue of their own: what waits there is in order_notices, and leaves with the results from now on.
+DO $$
+BEGIN
+  IF to_regclass('pgboss.job') IS NOT NULL THEN
+    DELETE FROM pgboss.job WHERE name = 'tell-order-status' AND state <> 'active';
+  END IF;
+END $$;
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2160,6 +2168,6 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0),
   ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0),
   ('0035_search_leftovers.sql', 'ac6e0d6823bf810f2fb2a44b93d3b25ac29b496bb4c95f4e71bfdd014ca207bb', '1.12.0', 0),
-  ('0039_order_status_in_line.sql', '7b105abd2f6eac9a1f6c260d35adf613d9131e1c7809cf4c54c039234c88836e', '1.12.0', 0);
+  ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.0', 0);
 
 COMMIT;

@@ -25,6 +25,7 @@ import { configurationRoutes } from './routes/configuration.ts';
 import { analysisRoutes, findingRoutes } from './routes/findings.ts';
 import { deadJobRoutes } from './routes/dead-jobs.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
+import { orderNoticeRoutes } from './routes/order-notices.ts';
 import { integrationRoutes } from './routes/integrations.ts';
 import { mergeRoutes } from './routes/merges.ts';
 import { messageReplayRoutes } from './routes/message-replays.ts';
@@ -82,6 +83,7 @@ function apiRoutes(dependencies: ApiDependencies): ApiRouter {
   messageRoutes(router, dependencies);
   messageReplayRoutes(router, dependencies);
   deliveryRoutes(router, dependencies);
+  orderNoticeRoutes(router, dependencies);
   deadJobRoutes(router, dependencies);
   associationRoutes(router);
   auditLogRoutes(router, dependencies);

@@ -1,29 +1,34 @@
-import { readDeadJobs, readParkedDeliveries } from '../db/operator-reads.ts';
+import { readDeadJobs, readParkedDeliveries, readParkedNotices } from '../db/operator-reads.ts';
 import { CommandError } from './explain.ts';
 import { asOperator, decidedOrThrow, integrationNamed } from './operator.ts';
 import { table } from './print.ts';
 import { withInstallation } from './with-installation.ts';
 
 export async function listDeadLettersCommand(options: { readonly organization?: string }): Promise<void> {
-  const { deliveries, jobs } = await withInstallation(async ({ database }) => ({ deliveries: await readParkedDeliveries(database, options.organization), jobs: await readDeadJobs(database, options.organization) }));
-  if (deliveries.length + jobs.length === 0) return console.log('Nothing is parked and no job was given up.');
+  const { deliveries, notices, jobs } = await withInstallation(async ({ database }) => ({
+    deliveries: await readParkedDeliveries(database, options.organization), notices: await readParkedNotices(database, options.organization), jobs: await readDeadJobs(database, options.organization),
+  }));
+  if (deliveries.length + notices.length + jobs.length === 0) return console.log('Nothing is parked and no job was given up.');
   console.log(table(['ID', 'ORGANIZATION', 'WHAT', 'FOR', 'SINCE', 'WHY'], [
     ...deliveries.map((row) => [row.delivery_id, row.organization, `report of ${row.scan_number}`, row.integration, row.updated_at.toISOString(), row.last_text] as const),
+    ...notices.map((row) => [row.notice_id, row.organization, `order status (${row.event}) of ${row.scan_number}`, row.integration, row.updated_at.toISOString(), row.last_text] as const),
     ...jobs.map((row) => [row.dead_job_id, row.organization, `job ${row.queue_name}`, row.integration, row.died_at.toISOString(), row.error_text] as const),
   ]));
 }
 
-/** An id is a delivery's or a dead job's; without one, every parked report of the integration, or of all with --all. */
+/** An id is a delivery's, an order status message's or a dead job's; without one, all that is parked for the integration, or for all with --all. */
 export async function resendDeadLettersCommand(id: string | undefined, options: { readonly organization?: string; readonly integration?: string; readonly all?: true }): Promise<void> {
   if (id === undefined && options.integration === undefined && !options.all) throw new CommandError('Say which: an id of medscan dead-letter list, --integration NAME, or --all.');
   await asOperator(options.organization, async (operator) => {
     const { commands, organizationId, actor } = operator;
     if (id !== undefined) {
-      await either(id, () => commands.resendDelivery(organizationId, id, actor), () => commands.retryDeadJob(organizationId, id, actor));
+      await firstKnown(id, [() => commands.resendDelivery(organizationId, id, actor), () => commands.resendNotice(organizationId, id, actor), () => commands.retryDeadJob(organizationId, id, actor)]);
       return console.log('It is on its way.');
     }
-    const { resent, leftOut } = await commands.resendParked(organizationId, options.integration === undefined ? undefined : await integrationNamed(operator, options.integration), actor);
-    console.log(`${resent.length} sent again.${leftOut.map(({ deliveryId, reason }) => `\n${deliveryId} left out: ${reason}`).join('')}`);
+    const integrationId = options.integration === undefined ? undefined : await integrationNamed(operator, options.integration);
+    const reports = await commands.resendParked(organizationId, integrationId, actor), notices = await commands.resendParkedNotices(organizationId, integrationId, actor);
+    const leftOut = [...reports.leftOut.map(({ deliveryId: of, reason }) => ({ of, reason })), ...notices.leftOut.map(({ noticeId: of, reason }) => ({ of, reason }))];
+    console.log(`${reports.resent.length + notices.resent.length} sent again.${leftOut.map(({ of, reason }) => `\n${of} left out: ${reason}`).join('')}`);
   });
 }
 
@@ -31,15 +36,17 @@ export async function discardDeadLetterCommand(id: string, options: { readonly o
   if (options.reason.trim().length < 3) throw new CommandError('A reason of at least 3 characters is needed; it is kept in the audit log.');
   await asOperator(options.organization, (operator) => {
     const { commands, organizationId, actor } = operator;
-    return either(id, () => commands.discardDelivery(organizationId, id, options.reason.trim(), actor), () => commands.discardDeadJob(organizationId, id, options.reason.trim(), actor));
+    const reason = options.reason.trim();
+    return firstKnown(id, [() => commands.discardDelivery(organizationId, id, reason, actor), () => commands.discardNotice(organizationId, id, reason, actor), () => commands.discardDeadJob(organizationId, id, reason, actor)]);
   });
   console.log('Given up; the reason is in the audit log.');
 }
 
 type Decide = () => Promise<Parameters<typeof decidedOrThrow>[0]>;
 
-async function either(id: string, asDelivery: Decide, asJob: Decide): Promise<void> {
+async function firstKnown(id: string, decisions: readonly Decide[]): Promise<void> {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw new CommandError(`"${id}" is not an id; see: medscan dead-letter list`);
-  const decision = await asDelivery();
-  decidedOrThrow(decision.kind === 'not-found' ? await asJob() : decision, `parked report or dead job ${id}`);
+  let decision: Awaited<ReturnType<Decide>> = { kind: 'not-found' };
+  for (const decide of decisions) if (decision.kind === 'not-found') decision = await decide();
+  decidedOrThrow(decision, `parked report, order status message or dead job ${id}`);
 }

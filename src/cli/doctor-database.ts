@@ -87,14 +87,15 @@ async function checkDecisions(client: pg.Client): Promise<Check> {
     await client.query("SELECT set_config('app.organization_id', $1, false)", [organizationId]);
     const counts = await one<{ paused: string[]; parked: number; dead: number }>(client, `
       SELECT ARRAY(SELECT name FROM external_integrations WHERE organization_id = current_setting('app.organization_id')::uuid AND (receive_paused_at IS NOT NULL OR deliver_paused_at IS NOT NULL) ORDER BY name) AS paused,
-        (SELECT count(*)::int FROM deliveries WHERE organization_id = current_setting('app.organization_id')::uuid AND status = 'refused') AS parked,
+        (SELECT count(*)::int FROM deliveries WHERE organization_id = current_setting('app.organization_id')::uuid AND status = 'refused')
+          + (SELECT count(*)::int FROM order_notices WHERE organization_id = current_setting('app.organization_id')::uuid AND status = 'refused') AS parked,
         (SELECT count(*)::int FROM dead_jobs WHERE organization_id = current_setting('app.organization_id')::uuid AND status = 'open') AS dead`);
     paused.push(...counts.paused);
     parked += counts.parked;
     dead += counts.dead;
   }
   if (paused.length === 0 && parked + dead === 0) return { name: 'decisions', status: 'ok', detail: 'nothing is paused, parked or given up' };
-  const detail = [...(paused.length > 0 ? [`paused: ${paused.join(', ')}`] : []), ...(parked > 0 ? [`${parked} parked reports`] : []), ...(dead > 0 ? [`${dead} dead jobs`] : [])].join('; ');
+  const detail = [...(paused.length > 0 ? [`paused: ${paused.join(', ')}`] : []), ...(parked > 0 ? [`${parked} parked reports or order status messages`] : []), ...(dead > 0 ? [`${dead} dead jobs`] : [])].join('; ');
   return { name: 'decisions', status: 'warning', detail, advice: parked + dead > 0 ? 'medscan dead-letter list' : `medscan integration resume "${paused[0]}" when the work is done` };
 }
 

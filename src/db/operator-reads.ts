@@ -66,6 +66,14 @@ export function readParkedDeliveries(database: Database, organization: string | 
       JOIN reports r USING (organization_id, report_id) JOIN scans s USING (organization_id, scan_id) WHERE d.status = 'refused' ORDER BY d.position LIMIT 1000`));
 }
 
+const ParkedNotice = z.object({ notice_id: z.string(), integration: z.string(), scan_number: z.string(), event: z.string(), updated_at: z.date(), last_text: z.string().nullable() });
+/** Order status messages that a destination refused, the oldest first. */
+export function readParkedNotices(database: Database, organization: string | undefined): Promise<WithOrganization<z.infer<typeof ParkedNotice>>[]> {
+  return inEach(database, organization, (tx) => tx.any(sql.type(ParkedNotice)`
+    SELECT n.notice_id, i.name AS integration, s.scan_number, n.event, n.updated_at, n.last_text FROM order_notices n JOIN external_integrations i USING (organization_id, integration_id)
+      JOIN scans s USING (organization_id, scan_id) WHERE n.status = 'refused' ORDER BY n.position LIMIT 1000`));
+}
+
 const OpenDeadJob = z.object({ dead_job_id: z.string(), queue_name: z.string(), integration: z.string().nullable(), died_at: z.date(), error_text: z.string().nullable() });
 export function readDeadJobs(database: Database, organization: string | undefined): Promise<WithOrganization<z.infer<typeof OpenDeadJob>>[]> {
   return inEach(database, organization, (tx) => tx.any(sql.type(OpenDeadJob)`

@@ -9,12 +9,14 @@ import { resolveAlert } from '../db/alerts.ts';
 import { decideDeadJob, holdDeadJob, type HeldDeadJob } from '../db/dead-jobs.ts';
 import { pauseIntegration } from '../db/integrations.ts';
 import { countReplayable, endReplay, insertReplay, mostReplayed, type ReplayFilter } from '../db/message-replays.ts';
+import { hurryNotices } from '../db/order-notices.ts';
 import { holdDelivery, newerVersionThere, parkedDeliveries, requeueDelivery, skipDelivery, withdrawnBy } from '../db/parked-deliveries.ts';
 import { bossDb, type Database, type Transaction } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import { QUEUES, type DeliverJob, type ReplayMessagesJob } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { forceComplete } from './complete.ts';
+import { giveUpNotice, resendNotice, resendParkedNotices, type ResentNotices } from './order-notice-commands.ts';
 
 export interface CommandDependencies { readonly database: Database; readonly boss: PgBoss; readonly quietSeconds: number; now(): Date }
 
@@ -35,6 +37,10 @@ export interface OperatorCommands {
   /** Sends every parked delivery again, of one destination or of all, oldest first. */
   resendParked(organizationId: string, integrationId: string | undefined, actor: AuditActor): Promise<ResendMany>;
   discardDelivery(organizationId: string, deliveryId: string, reason: string, actor: AuditActor): Promise<Decision>;
+  /** As with deliveries, for a message that tells how an order stands. One that would take back what the system was told since is refused. */
+  resendNotice(organizationId: string, noticeId: string, actor: AuditActor): Promise<Decision>;
+  resendParkedNotices(organizationId: string, integrationId: string | undefined, actor: AuditActor): Promise<ResentNotices>;
+  discardNotice(organizationId: string, noticeId: string, reason: string, actor: AuditActor): Promise<Decision>;
   retryDeadJob(organizationId: string, deadJobId: string, actor: AuditActor): Promise<Decision>;
   discardDeadJob(organizationId: string, deadJobId: string, reason: string, actor: AuditActor): Promise<Decision>;
   /** Has the messages of the filter received again by a job; refused when they are not `expected` any more, none, or too many. */
@@ -80,6 +86,9 @@ export function operatorCommands(dependencies: CommandDependencies): OperatorCom
       });
       return { kind: 'done' };
     }),
+    resendNotice: (organizationId, noticeId, actor) => within(organizationId, (tx) => resendNotice(boss, tx, organizationId, noticeId, actor)),
+    resendParkedNotices: (organizationId, integrationId, actor) => within(organizationId, (tx) => resendParkedNotices(boss, tx, organizationId, integrationId, actor)),
+    discardNotice: (organizationId, noticeId, reason, actor) => within(organizationId, (tx) => giveUpNotice(boss, tx, organizationId, noticeId, reason, actor)),
     retryDeadJob: (organizationId, deadJobId, actor) => retryDeadJob(dependencies, organizationId, deadJobId, actor),
     discardDeadJob: (organizationId, deadJobId, reason, actor) => within(organizationId, async (tx): Promise<Decision> => {
       const job = await holdDeadJob(tx, deadJobId);
@@ -128,6 +137,7 @@ async function resend(boss: PgBoss, tx: Transaction, organizationId: string, del
   const withdrawn = await withdrawnBy(tx, delivery);
   if (withdrawn !== undefined) return { kind: 'refused', reason: `The report was withdrawn by version ${withdrawn}; version ${delivery.version} is not sent any more. Discard this one.` };
   await requeueDelivery(tx, deliveryId);
+  await hurryNotices(tx, delivery.integration_id); // it may stand behind one
   await resolveAlert(tx, 'delivery_refused', `delivery ${deliveryId}`);
   await wakeDestination(boss, tx, { organizationId, integrationId: delivery.integration_id });
   await recordAudit(tx, {

@@ -25,6 +25,7 @@ import { exchangeBytesTotal, exchangesTotal, exchangeSeconds } from '../metrics.
 import { QUEUES, type DeliverJob } from '../queue/queues.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { awaitCommitment } from './confirmations.ts';
+import { isToldOfOrders, tellBeforeResults } from './order-status.ts';
 import type { Adapter, AdapterContext, Delivery, DeliveryOutcome, Integration } from '#gateway/adapter.ts';
 
 export interface Destination { readonly adapter: Adapter; readonly integration: Integration; readonly context: AdapterContext }
@@ -47,6 +48,16 @@ export async function drainOutbox(dependencies: DeliverDependencies, job: Delive
     const destination = dependencies.destination(job.organizationId, job.integrationId);
     const isOpen = destination?.adapter.outbound !== undefined && !signal.aborted;
     if (!isOpen && !finished) return sent;
+    // Once a drain for all, so that what was left over by another setting leaves too; between results only where the system is told of orders.
+    if (isOpen && (sent === 0 && !finished && destination.adapter.outbound?.notify || isToldOfOrders(destination))) {
+      if (finished) await deliverNext(database, job.organizationId, job.integrationId, finished, undefined);
+      finished = undefined;
+      const line = await tellBeforeResults(dependencies, job, destination, signal);
+      if (line.kind !== 'result') {
+        if (line.kind === 'later') await wake(dependencies, job, line.at);
+        return sent;
+      }
+    }
     const begin = { syncId: uuidV7(), startedAt: now() };
     const next = await deliverNext(database, job.organizationId, job.integrationId, finished, isOpen ? nextAttempt(destination, begin) : undefined);
     if (next.state === 'later') await wake(dependencies, job, next.head.next_attempt_at);

@@ -33,7 +33,7 @@
  * commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again, parked reports are sent again.
  * exports.ts writes whole sets of records into files for a system that asks (job export-records); pulls.ts reads what a system changed that does not
  * send, and hands it to receive.ts (job pull).
- * order-status.ts tells who placed an order how it goes: rows that the database writes when a scan changes (order_notices).
+ * order-status.ts tells who placed an order how it goes, in one line with the results: rows that the database writes when a scan changes (order_notices).
  * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';

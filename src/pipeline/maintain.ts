@@ -1,11 +1,13 @@
 /**
  * What heals by itself. Every few seconds, per organization: destinations with something due get a wake-up, scans whose completion job was
- * lost get one, results that are late are marked. Every 15 s the sampler writes system_metrics. All of it may run on every node: it only
+ * lost get one, results that are late are marked. Every 15 s the sampler writes system_metrics, every minute alerts end whose cause is gone, every ten
+ * minutes logs lose what is too old. All of it may run on every node: it only
  * sends jobs that exist once per key, and updates that change nothing the second time.
  */
 import { hostname } from 'node:os';
 import type { PgBoss } from 'pg-boss';
 import { countUnsealed } from '../audit/seal.ts';
+import { endSettledAlerts } from '../db/alert-causes.ts';
 import { findUnreportedScans } from '../db/analyses.ts';
 import { countOpenDeliveries, dueDestinations } from '../db/deliveries.ts';
 import { openReplays } from '../db/message-replays.ts';
@@ -20,21 +22,24 @@ import { auditUnsealed, openDeliveries, queueLength } from '../metrics.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { wakeDestination } from './commands.ts';
+import { tidyAssociations } from './associations.ts';
+import { judgeQueues } from './congestion.ts';
 import { judgeFreeSpace } from './storage-alerts.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
 const SWEEP_MILLISECONDS = 5_000;
 const SAMPLE_MILLISECONDS = 15_000;
+const SETTLE_MILLISECONDS = 60_000;
 const TIDY_MILLISECONDS = 600_000;
 /** A completion job that is this late was lost. */
 const LOST_AFTER_MILLISECONDS = 60_000;
 /** Events that were heard can be asked for again for this long. */
 const KEEP_EVENT_DAYS = 30;
 
-export interface MaintainDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly log: Log; readonly quietSeconds: number; now(): Date }
+export interface MaintainDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly log: Log; readonly quietSeconds: number; readonly queueLimit: number; now(): Date }
 
 export function startMaintenance(dependencies: MaintainDependencies): { stop(): Promise<void> } {
-  const loops = [every(SWEEP_MILLISECONDS, dependencies.log, () => sweep(dependencies)), every(SAMPLE_MILLISECONDS, dependencies.log, () => sample(dependencies)), every(TIDY_MILLISECONDS, dependencies.log, () => tidy(dependencies))];
+  const loops = [every(SWEEP_MILLISECONDS, dependencies.log, () => sweep(dependencies)), every(SAMPLE_MILLISECONDS, dependencies.log, () => sample(dependencies)), every(SETTLE_MILLISECONDS, dependencies.log, () => settle(dependencies)), every(TIDY_MILLISECONDS, dependencies.log, () => tidy(dependencies))];
   return { stop: async () => { await Promise.all(loops.map((loop) => loop.stop())); } };
 }
 
@@ -44,24 +49,30 @@ async function sweep(dependencies: MaintainDependencies): Promise<void> {
   for (const organizationId of await asSystem(database, 'sweep', organizationIds)) {
     const { replays, scans, unreported, subscriptions } = await inOrganization(database, organizationId, async (tx) => {
       await markSlaBreaches(tx);
-      for (const integrationId of await dueDestinations(tx)) await wakeDestination(boss, tx, { organizationId, integrationId });
+      for (const integrationId of new Set([...await dueDestinations(tx), ...await dueNotices(tx)])) await wakeDestination(boss, tx, { organizationId, integrationId });
       return { replays: await openReplays(tx), scans: await findOverdueCompletions(tx, before), unreported: await findUnreportedScans(tx, before), subscriptions: await dueSubscriptions(tx) };
     });
     for (const replayId of replays) await boss.send(QUEUES.replayMessages.name, { organizationId, replayId }, { singletonKey: replayId });
     for (const subscriptionId of subscriptions) await boss.send(QUEUES.notify.name, { organizationId, subscriptionId }, { singletonKey: subscriptionId });
-    for (const integrationId of await inOrganization(database, organizationId, dueNotices)) await boss.send(QUEUES.tellOrderStatus.name, { organizationId, integrationId }, { singletonKey: integrationId });
     for (const scanId of unreported) await boss.send(QUEUES.report.name, { organizationId, scanId });
     for (const scanId of scans) await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId });
   }
 }
 
+async function settle({ database }: MaintainDependencies): Promise<void> {
+  for (const organizationId of await asSystem(database, 'settle', organizationIds)) await inOrganization(database, organizationId, endSettledAlerts);
+}
+
 async function tidy({ database }: MaintainDependencies): Promise<void> {
-  for (const organizationId of await asSystem(database, 'tidy', organizationIds)) await inOrganization(database, organizationId, (tx) => tidySubscriptions(tx, KEEP_EVENT_DAYS));
+  const organizations = await asSystem(database, 'tidy', organizationIds);
+  for (const organizationId of organizations) await inOrganization(database, organizationId, (tx) => tidySubscriptions(tx, KEEP_EVENT_DAYS));
+  for (const organizationId of [UNASSIGNED_ORGANIZATION_ID, ...organizations]) await tidyAssociations(database, organizationId);
 }
 
 async function sample(dependencies: MaintainDependencies): Promise<void> {
   const freeBytes = await dependencies.store.freeBytes();
   await judgeFreeSpace(dependencies.database, dependencies.store, freeBytes);
+  await judgeQueues(dependencies.database, dependencies.queueLimit);
   const { rss, heapUsed } = process.memoryUsage();
   const metrics: Metric[] = [
     { name: 'process_resident_bytes', value: rss }, { name: 'process_heap_used_bytes', value: heapUsed },

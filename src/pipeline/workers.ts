@@ -1,13 +1,12 @@
 /** The workers: which queue is served by which stage, and how many at a time. */
 import type { Job, JobWithMetadata, PgBoss } from 'pg-boss';
 import type { Log } from '../log.ts';
-import { QUEUES, type AnalyzeJob, type AskCommitmentJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ExportRecordsJob, type ImportWorklistJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type TellOrderStatusJob, type PullJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
+import { QUEUES, type AnalyzeJob, type AskCommitmentJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ExportRecordsJob, type ImportWorklistJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type PullJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
 import { commitStorage, type CommitStorageDependencies } from './commitments.ts';
 import { analyze, type AnalyzeDependencies } from './analyze.ts';
 import { completeWhenQuiet, type CompleteDependencies } from './complete.ts';
 import { buryJob } from './dead-jobs.ts';
 import { drainOutbox, type DeliverDependencies } from './deliver.ts';
-import { tellOrderStatus } from './order-status.ts';
 import { completeByProcedure } from './procedures.ts';
 import { replayMessages, type ReplayMessagesDependencies } from './replay-messages.ts';
 import { checkSource } from './completeness-at-source.ts';
@@ -46,9 +45,6 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   }));
   await boss.work<NotifyJob>(QUEUES.notify.name, { ...OFTEN, localConcurrency: 4 }, logged(log, async ([job]) => {
     await notifySubscriber(dependencies, job!.data, signalOf(job!));
-  }));
-  await boss.work<TellOrderStatusJob>(QUEUES.tellOrderStatus.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
-    await tellOrderStatus(dependencies, job!.data, signalOf(job!));
   }));
   await boss.work<ExportRecordsJob>(QUEUES.exportRecords.name, { ...OFTEN, localConcurrency: 1, includeMetadata: true }, logged(log, async (jobs) => {
     const job = jobs[0] as JobWithMetadata<ExportRecordsJob>;

@@ -4,7 +4,7 @@
  *   complete-scan   {scan}         held back for the quiet time; marks the scan complete and queues its analyses
  *   analyze         {analysis}     one model on one scan; priority from the order
  *   report          {scan}         after the last analysis of a completion: drafts the report and fills the outbox
- *   deliver         {integration}  drains one destination's outbox in order; never two at once for one destination
+ *   deliver         {integration}  drains one destination's outbox in order, and tells it what becomes of its orders; never two at once for one destination
  *   check-procedure {scan}         a modality said which instances it made: completes the scan when they are all there
  *   commit-storage  {commitment}   hashes the files of a storage commitment and tells the asker, until it has heard
  *   replay-messages {replay}       receives refused messages again, one by one
@@ -16,7 +16,6 @@
  *   export-records  {export}     writes a whole set of records into files for another system
  *   pull            {integration} reads what a system changed that does not send
  *   ask-commitment  {request}      asks whether an archive keeps what a delivery stored there, until it says so
- *   tell-order-status {integration}  tells who placed an order what became of it
  *   dead            what failed for good, with where it came from: a person looks
  */
 import type { Queue } from 'pg-boss';
@@ -31,7 +30,6 @@ export const QUEUES = {
   commitStorage: { name: 'commit-storage', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   replayMessages: { name: 'replay-messages', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   notify: { name: 'notify', policy: 'stately', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
-  tellOrderStatus: { name: 'tell-order-status', policy: 'stately', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   checkSource: { name: 'check-source', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   searchPriors: { name: 'search-priors', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   retrieveStudy: { name: 'retrieve-study', policy: 'short', retryLimit: 20, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 6 * 3_600, deadLetter: 'dead' },
@@ -47,7 +45,6 @@ export interface ReportJob { organizationId: string; scanId: string }
 export interface DeliverJob { organizationId: string; integrationId: string }
 export interface CheckProcedureJob { organizationId: string; scanId: string }
 export interface ReplayMessagesJob { organizationId: string; replayId: string }
-export interface TellOrderStatusJob { organizationId: string; integrationId: string }
 export interface NotifyJob { organizationId: string; subscriptionId: string }
 /** `role` and `address` are the asker's, for the audit log. */
 export interface ExportRecordsJob { organizationId: string; exportId: string; role: string; address: string }

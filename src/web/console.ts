@@ -15,6 +15,7 @@ import { toPage } from '../api/pagination.ts';
 import { notFound, Problem } from '../api/problem.ts';
 import { deadJobQuery, listDeadJobs } from '../api/queries/dead-jobs.ts';
 import { deliveryQuery, listDeliveries } from '../api/queries/deliveries.ts';
+import { listNotices, noticeQuery } from '../api/queries/order-notices.ts';
 import { listIntegrations, readIntegration, type Integration } from '../api/queries/integrations.ts';
 import { listReplayedMessages, listReplays, readReplay, replayedMessageQuery, replayFilter, ReplaySelection } from '../api/queries/message-replays.ts';
 import { listSyncLogs, readSyncLog, searchSyncLogs, syncLogQuery, SyncLogSearch, touchedRows } from '../api/queries/sync-logs.ts';
@@ -160,7 +161,7 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     const rows = await v.read(async (tx, audit) => {
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'delivery', id: '*' } });
       const of = (status: 'refused' | 'queued') => listDeliveries(tx, deliveryQuery.parse({ status, limit: 199 }));
-      return { parked: await of('refused'), waiting: await of('queued'), jobs: await listDeadJobs(tx, deadJobQuery.parse({ limit: 199 })) };
+      return { parked: await of('refused'), waiting: await of('queued'), notices: await listNotices(tx, noticeQuery.parse({ status: 'refused', limit: 199 })), jobs: await listDeadJobs(tx, deadJobQuery.parse({ limit: 199 })) };
     });
     return v.page('/dead-letters', 'Dead letters', deadLettersPage({ ...rows, mayDecide: v.may('deliveries:decide'), done: v.done, problem: v.problem, now: v.now }));
   }));
@@ -168,13 +169,18 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     const { resent, leftOut } = await commands.resendParked(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
     return v.back('/dead-letters', { done: `${resent.length} sent again${leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : ''}.` });
   }));
-  app.post(`/dead-letters/:what{deliveries|jobs}/:id{${uuid}}/:how{again|discard}`, form, visit('deliveries:decide', async (v) => {
+  app.post('/dead-letters/notices/resend', form, visit('deliveries:decide', async (v) => {
+    const { resent, leftOut } = await commands.resendParkedNotices(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
+    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : ''}.` });
+  }));
+  app.post(`/dead-letters/:what{deliveries|notices|jobs}/:id{${uuid}}/:how{again|discard}`, form, visit('deliveries:decide', async (v) => {
     const { what, id, how } = v.c.req.param() as { what: string; id: string; how: string };
     const organizationId = v.caller.organizationId, actor = actorOf(v.c, v.caller), reason = (await v.fields())['reason'] ?? '';
     if (how === 'discard' && (reason.length < 3 || reason.length > 500)) return v.back('/dead-letters', { problem: 'Giving up needs a reason of 3 to 500 characters.' });
     const decision = what === 'deliveries' ? how === 'again' ? await commands.resendDelivery(organizationId, id, actor) : await commands.discardDelivery(organizationId, id, reason, actor)
+      : what === 'notices' ? how === 'again' ? await commands.resendNotice(organizationId, id, actor) : await commands.discardNotice(organizationId, id, reason, actor)
       : how === 'again' ? await commands.retryDeadJob(organizationId, id, actor) : await commands.discardDeadJob(organizationId, id, reason, actor);
-    if (decision.kind === 'not-found') throw notFound(what === 'deliveries' ? 'delivery' : 'job');
+    if (decision.kind === 'not-found') throw notFound(what === 'deliveries' ? 'delivery' : what === 'notices' ? 'order status message' : 'job');
     return v.back('/dead-letters', decision.kind === 'refused' ? { problem: decision.reason } : { done: how === 'discard' ? 'Given up; the reason is in the audit log.' : 'It is on its way.' });
   }));
 

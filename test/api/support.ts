@@ -120,6 +120,7 @@ async function rows(db: TestDatabase, organizationId: string, slug: string, radi
   await insert('findings', 'finding_id', { analysis_id: ids['analysis_id'], tracking_uid: '2.25.1', finding_type: 'Nodule', severity: 'critical', confidence_percentage: 91, description: 'Nodule, 9 mm' });
   await insert('reports', 'report_id', { lineage_id: ids['finding_id'], scan_id, analysis_id: ids['analysis_id'], status: 'preliminary', findings_text: 'One nodule', impression: 'Nodule', author_kind: 'device', author_name: 'model 1', document: JSON.stringify({ version: 1 }) });
   await insert('deliveries', 'delivery_id', { integration_id: ids['integration_id'], report_id: ids['report_id'] });
+  await insert('order_notices', 'notice_id', { integration_id: ids['integration_id'], scan_id, event: 'received', status: 'refused', last_outcome: 'refused', last_text: 'The receiver answered AR' });
   await insert('sync_logs', 'sync_id', { integration_id: ids['integration_id'], adapter: 'hl7v2-mllp', direction: 'inbound', interaction: 'ADT^A04', control_id: 'MSG1', message_status: 'accepted', answer_status: 'answered', answer_code: 'AA', patient_id, scan_id, payload_location: 'database', duration_ms: 12.5 });
   await db.asOwner('INSERT INTO exchange_payloads (organization_id, sync_id, part, media_type, content) VALUES ($1, $2, \'message\', \'x-application/hl7-v2+er7\', $3)', [organizationId, ids['sync_id'], Buffer.from(`MSH|^~\\&|${slug}`)]);
   await insert('association_logs', 'association_id', { association_id: uuidV7(), integration_id: ids['integration_id'], started_at: new Date(), finished_at: new Date(), duration_ms: 12, calling_ae_title: 'CT1', called_ae_title: slug.toUpperCase(), peer_address: '10.0.0.9', peer_port: 4711, contexts: JSON.stringify([{ id: 1, abstract_syntax: '1.2.840.10008.1.1', transfer_syntaxes: ['1.2.840.10008.1.2'], result: 1 }]), outcome: 'rejected', rejection: '1/1/3', reason: 'not listed', advice: 'List it.' });
@@ -159,6 +160,9 @@ function fakeCommands(db: TestDatabase): FakeCommands {
     resendDelivery: (organizationId, deliveryId) => decide('deliveries', 'delivery_id', organizationId, deliveryId),
     resendParked: async () => ({ resent: [], leftOut: [] }),
     discardDelivery: (organizationId, deliveryId) => decide('deliveries', 'delivery_id', organizationId, deliveryId),
+    resendNotice: (organizationId, noticeId) => decide('order_notices', 'notice_id', organizationId, noticeId),
+    resendParkedNotices: async () => ({ resent: [], leftOut: [] }),
+    discardNotice: (organizationId, noticeId) => decide('order_notices', 'notice_id', organizationId, noticeId),
     retryDeadJob: (organizationId, deadJobId) => decide('dead_jobs', 'dead_job_id', organizationId, deadJobId),
     discardDeadJob: (organizationId, deadJobId) => decide('dead_jobs', 'dead_job_id', organizationId, deadJobId),
     beginReplay: async (organizationId) => ({ kind: 'begun', messages: 1, replayId: (await db.asOwner<{ replay_id: string }>('SELECT replay_id FROM message_replays WHERE organization_id = $1', [organizationId]))[0]!.replay_id }),

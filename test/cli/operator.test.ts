@@ -46,11 +46,13 @@ test('a system is paused and resumed, in one direction or both, and the list say
 
 test('dead letters are listed, sent again and given up', async () => {
   const listed = await medscan('dead-letter', 'list');
-  for (const text of ['North Hospital', 'South Clinic', 'HTTP 422', 'job report', api.north.ids['delivery_id']!]) expect(listed.out).toContain(text);
-  expect((await medscan('doctor')).out).toMatch(/decisions\s+2 parked reports; 2 dead jobs/);
+  for (const text of ['North Hospital', 'South Clinic', 'HTTP 422', 'job report', api.north.ids['delivery_id']!, 'order status (received) of', api.north.ids['notice_id']!]) expect(listed.out).toContain(text);
+  expect((await medscan('doctor')).out).toMatch(/decisions\s+4 parked reports or order status messages; 2 dead jobs/);
   expect((await medscan('dead-letter', 'resend', ...inNorth)).err).toContain('Say which');
   expect((await medscan('dead-letter', 'resend', api.south.ids['delivery_id']!, ...inNorth)).err, 'another organization\'s').toContain('There is no parked report');
-  expect(await medscan('dead-letter', 'resend', '--all', ...inNorth)).toMatchObject({ code: 0, out: '1 sent again.\n' });
+  expect(await medscan('dead-letter', 'resend', '--all', ...inNorth)).toMatchObject({ code: 0, out: '2 sent again.\n' });
+  expect(await api.db.asOwner('SELECT status FROM order_notices ORDER BY notice_id')).toEqual([{ status: 'queued' }, { status: 'refused' }]);
+  expect(await medscan('dead-letter', 'discard', api.north.ids['notice_id']!, '--reason', 'told by telephone', ...inNorth)).toMatchObject({ code: 0 });
   expect(await api.db.asOwner('SELECT status FROM deliveries ORDER BY delivery_id')).toEqual([{ status: 'queued' }, { status: 'refused' }]);
   expect(await api.db.asOwner("SELECT count(*)::int AS jobs FROM pgboss.job WHERE name = 'deliver' AND singleton_key = $1 AND state = 'created'", [api.north.ids['integration_id']])).toEqual([{ jobs: 1 }]);
   expect((await medscan('dead-letter', 'discard', api.north.ids['dead_job_id']!, ...inNorth)).err).toContain('--reason');

@@ -37,7 +37,7 @@ test('every page wants a sign-in, and a role sees only what it may', async () =>
 test('what belongs to another organization is not there', async () => {
   const cookie = await cookieOf(api.north.emails.administrator), { ids } = api.south;
   for (const path of [`/messages/${ids['sync_id']}`, `/replays/${ids['replay_id']}`, `/systems/${ids['integration_id']}/try`]) expect((await get(path, cookie)).status, path).toBe(404);
-  for (const path of [`/messages/${ids['sync_id']}/replay`, `/dead-letters/deliveries/${ids['delivery_id']}/again`, `/dead-letters/jobs/${ids['dead_job_id']}/again`, `/systems/${ids['integration_id']}/pause`]) expect((await post(path, cookie, { receive: 'on' })).status, path).toBe(404);
+  for (const path of [`/messages/${ids['sync_id']}/replay`, `/dead-letters/deliveries/${ids['delivery_id']}/again`, `/dead-letters/notices/${ids['notice_id']}/again`, `/dead-letters/jobs/${ids['dead_job_id']}/again`, `/systems/${ids['integration_id']}/pause`]) expect((await post(path, cookie, { receive: 'on' })).status, path).toBe(404);
   for (const path of pages()) expect((await get(path, cookie)).text, path).not.toContain('south');
 });
 
@@ -76,12 +76,17 @@ test('giving up needs a reason', async () => {
   expect((await get(without.headers.get('location')!, cookie)).text).toContain('Giving up needs a reason');
   const done = await post(path, cookie, { reason: 'handed over on paper' });
   expect((await get(done.headers.get('location')!, cookie)).text).toContain('the reason is in the audit log');
+  const { text } = await get('/dead-letters', cookie);
+  expect(text).toContain(`action="/dead-letters/notices/${api.north.ids['notice_id']}/again"`);
+  const notice = await post(`/dead-letters/notices/${api.north.ids['notice_id']}/discard`, cookie, { reason: 'told by telephone' });
+  expect((await get(notice.headers.get('location')!, cookie)).text).toContain('the reason is in the audit log');
 });
 
 test('text from outside is shown as text on every page, without script or inline style', async () => {
   const hostile = '<script>alert(1)</script><img src=x onerror=alert(2)>"\'&', { organizationId, ids } = api.north;
   await api.db.asOwner("UPDATE sync_logs SET error_text = $2, interaction = $2, control_id = $2, peer_application = $2, answer_code = $2, message_status = 'rejected', facts = '{}' WHERE organization_id = $1", [organizationId, hostile]);
   await api.db.asOwner("UPDATE deliveries SET last_text = $2, last_outcome = $2, status = 'refused' WHERE organization_id = $1", [organizationId, hostile]);
+  await api.db.asOwner("UPDATE order_notices SET last_text = $2, last_outcome = $2 WHERE organization_id = $1", [organizationId, hostile]);
   await api.db.asOwner('UPDATE dead_jobs SET error_text = $2, queue_name = $2 WHERE organization_id = $1', [organizationId, hostile]);
   await api.db.asOwner('UPDATE external_integrations SET name = $2, last_error = $2 WHERE integration_id = $1', [ids['integration_id'], `N${hostile}`]);
   await api.db.asOwner("UPDATE message_replay_items SET outcome = 'rejected', outcome_text = $2, outcome_location = $2 WHERE organization_id = $1", [organizationId, hostile]);
