@@ -257,12 +257,12 @@ test('a websocket without a good token is closed, and one elsewhere is not taken
 });
 
 test('a gateway that stops does not wait for its websockets', async () => {
-  const stopping = await testGateway();
+  const stopping = await testGateway({ MEDSCAN_STOP_SECONDS: '25' });
   const socket = new WebSocket(`ws://127.0.0.1:${stopping.ports.http}/fhir/r4/subscriptions/websocket`);
   await new Promise((resolve, reject) => { socket.once('open', resolve).once('error', reject); });
   const closed = new Promise((resolve) => { socket.once('close', resolve).on('error', () => undefined); });
   const started = performance.now();
   await stopping.stop();
-  expect(performance.now() - started).toBeLessThan(4500);
+  expect(performance.now() - started, 'less than the time that what is under way is given').toBeLessThan(20_000);
   await closed;
-}, 30_000);
+}, 60_000);

@@ -11,6 +11,7 @@ import { createApiToken } from '../../src/db/user-sessions.ts';
 import { encodeDataset } from '#standards/dicom/dataset-writer.ts';
 import { anOrder, answered, changeSettings, exchanges, expectAudited, request, scanOf, smallStudy, somebody, startJourney, type Exchange, type Journey } from '../support/journey.ts';
 import { eventually } from '../support/gateway.ts';
+import { processorMilliseconds } from '../support/processor-time.ts';
 
 const UNASSIGNED = '00000000-0000-0000-0000-000000000000';
 let journey: Journey;
@@ -32,9 +33,11 @@ afterEach(async () => {
     'create Patient': async () => expect((await postFhir(patientResource(`GOOD-${Date.now()}`))).status).toBe(201),
   };
   for (const [name, send] of Object.entries(good)) {
-    const started = performance.now();
+    const started = performance.now(), busy = processorMilliseconds();
     await send();
-    expect(performance.now() - started, `${name} right afterwards`).toBeLessThan(1_000);
+    expect(processorMilliseconds() - busy, `${name} right afterwards: milliseconds of the processor`).toBeLessThan(1_000);
+    // What hangs behind a bad message hangs until a time limit, of which the shortest is longer.
+    expect(performance.now() - started, `${name} right afterwards`).toBeLessThan(8_000);
   }
   expect(await journey.gateway.db.asOwner("SELECT FROM sync_logs WHERE message_status NOT IN ('accepted', 'duplicate', 'rejected', 'delivered')")).toEqual([]);
 });

@@ -13,7 +13,7 @@ const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => { for (const cleanup of cleanups.splice(0).reverse()) await cleanup(); });
 
 test('stop() does not wait for a C-MOVE that goes on and on; the exchange says what is known, and the fetch stays queued', async () => {
-  journey = await startJourney();
+  journey = await startJourney({ MEDSCAN_STOP_SECONDS: '25' });
   cleanups.push(() => journey.hospital.stop());
   const patient = somebody();
   const archive = await startScriptedArchive(({ command, respond }) => {
@@ -46,7 +46,7 @@ test('stop() does not wait for a C-MOVE that goes on and on; the exchange says w
   let last: { moved: Awaited<ReturnType<typeof rows>>; retrievals: unknown } | undefined;
   Object.assign(db, { drop: async () => { last = { moved: await rows(), retrievals: await db.asOwner('SELECT status, attempts, last_text FROM study_retrievals') }; await dropped(); } });
   await journey.gateway.stop();
-  expect(performance.now() - since).toBeLessThan(8_000);
+  expect(performance.now() - since, 'less than the time that what is under way is given').toBeLessThan(20_000);
   expect(last!.moved.map((row) => [row.message_status, row.error_class])).toEqual([['unconfirmed', 'ambiguous'], ['unconfirmed', 'ambiguous']]);
   expect(last!.retrievals).toMatchObject([{ status: 'queued', last_text: expect.stringContaining('no answer to the end') }]);
 }, 60_000);
