@@ -70,6 +70,9 @@ describe('to a gateway', () => {
 describe('what an answer means', () => {
   test.each<[string, RequestListener, Record<string, unknown>]>([
     ['200 without a body', reply(200), { kind: 'delivered', answerCode: '200' }],
+    ['200 that names nothing as stored, as Orthanc for a part it passes over', reply(200, '{"00080005":{"vr":"CS","Value":["ISO_IR 100"]},"00081198":{"vr":"SQ"},"00081199":{"vr":"SQ"}}'), { kind: 'refused', answerCode: '200', text: expect.stringContaining('not among those') }],
+    ['200 that names another instance as stored', reply(200, '{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]}}]}}'), { kind: 'refused', answerCode: '200' }],
+    ['200 in XML that names nothing, in empty sequences', reply(200, '<NativeDicomModel><DicomAttribute tag="00081198" vr="SQ" keyword="FailedSOPSequence" /><DicomAttribute tag="00081199" vr="SQ" /></NativeDicomModel>', { 'content-type': 'application/dicom+xml' }), { kind: 'refused', answerCode: '200', text: expect.stringContaining('not among those') }],
     ['200 in XML with the instance as failed', reply(200, '<NativeDicomModel><DicomAttribute tag="00081198" vr="SQ"><Item number="1"><DicomAttribute tag="00081197" vr="US"><Value number="1">43264</Value></DicomAttribute></Item></DicomAttribute></NativeDicomModel>', { 'content-type': 'application/dicom+xml' }), { kind: 'refused', answerCode: '200 A900' }],
     ['200 with the instance as failed', failedAs(200, 0xa900), { kind: 'refused', answerCode: '200 A900', text: expect.stringContaining('A900') }],
     ['202 with the instance as failed', failedAs(202, 0x0122), { kind: 'refused', answerCode: '202 0122' }],

@@ -41,9 +41,10 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
 
 interface Step { readonly kind: MadeResult['kind']; readonly sopInstanceUid: string; readonly judged: Judgement; readonly answer?: Buffer }
 
-async function store({ kind, sopInstanceUid, transferSyntaxUid }: MadeResult, file: Buffer, config: Config, context: AdapterContext): Promise<Step> {
+/** The part says application/dicom and no more: Orthanc passes a part over whose type has parameters, and answers 200. */
+async function store({ kind, sopInstanceUid }: MadeResult, file: Buffer, config: Config, context: AdapterContext): Promise<Step> {
   const writer = multipartWriter('application/dicom');
-  const body = Buffer.concat([writer.head({ 'Content-Type': `application/dicom; transfer-syntax=${transferSyntaxUid}` }), file, writer.end()]);
+  const body = Buffer.concat([writer.head({ 'Content-Type': 'application/dicom' }), file, writer.end()]);
   const exchanged = await clientFor(config).send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
   if ('failure' in exchanged) return { kind, sopInstanceUid, judged: outcomeOfFailure(exchanged.failure) };
   return { kind, sopInstanceUid, judged: judge(exchanged.answer, sopInstanceUid, context.now()), answer: exchanged.answer.body };
@@ -72,6 +73,7 @@ export function judge({ status, retryAfter, contentType, body }: HttpAnswer, sop
   if (told?.kind === 'failed' && told.isDuplicate) return { kind: 'delivered', answerCode };
   if (told?.kind === 'failed' && told.isLater) return { kind: 'unreachable', text: `HTTP ${status}: ${told.text}` };
   if (told?.kind === 'failed') return { kind: 'refused', answerCode, text: `HTTP ${status}: ${told.text}` };
+  if (told?.kind === 'unnamed' && status >= 200 && status < 300) return { kind: 'refused', answerCode, text: `HTTP ${status}, but the object is not among those that the server says it stored; look whether it is there` };
   if (status === 200 || status === 201 || (status === 202 && told?.kind === 'stored')) return { kind: 'delivered', answerCode };
   if (status >= 200 && status < 300) return { kind: 'refused', answerCode, text: `HTTP ${status} without saying what became of the object; look whether it is there` };
   return outcomeOfFailure(failureByStatus(status, retryAfter, now));

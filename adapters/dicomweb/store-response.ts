@@ -1,6 +1,8 @@
 /** What a server's Store Instances Response (PS3.18 table 10.5.3-1) says of one instance; JSON, or XML as older servers answer. Never throws. */
 export type StoreStatus =
   | { readonly kind: 'stored' }
+  /** The server told what became of objects, and this is none of them. */
+  | { readonly kind: 'unnamed' }
   | { readonly kind: 'failed'; readonly code: string; readonly text: string; readonly isDuplicate: boolean; readonly isLater: boolean };
 
 const failedSequence = '00081198', referencedSequence = '00081199', otherFailures = '0008119A';
@@ -14,13 +16,15 @@ export function statusOfStore(body: Buffer, contentType: string, sopInstanceUid:
   const failures = [...itemsOf(dataset, failedSequence), ...itemsOf(dataset, otherFailures)];
   const failure = failures.find((item) => firstOf(item, '00081155') === sopInstanceUid) ?? failures[0];
   if (failure !== undefined) return failed(Number(firstOf(failure, '00081197')));
-  return itemsOf(dataset, referencedSequence).some((item) => firstOf(item, '00081155') === sopInstanceUid) ? { kind: 'stored' } : undefined;
+  if (itemsOf(dataset, referencedSequence).some((item) => firstOf(item, '00081155') === sopInstanceUid)) return { kind: 'stored' };
+  return dataset[referencedSequence] === undefined && dataset[failedSequence] === undefined ? undefined : { kind: 'unnamed' };
 }
 
-/** Only one object is sent, so a failure in the answer is its failure. */
+/** Only one object is sent, so a failure in the answer is its failure. A sequence of failures may be there and empty. */
 function ofXml(text: string, sopInstanceUid: string): StoreStatus | undefined {
-  if (/tag="00081198"/.test(text)) return failed(Number(/tag="00081197"[^>]*>\s*<Value[^>]*>\s*(\d+)/.exec(text)?.[1] ?? NaN));
-  return text.includes('tag="00081199"') && text.includes(sopInstanceUid) ? { kind: 'stored' } : undefined;
+  if (/tag="00081198"[^>]*[^/]>\s*<Item/.test(text)) return failed(Number(/tag="00081197"[^>]*>\s*<Value[^>]*>\s*(\d+)/.exec(text)?.[1] ?? NaN));
+  if (text.includes('tag="00081199"') && text.includes(sopInstanceUid)) return { kind: 'stored' };
+  return /tag="0008119[89]"/.test(text) ? { kind: 'unnamed' } : undefined;
 }
 
 const phrases: Readonly<Record<number, string>> = {

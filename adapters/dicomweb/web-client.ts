@@ -8,7 +8,7 @@ import type { Config } from './config.ts';
 import { compressedCode, failureByError, tooLargeCode, type Failure, type Purpose } from './failure.ts';
 import { withIdleLimit } from './idle-limit.ts';
 
-interface Head { readonly status: number; readonly retryAfter: string | undefined; readonly warning: string | undefined }
+interface Head { readonly status: number; readonly retryAfter: string | undefined }
 /** `contentType` is in lower case. */
 export interface HttpAnswer extends Head { readonly contentType: string; readonly body: Buffer }
 export type Exchanged = { readonly answer: HttpAnswer } | { readonly failure: Failure };
@@ -41,6 +41,8 @@ export function createClient(config: Config): DicomwebClient {
   });
   const ask = async ({ method, path, headers, body }: ClientRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> => {
     const answer = await request(`${base}${path}`, { method, dispatcher: agent, signal, headers: { 'accept-encoding': 'identity', ...login, ...headers }, ...(body === undefined ? {} : { body }) });
+    // A body that is ended early says so by an error, whoever listens: without this the process would end with it.
+    answer.body.on('error', () => { /* told to who reads it */ });
     const encoding = textOf(answer, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
     if (encoding === 'identity' || encoding === '') return answer;
     answer.body.destroy();
@@ -60,8 +62,7 @@ export function createClient(config: Config): DicomwebClient {
       const timer = setTimeout(() => patience.abort(new DOMException('nothing came', 'TimeoutError')), idleMilliseconds);
       try {
         const answer = await ask(wanted, AbortSignal.any([signal, patience.signal]));
-        const end = (): void => { answer.body.on('error', () => { /* ended by us */ }).destroy(); };
-        return { answer: { ...headOf(answer), contentType: textOf(answer, 'content-type') ?? '', bytes: withIdleLimit(answer.body, idleMilliseconds), end } };
+        return { answer: { ...headOf(answer), contentType: textOf(answer, 'content-type') ?? '', bytes: withIdleLimit(answer.body, idleMilliseconds), end: () => { answer.body.destroy(); } } };
       } catch (error) {
         return { failure: failureByError(error, 'retrieve') };
       } finally {
@@ -72,7 +73,7 @@ export function createClient(config: Config): DicomwebClient {
   };
 }
 
-const headOf = (answer: Dispatcher.ResponseData): Head => ({ status: answer.statusCode, retryAfter: textOf(answer, 'retry-after'), warning: textOf(answer, 'warning') });
+const headOf = (answer: Dispatcher.ResponseData): Head => ({ status: answer.statusCode, retryAfter: textOf(answer, 'retry-after') });
 
 function textOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
   const value = headers[name];
