@@ -47,7 +47,7 @@ export async function listen(
   const connections = new Set<Connection>();
   const budget = new ByteBudget(limits.heldBytes, connections, context.log);
   const to: FrameReceiver = {
-    integrations: (): readonly Integration<Hl7v2Config>[] => integrations.all(), receive, now: () => context.now(),
+    integrations: (): readonly Integration<Hl7v2Config>[] => integrations.all(), receive, together: context.writes?.together, now: () => context.now(),
     onError(error) { context.log.error({ error: error instanceof Error ? error.name : 'unknown' }, 'receiving an HL7 message failed unexpectedly; the sender was asked to try again'); },
   };
   const accept = (socket: net.Socket): void => {

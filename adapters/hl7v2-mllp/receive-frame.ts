@@ -4,10 +4,11 @@
  *   frame -> messages -> header check -> receive(message, refusal?) -> acknowledgment
  *
  * Everything is handed to receive, what we refuse too: a message that cannot be read is recorded with its bytes. An order message with several
- * ORC groups becomes one exchange per group, the second with control id '<MSH-10>#2', and one answer when all are safe.
+ * ORC groups becomes one exchange per group, the second with control id '<MSH-10>#2', of one commit (order-groups.ts), and one answer.
  */
 import { hash } from 'node:crypto';
 import type { InboundMessage, Integration, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
+import type { Writes } from '#gateway/records.ts';
 import { buildAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
 import { splitFrame } from '#standards/hl7v2/batch.ts';
 import { formatDtm } from '#standards/hl7v2/date-time.ts';
@@ -21,6 +22,7 @@ import type { Hl7v2Config } from './config.ts';
 import { answersOurAcknowledgment, nextControlId } from './control-id.ts';
 import { headerProblem } from './header-check.ts';
 import { rememberChecked } from './normalize.ts';
+import { receiveTogether } from './order-groups.ts';
 import { digestName, exchangesOf, refusalOf } from './read-messages.ts';
 
 /** `heard` is to be called once, after the socket took the bytes or failed to. */
@@ -29,6 +31,8 @@ export interface Answer { readonly bytes: Buffer; heard(wasHeard: boolean): void
 export interface FrameReceiver {
   integrations(): readonly Integration<Hl7v2Config>[];
   receive: Receive;
+  /** One commit for the order groups of a message; without it they are committed one after the other. */
+  readonly together?: Writes['together'] | undefined;
   now(): Date;
   /** The pipeline promises not to throw; if it does all the same, it is logged and the sender hears AE. */
   onError(error: unknown): void;
@@ -71,7 +75,8 @@ Promise<{ verdict: Verdict; receipts: readonly Receipt[] }> {
   const receipts: Receipt[] = [];
   const refusal = problem && refusalOf(problem);
   try {
-    for (const message of inbound) receipts.push(await to.receive(message, refusal)); // groups of one message stay in order
+    if (inbound.length > 1 && !problem && to.together) receipts.push(...await receiveTogether(inbound, { together: to.together, receive: to.receive }));
+    else for (const message of inbound) receipts.push(await to.receive(message, refusal)); // groups of one message stay in order
     return { verdict: worst(receipts.map((receipt) => verdictOf(receipt, problem?.condition))), receipts };
   } catch (error) {
     to.onError(error);

@@ -41,7 +41,7 @@ interface Sent { readonly principal: Principal; readonly integrations: Integrati
 
 async function acknowledged(body: Buffer, type: string, peer: Peer, { principal, integrations, receive, context }: Sent): Promise<Response> {
   const answers = await receiveFrame(body, peer, {
-    integrations: () => ofSender(integrations.all(), principal), receive, now: () => context.now(),
+    integrations: () => ofSender(integrations.all(), principal), receive, together: context.writes?.together, now: () => context.now(),
     onError(error) { context.log.error({ error: error instanceof Error ? error.name : 'unknown' }, 'receiving an HL7 message failed unexpectedly; the sender was asked to try again'); },
   });
   for (const answer of answers) answer.heard(true);

@@ -15,6 +15,7 @@ import type { Stats } from 'node:fs';
 import { lstat, open, readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import type { AdapterContext, Integration, InboundMessage, Receive, Refusal } from '#gateway/adapter.ts';
+import type { Write } from '#gateway/records.ts';
 import { splitFrame } from '#standards/hl7v2/batch.ts';
 import { Hl7ParseError } from '#standards/hl7v2/parse.ts';
 import { failpoint } from '#src/failpoint.ts';
@@ -120,7 +121,13 @@ export class Inbox {
       outcome.add(receipt.kind === 'duplicate' && /[ER]$/.test(receipt.answerCode ?? '') ? 'rejected' : receipt.kind);
       return receipt;
     };
-    const to = { integrations: () => [this.#integration], receive, now: () => this.#context.now(), onError: () => { outcome.add('failed'); } };
+    const { writes } = this.#context;
+    const together = writes && (async (asked: readonly Write[]) => {
+      const written = await writes.together(asked.map((write) => ({ ...write, message: { ...write.message, facts: { ...write.message.facts, file: name.slice(0, 255) } } as InboundMessage<never> })));
+      if (written.kind !== 'rejected') outcome.add(written.kind); // what is rejected is put on record by receive
+      return written;
+    });
+    const to = { integrations: () => [this.#integration], receive, together, now: () => this.#context.now(), onError: () => { outcome.add('failed'); } };
     const frames = framesOf(bytes);
     if (typeof frames === 'string') return this.#refuse(places, name, bytes, frames);
     const answers: Answer[] = [];
