@@ -26,7 +26,7 @@ import { listenerLimits } from './gateway/listener-limits.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, refuseWritesWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
+import { createAnswerRecorder, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createReceiveAgain, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, refuseWritesWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { readHead } from './storage/read-head.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
@@ -106,7 +106,8 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const map = createMapper(path.join(import.meta.dirname, '..', 'mappings'));
   const isReceivePaused = (organizationId: string, integrationId: string): boolean => integrations.find(organizationId, integrationId)?.isReceivePaused === true;
   const receiveFor = (adapter: Adapter): Receive => refuseWhilePaused({ isReceivePaused, unreferenced }, adapter, createReceive({ database, log, map, persist, answers, unreferenced, alive, now }, adapter));
-  const receiveAgainFor = (adapter: Adapter): Receive => createReceive({ database, log, map, persist, answers, unreferenced: { add() { /* the exchange on record names it */ } }, alive, now }, adapter);
+  const receiveAgainFor = (adapter: Adapter): Receive => createReceiveAgain(createReceive({ database, log, map, persist, answers, unreferenced: { add() { /* the exchange on record names it */ } }, alive, now }, adapter),
+    createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), adapter);
   const messages = messageCommands({ database, adapters, integrations, map, receiveAgainFor, readHead: (location) => readHead(store, location), now });
 
   if (has('worker')) {
@@ -127,7 +128,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
     const partitions = keepPartitions(installation);
     closing.push(async () => clearInterval(partitions));
     await ensurePartitions(installation.ownerUrl);
-    const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, now });
+    const maintenance = startMaintenance({ database, boss, store, log, quietSeconds: config.quietSeconds, queueLimit: config.queueLimit, now });
     closing.push(() => maintenance.stop());
     const pulls = startPulls({ boss, log }, pulling);
     closing.push(async () => pulls.stop());

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
-export type AlertKind = 'analysis_failed' | 'critical_finding' | 'integration_down' | 'delivery_refused' | 'identity_conflict' | 'instance_conflict' | 'sla_breach' | 'disk_low' | 'files_missing' | 'job_dead' | 'images_missing' | 'priors_not_fetched' | 'commitment_missing' | 'subscription_failing' | 'pull_failing';
+export type AlertKind = 'analysis_failed' | 'critical_finding' | 'integration_down' | 'delivery_refused' | 'identity_conflict' | 'instance_conflict' | 'sla_breach' | 'disk_low' | 'files_missing' | 'job_dead' | 'images_missing' | 'priors_not_fetched' | 'commitment_missing' | 'subscription_failing' | 'pull_failing' | 'queue_full' | 'images_after_withdrawal';
 export interface Alert { kind: AlertKind; severity: 'info' | 'warning' | 'critical'; subject: string; message: string }
 
 export async function raiseAlert(tx: CommonQueryMethods, alert: Alert): Promise<void> {

@@ -62,6 +62,13 @@ export async function cancelQueuedAnalyses(tx: CommonQueryMethods, scanId: strin
     UPDATE ai_analyses SET status = 'cancelled' WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND status = 'queued'`);
 }
 
+/** Also those that a worker has begun: their result is not taken any more. Returns how many. */
+export async function cancelUnfinishedAnalyses(tx: CommonQueryMethods, scanId: string): Promise<number> {
+  const { rowCount } = await tx.query(sql.type(Nothing)`
+    UPDATE ai_analyses SET status = 'cancelled' WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND status IN ('queued', 'processing')`);
+  return rowCount;
+}
+
 const Started = z.object({ scan_id: z.string(), attempt: z.number(), study_instance_uid: z.string().nullable(), ...Model.shape });
 export type StartedAnalysis = z.infer<typeof Started>;
 

@@ -1,5 +1,6 @@
 /** association_logs: one row per DICOM association. */
 import type { CommonQueryMethods } from 'slonik';
+import { z } from 'zod';
 import { ORGANIZATION } from './current-organization.ts';
 import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
@@ -24,4 +25,16 @@ export async function saveAssociations(tx: CommonQueryMethods, rows: readonly As
       outcome text, rejection text, reason text, advice text, bytes_received bigint, bytes_sent bigint, requests jsonb, objects jsonb, repeats int)
     LEFT JOIN external_integrations i ON i.organization_id = ${ORGANIZATION} AND i.integration_id = r.integration_id
     ON CONFLICT (organization_id, association_id) DO UPDATE SET finished_at = excluded.finished_at, repeats = excluded.repeats`);
+}
+
+/** The setting association_log_days of this organization. */
+const keptDays = sql.fragment`coalesce((SELECT value::text::integer FROM system_settings WHERE organization_id = ${ORGANIZATION} AND setting_key = 'association_log_days' ORDER BY version DESC LIMIT 1), 90)`;
+
+/** Deletes at most `most` of the associations that are older than the setting allows, the oldest first. Returns how many, and until when. */
+export async function deleteOldAssociations(tx: CommonQueryMethods, most: number): Promise<{ readonly deleted: number; readonly until: Date | null; readonly keptDays: number }> {
+  return tx.one(sql.type(z.object({ deleted: z.number(), until: z.date().nullable(), keptDays: z.number() }))`
+    WITH old AS (
+      SELECT association_id FROM association_logs WHERE organization_id = ${ORGANIZATION} AND started_at < now() - make_interval(days => ${keptDays}) ORDER BY started_at LIMIT ${most}),
+    gone AS (DELETE FROM association_logs a USING old WHERE a.organization_id = ${ORGANIZATION} AND a.association_id = old.association_id RETURNING a.started_at)
+    SELECT count(*)::int AS deleted, max(started_at) AS until, ${keptDays} AS "keptDays" FROM gone`);
 }

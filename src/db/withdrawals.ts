@@ -35,3 +35,14 @@ export async function insertWithdrawals(tx: CommonQueryMethods, lineageId: strin
     ON CONFLICT (organization_id, integration_id, report_id) DO NOTHING RETURNING integration_id`);
   return rows.map((row) => row.integration_id);
 }
+
+/**
+ * The newest report that was made of the scan here is withdrawn, and nobody has had the scan completed since: nothing is made of it by itself. A moment
+ * before the withdrawal counts as after it, for clocks differ.
+ */
+export async function isLeftWithdrawn(tx: CommonQueryMethods, scanId: string): Promise<boolean> {
+  return tx.exists(sql.typeAlias('void')`
+    SELECT FROM (SELECT status, created_at FROM reports WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND author_kind = 'device' ORDER BY version DESC LIMIT 1) r, scans s
+    WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} AND r.status IN ('entered-in-error', 'cancelled')
+      AND NOT (s.completeness_proof IS NOT DISTINCT FROM 'forced' AND s.images_complete_at > r.created_at - interval '5 seconds')`);
+}

@@ -1,5 +1,10 @@
-/** Writes the association log in batches, behind the peers' backs: a refused caller waits for no commit, and a flood of them makes few. */
-import { saveAssociations, type AssociationRow } from '../db/associations.ts';
+/**
+ * The association log. It is written in batches, behind the peers' backs: a refused caller waits for no commit, and a flood of them makes few. It is kept
+ * for as many days as the setting association_log_days says; what goes leaves an audit row.
+ */
+import { auditEvents } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
+import { deleteOldAssociations, saveAssociations, type AssociationRow } from '../db/associations.ts';
 import type { Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
@@ -45,6 +50,25 @@ export function createAssociationLog(database: Database, log: Log): AssociationR
       await running;
     },
   };
+}
+
+const MOST_AT_ONCE = 10_000;
+
+/** Ends what is older than the organization's setting; a large backlog goes in pieces, so that none locks the table for long. */
+export async function tidyAssociations(database: Database, organizationId: string): Promise<number> {
+  for (let total = 0; ;) {
+    const deleted = await inOrganization(database, organizationId, async (tx) => {
+      const gone = await deleteOldAssociations(tx, MOST_AT_ONCE);
+      if (gone.deleted === 0) return 0;
+      await recordAudit(tx, {
+        ...auditEvents.applicationActivity, action: 'D', outcome: 'success', actor: { kind: 'system', id: 'maintenance' }, object: { type: 'association_log', id: gone.until!.toISOString() },
+        detail: { deleted: gone.deleted, until: gone.until!.toISOString(), association_log_days: gone.keptDays },
+      });
+      return gone.deleted;
+    });
+    total += deleted;
+    if (deleted < MOST_AT_ONCE) return total;
+  }
 }
 
 function rowOf(association: AssociationRecord): AssociationRow {

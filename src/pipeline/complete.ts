@@ -11,14 +11,15 @@ import type { PgBoss } from 'pg-boss';
 import { z } from 'zod';
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { raiseAlert } from '../db/alerts.ts';
+import { raiseAlert, resolveAlert } from '../db/alerts.ts';
 import { activeRules, filesInUse, findActiveModel, insertAnalysis, type AnalyzableFile } from '../db/analyses.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
 import { assignScan, isPaused, moveInQueue, setPriority } from '../db/scan-queue.ts';
 import { isPriorOnly } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
-import { QUEUES, type AnalyzeJob, type CompleteScanJob } from '../queue/queues.ts';
+import { isLeftWithdrawn } from '../db/withdrawals.ts';
+import { QUEUES, type AnalyzeJob, type CompleteScanJob, type ReportJob } from '../queue/queues.ts';
 import { priorityScore } from '#domain/priority.ts';
 import { isLeftToSource } from './completeness-at-source.ts';
 import { resultSeriesOf } from './own-results.ts';
@@ -66,6 +67,10 @@ export async function complete(dependencies: CompleteDependencies, tx: Transacti
     await moveInQueue(tx, scan.scan_id, { status: 'cancelled', whyWaiting: 'The order was cancelled; images are kept, nothing is analysed.' }, now);
     return;
   }
+  if (proof !== 'forced' && await isLeftWithdrawn(tx, scan.scan_id)) {
+    await leaveToPerson(tx, scan.scan_id, now);
+    return;
+  }
   if (proof !== 'forced' && await isPriorOnly(tx, scan.scan_id)) {
     await moveInQueue(tx, scan.scan_id, { status: 'completed', whyWaiting: null }, now);
     return;
@@ -74,7 +79,19 @@ export async function complete(dependencies: CompleteDependencies, tx: Transacti
   const actions = await chosenActions(tx, scan);
   const priority = await applyRouting(tx, scan, actions);
   const { queued, missing } = await queueAnalyses(dependencies, tx, organizationId, scan, actions, run, priorityScore(priority));
+  if (proof === 'forced') await resolveAlert(tx, 'images_after_withdrawal', `scan ${scan.scan_id}`);
+  // Analyses may have been made that no report was wanted of then.
+  if (queued === 0 && proof === 'forced') await dependencies.boss.send(QUEUES.report.name, { organizationId, scanId: scan.scan_id } satisfies ReportJob, { db: bossDb(tx) as never });
   await moveInQueue(tx, scan.scan_id, waitingFor(queued, missing), now);
+}
+
+/** A report was withdrawn because something about the scan was wrong: what came since may be wrong in the same way. */
+export async function leaveToPerson(tx: Transaction, scanId: string, now: Date): Promise<void> {
+  await moveInQueue(tx, scanId, { status: 'paused', whyWaiting: 'The report of this scan was withdrawn, and images came afterwards: a person decides.' }, now);
+  await raiseAlert(tx, {
+    kind: 'images_after_withdrawal', severity: 'warning', subject: `scan ${scanId}`,
+    message: 'Images came for a scan whose report was withdrawn. They are kept, and not analysed: look at them, then complete the scan by force to have a next version of the report made.',
+  });
 }
 
 /** A scan that no rule wants analysed is done; one whose model is not installed waits for a person. */

@@ -12,10 +12,12 @@ import { bossDb, type Database } from '../db/pool.ts';
 import { findingsOf, findTemplate, insertDeliveries, insertReport, latestReport, lockReportSource, newestAnalyses, type AnalysisOfRun, type ReportSource } from '../db/reports.ts';
 import { moveInQueue } from '../db/scan-queue.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
+import { isLeftWithdrawn } from '../db/withdrawals.ts';
 import { failpoint } from '../failpoint.ts';
 import { QUEUES, type DeliverJob, type ReportJob } from '../queue/queues.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 import { uuidV7 } from '#domain/uuid.ts';
+import { leaveToPerson } from './complete.ts';
 import { reportFinding, reportModel, reportPatient, reportScan, reportSections } from './report-document.ts';
 import { actionSchema, holds } from './rules.ts';
 import { announceResult } from './subscriptions.ts';
@@ -37,6 +39,10 @@ export async function report(dependencies: ReportDependencies, job: ReportJob): 
     const previous = await latestReport(tx, job.scanId);
     if (previous && sameSet(previous.analysis_ids, completed.map((analysis) => analysis.analysis_id))) return undefined;
 
+    if (await isLeftWithdrawn(tx, job.scanId)) {
+      await leaveToPerson(tx, job.scanId, dependencies.now());
+      return undefined;
+    }
     const reportId = uuidV7();
     const lineageId = previous?.lineage_id ?? reportId;
     const { document, templateId } = await draft(dependencies, tx, source, analyses, { reportId: lineageId, version: (previous?.version ?? 0) + 1 });

@@ -2,11 +2,16 @@
  * A person withdraws a report: wrong patient, wrong images, a model that should not have run. In: any of its versions. Out: a next version with status
  * entered-in-error, which every system is sent that some version was sent to, or may have been; versions that have not begun to leave stay here.
  * Receivers know it by the same identifiers as the first (OBR-3, DiagnosticReport.identifier, SOP instances), so that it takes its place.
+ *
+ * From then on the gateway makes nothing of the scan by itself: what is being analysed is dropped, images that come later are kept, and a person is told
+ * (complete.ts). Whoever completes the scan by force wants a next version.
  */
 import type { PgBoss } from 'pg-boss';
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
+import { cancelUnfinishedAnalyses } from '../db/analyses.ts';
 import { insertReport, lockReportSource } from '../db/reports.ts';
+import { moveInQueue } from '../db/scan-queue.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Database } from '../db/pool.ts';
 import { insertWithdrawals, keepBack, newestVersion } from '../db/withdrawals.ts';
@@ -36,13 +41,15 @@ export async function withdrawReport({ database, boss, now }: WithdrawDependenci
       reportId: id, lineageId: newest.lineage_id, version: document.version, supersedes: newest.report_id, scanId: newest.scan_id, analysisId: newest.analysis_id ?? undefined,
       templateId: newest.template_id ?? undefined, document, authorName: newest.author_name,
     });
+    const cancelled = await cancelUnfinishedAnalyses(tx, newest.scan_id);
+    if (cancelled > 0) await moveInQueue(tx, newest.scan_id, { status: 'paused', whyWaiting: 'The report was withdrawn while the images were analysed; complete the scan by force to have them analysed after all.' }, now());
     const keptBack = await keepBack(tx, newest.lineage_id);
     const destinations = await insertWithdrawals(tx, newest.lineage_id, id);
     for (const integrationId of destinations) await wakeDestination(boss, tx, { organizationId, integrationId });
     await announceResult(boss, tx, { organizationId, reportId: id, patientId: source.patient_id, document });
     await recordAudit(tx, {
       ...auditEvents.procedureRecord, action: 'U', outcome: 'success', actor, object: { type: 'report', id }, patientId: source.patient_id,
-      detail: { withdrawn: newest.report_id, version: document.version, destinations: destinations.length, kept_back: keptBack },
+      detail: { withdrawn: newest.report_id, version: document.version, destinations: destinations.length, kept_back: keptBack, cancelled_analyses: cancelled },
     });
     return { kind: 'withdrawn', reportId: id, version: document.version, destinations: destinations.length };
   });

@@ -44,8 +44,8 @@ export async function readStatusRows(tx: Transaction): Promise<StatusRows> {
   };
 }
 
-/** What concerns every organization, the disk; it is kept under 'Unassigned', where nobody signs in. Names no organization. */
+/** What concerns every organization, the disk and the queues; it is kept under 'Unassigned', where nobody signs in. Names no organization. */
 export async function readInstallationAlerts(tx: Transaction): Promise<StatusRows['alerts']> {
   return await tx.any(sql.type(Alert)`
-    SELECT severity, subject, message, occurrences, last_seen_at, acknowledged_at FROM system_alerts WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL AND kind = 'disk_low' ORDER BY last_seen_at DESC LIMIT 5`);
+    SELECT severity, subject, message, occurrences, last_seen_at, acknowledged_at FROM system_alerts WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL AND kind IN ('disk_low', 'queue_full') ORDER BY last_seen_at DESC LIMIT 5`);
 }

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkSource } from '../../src/pipeline/completeness-at-source.ts';
 import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
 import { buryJob } from '../../src/pipeline/dead-jobs.ts';
-import { forceComplete } from '../../src/pipeline/index.ts';
+import { forceComplete, withdrawReport } from '../../src/pipeline/index.ts';
+import { report } from '../../src/pipeline/report.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { resultSeriesUid, resultSopClasses } from '#standards/dicom/result-modules.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
@@ -92,6 +93,49 @@ test('results that an archive sends back are kept, and are no reason for another
   await arrives('20.5.2');
   expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
   expect(await analyses(scan.scanId)).toHaveLength(3);
+});
+
+test('after a withdrawal nothing is made of the scan until a person wants it: late images are kept and told of, what was under way is dropped', async () => {
+  const scan = await receivedScan('20.31');
+  const { organizationId, scanId } = scan;
+  await completeWhenQuiet(dependencies(0), scan);
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed', processing_end_time = now() WHERE scan_id = $1", [scanId]);
+  const first = await report(dependencies(0), { organizationId, scanId });
+  const sends = (number: number) => pipeline.receive({ interaction: 'C-STORE', controlId: `20.31.${number}`, normalized: { patient: patient('20.31'), instance: instance('20.31', `20.31.${number}`) } });
+  const queue = async () => (await pipeline.db.asOwner<{ status: string; why_waiting: string }>('SELECT status, why_waiting FROM scan_queue WHERE scan_id = $1', [scanId]))[0];
+  const openAlerts = () => pipeline.db.asOwner("SELECT severity FROM system_alerts WHERE kind = 'images_after_withdrawal' AND subject = $1 AND resolved_at IS NULL", [`scan ${scanId}`]);
+  const versions = async () => (await pipeline.db.asOwner<{ status: string }>('SELECT status FROM reports WHERE scan_id = $1 ORDER BY version', [scanId])).map(({ status }) => status);
+
+  // An analysis of later images is under way, and another has ended without its report, when somebody withdraws.
+  await sends(2);
+  await completeWhenQuiet(dependencies(0), scan);
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'processing', attempt = 1 WHERE scan_id = $1 AND status = 'queued'", [scanId]);
+  expect(await withdrawReport(dependencies(0), organizationId, first!, 'wrong patient', somebody)).toMatchObject({ kind: 'withdrawn', version: 2 });
+  expect((await analyses(scanId)).map(({ status }) => status)).toEqual(['completed', 'cancelled']);
+  expect(await queue()).toMatchObject({ status: 'paused', why_waiting: expect.stringContaining('withdrawn while') as string });
+  expect(await openAlerts()).toEqual([]);
+
+  await sends(3);
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+  expect(await analyses(scanId), 'no new one').toHaveLength(2);
+  expect(await queue()).toMatchObject({ status: 'paused', why_waiting: expect.stringContaining('a person decides') as string });
+  expect(await openAlerts()).toEqual([{ severity: 'warning' }]);
+  expect((await pipeline.db.asOwner("SELECT FROM scan_files WHERE scan_id = $1 AND status = 'stored'", [scanId]))).toHaveLength(3);
+
+  // Ended before the withdrawal, reported after it: a race that must not bring the report back.
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed', processing_end_time = now() WHERE scan_id = $1", [scanId]);
+  expect(await report(dependencies(0), { organizationId, scanId })).toBeUndefined();
+  expect(await versions()).toEqual(['preliminary', 'entered-in-error']);
+
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toMatchObject({ kind: 'completed' });
+  expect(await openAlerts()).toEqual([]);
+  expect(await analyses(scanId)).toHaveLength(3);
+  await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed', processing_end_time = now() WHERE scan_id = $1", [scanId]);
+  expect(await report(dependencies(0), { organizationId, scanId })).toBeTypeOf('string');
+  expect(await versions()).toEqual(['preliminary', 'entered-in-error', 'preliminary']);
+  await sends(4);
+  expect(await completeWhenQuiet(dependencies(0), scan), 'and from then on by itself').toBe('completed');
+  expect(await analyses(scanId)).toHaveLength(4);
 });
 
 const isFetched = { retrieved: 'C-MOVE' };

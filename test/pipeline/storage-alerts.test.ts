@@ -80,6 +80,6 @@ test('an input/output error stays for a person to look at until a day passed wit
 
 /** One round of the maintenance with so much free of a reserve of 500 bytes. */
 async function sampled(freeBytes: number): Promise<void> {
-  const maintenance = startMaintenance({ database: pipeline.db.database, boss: pipeline.boss, store: { ...pipeline.store, reserveBytes: 500, freeBytes: async () => freeBytes }, log, quietSeconds: 1, now: () => new Date() });
+  const maintenance = startMaintenance({ database: pipeline.db.database, boss: pipeline.boss, store: { ...pipeline.store, reserveBytes: 500, freeBytes: async () => freeBytes }, log, quietSeconds: 1, queueLimit: 100, now: () => new Date() });
   await maintenance.stop();
 }

@@ -7,6 +7,7 @@ import { timestamp } from '../fields.ts';
 /** The settings there are, what each takes and what holds until it is set. */
 export const settingDefinitions = {
   session_idle_minutes: { schema: z.int().min(1).max(60), fallback: 15, description: 'Minutes without a request after which a session ends' },
+  association_log_days: { schema: z.int().min(1).max(3_650), fallback: 90, description: 'Days for which the log of DICOM associations is kept' },
   session_hours: { schema: z.int().min(1).max(24), fallback: 12, description: 'Hours after which a session ends in any case' },
 } as const;
 export type SettingKey = keyof typeof settingDefinitions;
