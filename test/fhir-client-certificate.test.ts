@@ -15,7 +15,7 @@ describe.skipIf(!haveOpenssl)(`client certificates of FHIR${haveOpenssl ? '' : '
     gateway = await testGateway({ MEDSCAN_HTTPS_PORT: '0', MEDSCAN_TLS_CERT_FILE: server.certificateFile, MEDSCAN_TLS_KEY_FILE: server.keyFile, MEDSCAN_TLS_CLIENT_CA_FILE: senders.certificateFile });
     ({ integrationId } = await insertIntegration(gateway.db, 'North', 'EMR', 'fhir-rest'));
     ({ token } = await createApiToken(gateway.db.database, { organizationName: 'North', role: 'service', name: 'EMR' }));
-  }, 60_000);
+  });
   afterAll(async () => {
     await gateway?.stop();
     certificates?.remove();

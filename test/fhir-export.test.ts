@@ -29,7 +29,7 @@ beforeAll(async () => {
   const [scan] = await gateway.db.asOwner<{ scan_id: string }>("INSERT INTO scans (organization_id, patient_id, scan_number, scan_type, study_instance_uid) SELECT $1, patient_id, 'S1', 'ct', '1.2.3' FROM patients WHERE organization_id = $1 LIMIT 1 RETURNING scan_id", [organizationId]);
   const reportId = uuidV7();
   await inOrganization(gateway.db.database, organizationId, (tx) => insertReport(tx, { reportId, lineageId: reportId, version: 1, supersedes: undefined, scanId: scan!.scan_id, analysisId: undefined, templateId: undefined, authorName: 'M', document: { ...sampleReport, reportId } }));
-}, 60_000);
+});
 afterAll(() => gateway?.stop());
 
 async function ask(method: string, url: string, headers: Record<string, string> = {}, as = token, body?: object): Promise<Answer> {
@@ -67,7 +67,7 @@ test('all that is there comes in one file a type, each line a valid resource, fo
   expect(await readdir(files)).toHaveLength(1);
   expect((await ask('DELETE', location(started))).status).toBe(202);
   expect([(await ask('GET', location(started))).status, (await ask('GET', output[0]!.url)).status, await readdir(files)]).toEqual([404, 404, []]);
-}, 60_000);
+});
 
 test('_type and _since choose, by URL and by Parameters; what expired is removed', async () => {
   const [{ at }] = await gateway.db.asOwner<{ at: Date }>('SELECT clock_timestamp() AS at') as [{ at: Date }];
@@ -81,7 +81,7 @@ test('_type and _since choose, by URL and by Parameters; what expired is removed
   await gateway.db.asOwner("UPDATE record_exports SET expires_at = now() - interval '1 s'");
   await tidyExports({ database: gateway.db.database, exportDirectory: path.join(gateway.home, 'exports') });
   expect(await readdir(path.join(gateway.home, 'exports'))).toEqual([]);
-}, 60_000);
+});
 
 test.each([['without Prefer: respond-async', '$export', {}, 400], ['of a type that is not here', '$export?_type=Claim', { prefer: 'respond-async' }, 400], ['as Parquet', '$export?_outputFormat=application/parquet', { prefer: 'respond-async' }, 400],
   ['since yesterday', '$export?_since=yesterday', { prefer: 'respond-async' }, 400], ['with a filter of its own', '$export?_typeFilter=Patient%3Fx', { prefer: 'respond-async' }, 400], ['that is unknown', '$export-status/x', {}, 404],

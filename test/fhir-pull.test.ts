@@ -2,17 +2,19 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createApiToken } from '../src/db/user-sessions.ts';
 import { eventually, testGateway, type TestGateway } from './support/gateway.ts';
 import { insertIntegration } from './support/pipeline.ts';
 
 interface Held { readonly resourceType: string; readonly id: string; readonly meta: { readonly versionId: string; readonly lastUpdated: string }; readonly [name: string]: unknown }
 let gateway: TestGateway, emr: Server, base: string, integrationId: string, organizationId: string;
+let onAsked: ((url: URL) => Promise<void>) | undefined;
 let held: Held[] = [], asked: URL[] = [], failing: ((url: URL) => number) | undefined, clockSkewMilliseconds = 0, isSorting = true;
 const PAGE = 2;
 
 /** An EMR that only answers searches, two to a page, and whose clock may be wrong. */
 beforeAll(async () => {
-  emr = createServer((request, response) => {
+  emr = createServer(async (request, response) => {
     const url = new URL(request.url ?? '', base), [, , type = ''] = url.pathname.split('/');
     asked.push(url);
     const status = failing?.(url) ?? 200, since = Date.parse(url.searchParams.get('_lastUpdated')?.replace('ge', '') ?? ''), page = Number(url.searchParams.get('page') ?? 0);
@@ -20,7 +22,9 @@ beforeAll(async () => {
     const next = new URL(url);
     next.searchParams.set('page', String(page + 1));
     const body = { resourceType: 'Bundle', type: 'searchset', entry: matches.slice(page * PAGE, (page + 1) * PAGE).map((resource) => ({ resource })), link: matches.length > (page + 1) * PAGE ? [{ relation: 'next', url: next.href }] : [] };
-    response.writeHead(status, { 'content-type': 'application/fhir+json', date: new Date(Date.now() + clockSkewMilliseconds).toUTCString() }).end(JSON.stringify(status === 200 ? body : { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'throttled' }] }));
+    const seen = JSON.stringify(status === 200 ? body : { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'throttled' }] });
+    await onAsked?.(url);
+    response.writeHead(status, { 'content-type': 'application/fhir+json', date: new Date(Date.now() + clockSkewMilliseconds).toUTCString() }).end(seen);
   });
   await new Promise<void>((resolve) => { emr.listen(0, '127.0.0.1', resolve); });
   base = `http://127.0.0.1:${(emr.address() as AddressInfo).port}/fhir`;
@@ -28,13 +32,13 @@ beforeAll(async () => {
   ({ integrationId, organizationId } = await insertIntegration(gateway.db, 'North', 'EMR', 'fhir-rest'));
   await gateway.db.asOwner("UPDATE external_integrations SET kind = 'emr', direction = 'inbound', settings = $2 WHERE integration_id = $1", [integrationId, JSON.stringify({ base_url: base, pull_types: ['Patient', 'ServiceRequest'], pull_seconds: 5 })]);
   await gateway.integrations.reload();
-}, 60_000);
+});
 afterAll(async () => {
   await gateway?.stop();
   emr?.closeAllConnections();
   emr?.close();
 });
-beforeEach(() => { [asked, failing] = [[], undefined]; });
+beforeEach(() => { [asked, failing, onAsked] = [[], undefined, undefined]; });
 
 const now = (): string => new Date(Date.now() + clockSkewMilliseconds).toISOString();
 const patient = (id: string, more: object = {}, versionId = '1'): Held => ({ resourceType: 'Patient', id, meta: { versionId, lastUpdated: now() }, identifier: [{ system: 'urn:oid:1.2.3', value: `N-${id}` }], name: [{ family: `Family-${id}` }], ...more });
@@ -62,7 +66,7 @@ test('what changed is received as if it had been sent, page by page, patients be
   held[1] = patient('2', { name: [{ family: 'Renamed' }] }, '2');
   await nextRun();
   expect([await patients(), await accepted()]).toEqual([['Family-1', 'Family-3', 'Family-4', 'Family-5', 'Renamed'], before + 1]);
-}, 60_000);
+});
 
 test('a server that fails on its second page loses nothing: the next look goes on, and a person is told of lasting trouble', async () => {
   failing = (url) => (url.pathname.endsWith('/Patient') && url.searchParams.get('page') === '1' ? 503 : 200);
@@ -76,14 +80,14 @@ test('a server that fails on its second page loses nothing: the next look goes o
   await nextRun();
   expect(await patients()).toEqual(expect.arrayContaining(['Family-6', 'Family-7', 'Family-8']));
   expect(await gateway.db.asOwner("SELECT FROM system_alerts WHERE kind = 'pull_failing' AND resolved_at IS NULL")).toEqual([]);
-}, 60_000);
+});
 
 test('a resource that is invalid is on record with the place of its fault, and does not hold up the others', async () => {
   held = [patient('9', { gender: 'unheard-of' }), patient('10')];
   await nextRun();
   expect(await patients()).toContain('Family-10');
   expect(await gateway.db.asOwner("SELECT error_location FROM sync_logs WHERE direction = 'inbound' AND message_status = 'rejected'")).toMatchObject([{ error_location: 'Patient.gender' }]);
-}, 60_000);
+});
 
 test('a clock that is an hour slow, and times in the future, leave nothing out', async () => {
   clockSkewMilliseconds = -3_600_000;
@@ -95,7 +99,7 @@ test('a clock that is an hour slow, and times in the future, leave nothing out',
   held.push(patient('13'));
   await nextRun();
   expect(await patients()).toEqual(expect.arrayContaining(['Family-11', 'Family-12', 'Family-13']));
-}, 60_000);
+});
 
 test('a page that fails time and again is told to a person, although those before it can be read', async () => {
   clockSkewMilliseconds = 0;
@@ -107,6 +111,23 @@ test('a page that fails time and again is told to a person, although those befor
   await nextRun();
   expect(await gateway.db.asOwner("SELECT FROM system_alerts WHERE kind = 'pull_failing' AND resolved_at IS NULL")).toEqual([]);
   expect(await patients()).toEqual(expect.arrayContaining(['Family-14', 'Family-15', 'Family-16']));
+});
+
+test('what the system sends itself while it is asked is newer than what it answers, and stays', async () => {
+  const { token } = await createApiToken(gateway.db.database, { organizationName: 'North', role: 'service', name: 'EMR' });
+  held = [patient('21', { name: [{ family: 'Asked' }] })];
+  onAsked = async ({ pathname }) => {
+    if (!pathname.endsWith('/Patient')) return;
+    onAsked = undefined;
+    held = [patient('21', { name: [{ family: 'Sent' }] }, '2')];
+    const { meta: _, ...sent } = held[0]!;
+    expect((await fetch(`http://127.0.0.1:${gateway.ports.http}/fhir/r4/Patient/21`, { method: 'PUT', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/fhir+json' }, body: JSON.stringify(sent) })).status).toBe(201);
+  };
+  await nextRun();
+  expect(await patients()).toContain('Sent');
+  expect(await gateway.db.asOwner("SELECT message_status FROM sync_logs WHERE control_id LIKE 'Patient/%N-21#%' AND facts ? 'pulled'")).toEqual([{ message_status: 'rejected' }]);
+  await nextRun();
+  expect([(await patients()).includes('Sent'), (await patients()).includes('Asked')]).toEqual([true, false]);
 }, 60_000);
 
 test('a server that does not sort loses nothing when it fails on its second page', async () => {
@@ -120,4 +141,4 @@ test('a server that does not sort loses nothing when it fails on its second page
   failing = undefined;
   await nextRun();
   expect(await patients()).toEqual(expect.arrayContaining(['Family-17', 'Family-18', 'Family-19', 'Family-20']));
-}, 60_000);
+});

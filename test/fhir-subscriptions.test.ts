@@ -40,7 +40,7 @@ beforeAll(async () => {
   patientId = patient!.patient_id;
   const [scan] = await gateway.db.asOwner<{ scan_id: string }>("INSERT INTO scans (organization_id, patient_id, scan_number, scan_type, study_instance_uid) VALUES ($1, $2, 'S1', 'ct', '1.2.3') RETURNING scan_id", [organizationId, patientId]);
   scanId = scan!.scan_id;
-}, 60_000);
+});
 afterAll(async () => {
   await gateway?.stop();
   subscriber?.closeAllConnections();
@@ -96,7 +96,7 @@ test('a subscriber hears the handshake and is active; then every result, numbere
   const [sealed] = await rows<{ text: string }>('SELECT row_to_json(s)::text AS text FROM result_subscriptions s');
   expect(sealed!.text).not.toContain('of the subscriber');
   expect(await rows("SELECT FROM audit_logs WHERE object_type = 'result_subscription' AND action = 'C'")).not.toEqual([]);
-}, 30_000);
+});
 
 test('one that fails is in error and counted, waits in order, and hears everything once when it is back', async () => {
   const { body: { id } } = await ask('POST', 'Subscription', { body: wanted({ extension: [{ url: `${guide}/backport-max-count`, valuePositiveInt: 1 }] }, {}, 'full-resource') });
@@ -109,7 +109,7 @@ test('one that fails is in error and counted, waits in order, and hears everythi
   expect(heard.filter((each) => kindOf(each) === 'event-notification').map(({ body }) => [body.entry.length, body.entry[1].resource.resourceType, body.entry[1].resource.id])).toEqual(reports.map((report) => [2, 'DiagnosticReport', report]));
   await eventually(async () => (await ask('GET', `Subscription/${id}/$status`)).body.entry[0].resource.parameter.find((each: any) => each.name === 'status').valueCode === 'active');
   expect(await rows("SELECT resolved_at IS NOT NULL AS resolved FROM system_alerts WHERE kind = 'subscription_failing'")).toEqual([{ resolved: true }]);
-}, 30_000);
+});
 
 test.each([
   ['an origin that is not allowed', { endpoint: 'http://169.254.169.254/latest/meta-data' }, {}], ['an origin with a user name', { endpoint: 'http://user@127.0.0.1/' }, {}], ['another port of the same host', { endpoint: 'http://127.0.0.1:1/' }, {}],
@@ -134,7 +134,7 @@ test('an origin that is taken away later is not called any more', async () => {
   await settings([origin]);
   await gateway.integrations.reload();
   await eventually(async () => numbersOf(heard).length === 1);
-}, 30_000);
+});
 
 test('nobody sees, reads or ends a subscription of another organization, and its results are told to nobody else', async () => {
   const other = (await createApiToken(gateway.db.database, { organizationName: 'South', role: 'service', name: 'EMR', scopes: undefined })).token;
@@ -158,7 +158,7 @@ test('a disabled account hears nothing more, and goes on where it was when it is
   expect(numbersOf(heard)).toEqual([]);
   await gateway.db.asOwner("UPDATE users SET is_active = true WHERE organization_id = $1", [organizationId]);
   await eventually(async () => numbersOf(heard).length === 1);
-}, 30_000);
+});
 
 test('a filter by patient and status leaves out the others, and $events gives what was told again', async () => {
   const { body: { id, _criteria } } = await ask('POST', 'Subscription', { body: wanted({}, { _criteria: { extension: [{ url: `${guide}/backport-filter-criteria`, valueString: `DiagnosticReport?patient=Patient/${patientId}&status=final` }] } }) });
@@ -171,7 +171,7 @@ test('a filter by patient and status leaves out the others, and $events gives wh
   expect([kindOf(again), again.body.entry[1].resource.id, again.body.entry[1].resource.status]).toEqual(['query-event', final, 'final']);
   expect((await ask('GET', `Subscription/${id}/$events?eventsSinceNumber=2`)).body.entry).toHaveLength(1);
   expect((await ask('GET', `Subscription/${id}/$events?eventsSinceNumber=x`)).status).toBe(400);
-}, 30_000);
+});
 
 test('who asked for a patient hears of the one that this patient was merged into, however the id was written', async () => {
   const [prior] = await gateway.db.asOwner<{ patient_id: string }>("INSERT INTO patients (organization_id, patient_number) VALUES ($1, 'P0') RETURNING patient_id", [organizationId]);
@@ -184,7 +184,7 @@ test('who asked for a patient hears of the one that this patient was merged into
   await report();
   await eventually(async () => numbersOf(heard).length === 2);
   expect(numbersOf(heard)).toEqual([1, 2]);
-}, 30_000);
+});
 
 test('while delivering to the system is paused nothing is told; resumed, everything is', async () => {
   await ask('POST', 'Subscription', { body: wanted() });
@@ -198,12 +198,12 @@ test('while delivering to the system is paused nothing is told; resumed, everyth
   expect(numbersOf(heard)).toEqual([]);
   await pause('NULL');
   await eventually(async () => numbersOf(heard).length === 1);
-}, 30_000);
+});
 
 test('a quiet subscriber gets signs of life', async () => {
   await ask('POST', 'Subscription', { body: wanted({ extension: [{ url: `${guide}/backport-heartbeat-period`, valueUnsignedInt: 1 }] }) });
   await times(1, 'heartbeat');
-}, 30_000);
+});
 
 /** Connects, binds, and collects what comes. */
 async function follow(id: string, as = token): Promise<{ socket: WebSocket; messages: { body: any }[] }> {
@@ -232,7 +232,7 @@ test('by websocket: handshake, events in order, and after a break from where it 
   const closed = new Promise<number>((resolve) => { second.socket.once('close', resolve); });
   await ask('DELETE', `Subscription/${id}`);
   expect(await closed).toBe(1000);
-}, 30_000);
+});
 
 test('a websocket ends when the token that asked for it is revoked', async () => {
   const { token: own, sessionId } = await createApiToken(gateway.db.database, { organizationName: 'North', role: 'service', name: 'lost', scopes: undefined });
@@ -244,7 +244,7 @@ test('a websocket ends when the token that asked for it is revoked', async () =>
   await report();
   expect(await closed).toBe(1000);
   expect(numbersOf(messages)).toEqual([]);
-}, 30_000);
+});
 
 test('a websocket without a good token is closed, and one elsewhere is not taken', async () => {
   const closeCode = (path: string, text: string): Promise<number> => new Promise((resolve) => {
@@ -265,4 +265,4 @@ test('a gateway that stops does not wait for its websockets', async () => {
   await stopping.stop();
   expect(performance.now() - started, 'less than the time that what is under way is given').toBeLessThan(20_000);
   await closed;
-}, 60_000);
+});

@@ -86,7 +86,7 @@ test.skipIf(!isInstalled).each(configurations)('the statement of an integration 
   expect(answers.size).toBe(new Set(offers.map(key)).size);
   const differences = offers.filter((offer) => stated(text, offer) !== (answers.get(key(offer)) === 'Accepted' ? 'accepted' : 'refused')).map((offer) => `${key(offer)}: stated ${stated(text, offer)}, observed ${answers.get(key(offer))}`);
   expect(differences).toEqual([]);
-}, 60_000);
+});
 
 test('the statement names AE titles, callers, limits and destinations of the running configuration, and no secret', () => {
   const text = conformanceStatement({

@@ -45,7 +45,7 @@ test.skipIf(!haveStorescp)('the connection test reaches a storescp over TLS, sho
   const plain = await tryIt({ tls: false });
   expect(plain.steps.map(({ step, ok }) => [step, ok])).toEqual([['TCP', true], ['A-ASSOCIATE', false]]);
   expect(plain.steps[1]!.advice).toMatch(/TLS/);
-}, 60_000);
+});
 
 test.skipIf(!haveTermscu)('termscu, which asks its peer to shut down, shuts nothing down', async () => {
   const gateway = await startGateway();

@@ -116,7 +116,7 @@ test.skipIf(!hasDcmtk || !existsSync(corpus))('DCMTK and this PACS give each oth
 });
 
 async function reachable(port: number): Promise<void> {
-  for (const deadline = Date.now() + 5_000; Date.now() < deadline;) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline;) {
     const socket = net.connect(port, '127.0.0.1');
     const connected = await once(socket, 'connect').then(() => true, () => false);
     socket.destroy();

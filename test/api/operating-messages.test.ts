@@ -18,7 +18,7 @@ beforeAll(async () => {
   api = async (method, path, body) => client(method, `/api/v1${path}`, body);
   const client = await apiClient(journey.gateway, 'Sample Hospital', 'integrator');
   ris = await MllpSender.connect(journey.gateway.ports.hl7!);
-}, 60_000);
+});
 afterAll(async () => { ris?.close(); await journey?.stop(); });
 
 async function ok(method: string, path: string, body?: unknown): Promise<any> {

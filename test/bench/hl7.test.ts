@@ -35,4 +35,4 @@ test('a report of 20,000 OBX becomes rows', async () => {
   // Beside other tests: the figures are for the command.
   expect(parseMilliseconds).toBeLessThan(2_000);
   expect(milliseconds).toBeLessThan(10_000);
-}, 60_000);
+});

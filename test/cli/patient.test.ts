@@ -40,7 +40,7 @@ test('a merge is found by a number, refused while scans are undecided, and undon
   expect((await medscan('patient', 'unmerge', id)).err).toContain('was undone at');
   expect(await pipeline.db.asOwner("SELECT count(*)::int AS scans FROM scans s JOIN patients p USING (organization_id, patient_id) WHERE p.patient_number = 'CLI-A'")).toEqual([{ scans: 2 }]);
   expect(await pipeline.db.asOwner("SELECT actor_id FROM audit_logs WHERE object_type = 'patient_merge'")).toEqual([{ actor_id: 'medscan patient unmerge' }]);
-}, 60_000);
+});
 
 test('conformance is stated of one integration by its name, and its folders are tried', async () => {
   const file = path.join(home, 'ris.yaml');
@@ -55,4 +55,4 @@ test('conformance is stated of one integration by its name, and its folders are 
   expect((await medscan('conformance', 'hl7')).out).toMatch(/## RIS North[\s\S]*## Other|## Other[\s\S]*## RIS North/);
   expect(await medscan('conformance', 'hl7', 'Nobody')).toMatchObject({ code: 1, err: expect.stringContaining('There is no integration "Nobody"') as string });
   expect(await medscan('integration', 'test', 'RIS North')).toMatchObject({ code: 0, out: expect.stringMatching(/ok {4}folder.*ris[\s\S]*ok {4}folder.*results/) as string });
-}, 60_000);
+});

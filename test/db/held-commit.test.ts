@@ -34,4 +34,4 @@ test('more held commits than connections wait for their turn, however long the d
   await new Promise((resolve) => { setTimeout(resolve, 5_500); }); // longer than the pool's patience
   until.resolve();
   expect((await settled).map(({ status }) => status)).toEqual(Array(6).fill('fulfilled'));
-}, 15_000);
+});

@@ -24,7 +24,7 @@ beforeAll(async () => {
   await db.asOwner("SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'brin' AND c.relkind = 'i' AND c.relname LIKE 'sync_logs%'");
   // Not vacuumed, so that what an index alone would tell is fetched, and counted.
   await db.asOwner('ANALYZE patients, sync_logs');
-}, 60_000);
+});
 afterAll(() => db.drop());
 
 /** How many rows of the tables the work fetched, seen from inside its transaction. */

@@ -47,7 +47,7 @@ beforeAll(async () => {
   await seedSampleHospital(database, testKeys, { pacs: hospital.pacs.port, ris: hospital.ris.port, emr: hospital.emr.port });
   token = (await createApiToken(database, { organizationName: 'Sample Hospital', role: 'service', name: 'EMR' })).token;
   await eventually(async () => (await hospital.ris.register(somebody())).code === 'AA', 10_000); // integrations are read again every few seconds
-}, 60_000);
+});
 afterAll(async () => {
   await gateway?.stop();
   await hospital?.stop();
@@ -120,7 +120,7 @@ test('while the cable is out: A700, AE and 503, soon, and /readyz says why; afte
   await expectNoFalsePromise(all);
   // The study that was under way when the cable was pulled comes to its report without anybody's help.
   await hospital.emr.reports.first((report) => JSON.stringify(report).includes(study.studyInstanceUid) || hospital.emr.list('ImagingStudy').some((resource) => JSON.stringify(resource).includes(study.studyInstanceUid)), 30_000, 'the report of the interrupted study');
-}, 90_000);
+});
 
 test('a connection that is dropped without a word costs one statement, not all that come after it', async () => {
   const url = new URL((await provision(server.ownerUrl, testKeys)).appUrl);
@@ -138,7 +138,7 @@ test('a connection that is dropped without a word costs one statement, not all t
     await quiet.pullOut();
     await silent.close();
   }
-}, 30_000);
+});
 
 test('kill -9 of the server while messages stream in: nothing told as stored is missing, and the gateway lives', async () => {
   const all: Told[] = [];
@@ -156,7 +156,7 @@ test('kill -9 of the server while messages stream in: nothing told as stored is 
   expect(gateway.child.exitCode).toBeNull();
   await expectNoFalsePromise(all);
   expect(all.some((told) => !isTaken(told)), 'the kill was felt').toBe(true);
-}, 60_000);
+});
 
 async function dataDirectory(): Promise<string> {
   return (await owner.query<{ data_directory: string }>('SHOW data_directory')).rows[0]!.data_directory;

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await db.asOwner('UPDATE external_integrations SET settings = $2 WHERE integration_id = $1', [integrationId, JSON.stringify({ maximum_body_bytes: 16 * 1024 * 1024 })]);
   token = (await createApiToken(db.database, { organizationName: 'North', role: 'service', name: 'EMR', scopes: undefined })).token;
   gateway = await startGatewayProcess({ DATABASE_URL: db.ownerUrl, MEDSCAN_HOME: home, MEDSCAN_ROLES: 'api', MEDSCAN_ENCRYPTION_KEY: Buffer.alloc(32, 'test').toString('hex') });
-}, 60_000);
+});
 afterAll(async () => {
   await gateway?.stop();
   await db?.drop();

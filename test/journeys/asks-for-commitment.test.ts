@@ -77,7 +77,7 @@ describe.skipIf(isMissing)('Orthanc', () => {
     await eventually(async () => (await requestsOf(deliveryId)).map(({ status }) => status).join() === 'failed,committed', 40_000);
     expect((await requestsOf(deliveryId))[0]).toMatchObject({ last_text: 'not kept: no such object instance' });
     expect(await deliveryOf(study)).toMatchObject({ commitment: 'committed', status: 'delivered', attempts: 2 });
-  }, 90_000);
+  });
 });
 
 /** Takes everything; answers an N-ACTION with what the test says, on the same association. */
@@ -141,7 +141,7 @@ describe('an archive that answers on the same association', () => {
     const { delivery_id: deliveryId } = await eventually(async () => { const delivery = await deliveryOf(study); return delivery?.commitment === 'refused' && delivery; });
     await eventually(async () => (await journey.gateway.db.asOwner("SELECT FROM system_alerts WHERE kind = 'commitment_missing' AND severity = 'critical' AND subject = $1", [`delivery ${deliveryId}`])).length === 1, 60_000);
     expect(await deliveryOf(study)).toMatchObject({ commitment: 'refused', status: 'delivered', attempts: 6 });
-  }, 90_000);
+  });
 
   test('but says nothing is asked again under another transaction, and after a while an alert says so', async () => {
     let isSilent = true;

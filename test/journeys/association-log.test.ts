@@ -22,7 +22,7 @@ beforeAll(async () => {
     peer.send(associateRequest({ called: 'NOBODY', calling: 'LOST' }));
     await peer.ended();
   }
-}, 60_000);
+});
 afterAll(() => journey?.stop());
 
 interface Listed { association_id: string; calling_ae_title: string; outcome: string; rejection: string | null; objects: Record<string, number>; advice: string | null; bytes_received: number }
@@ -58,7 +58,7 @@ test('the command line shows who was refused, why and what to do, and one associ
   const statement = await medscan('conformance', 'dicom', '--organization', organization);
   expect(statement).toMatch(/^# DICOM conformance statement: MedScan Gateway \d/);
   expect(statement).toContain('MEDSCAN (PACS)');
-}, 60_000);
+});
 
 test('with more jobs waiting than MEDSCAN_QUEUE_LIMIT new images are rejected for now, with the reason on record', async () => {
   const db = await testDatabase();
@@ -97,4 +97,4 @@ test('with more jobs waiting than MEDSCAN_QUEUE_LIMIT new images are rejected fo
     await gateway.stop();
     await db.drop();
   }
-}, 60_000);
+});

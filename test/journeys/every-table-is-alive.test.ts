@@ -63,7 +63,7 @@ beforeAll(async () => {
   expect((await api('GET', `/scans/${scanId}`)).scan_id).toBe(scanId);
   await ensureOrganization(gateway.db.database, { name: 'Made by a person' });
   await eventually(async () => (await gateway.db.asOwner('SELECT FROM system_metrics')).length > 0, 20_000);
-}, 60_000);
+});
 afterAll(() => journey?.stop());
 
 test('there are 21', () => { expect(Object.keys(FLOWS)).toHaveLength(21); });

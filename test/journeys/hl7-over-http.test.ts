@@ -15,7 +15,7 @@ beforeAll(async () => {
   for (const [name, organizationName, role] of [['ris', 'Sample Hospital', 'service'], ['nurse', 'Sample Hospital', 'nurse'], ['stranger', 'Elsewhere', 'service']] as const) {
     tokens[name] = (await createApiToken(gateway.db.database, { organizationName, role, name })).token;
   }
-}, 60_000);
+});
 afterAll(() => gateway?.stop());
 
 const adt = (controlId: string, patient = 'HTTP-1^^^NORTH^MR'): string => `MSH|^~\\&|RIS|NORTH|MEDSCAN|GATEWAY|20260105100000||ADT^A08|${controlId}|P|2.5.1|||||||UNICODE UTF-8\rEVN||20260105100000\rPID|1||${patient}||Über^Fernweh||19800517|F\r`;

@@ -45,7 +45,7 @@ beforeAll(async () => {
   tokens = { service: await tokenOf('service'), administrator: await tokenOf('administrator') };
   await eventually(async () => (await hospital.ris.register({ patientId: 'N-1', assigningAuthority: 'NORTH', familyName: 'Plain', givenName: 'Person', birthDate: '19600101', sex: 'F' })).code === 'AA', 10_000);
   await sendEverything();
-}, 90_000);
+});
 afterAll(async () => {
   await gateway?.stop();
   await hospital?.stop();

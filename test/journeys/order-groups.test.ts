@@ -17,7 +17,7 @@ beforeAll(async () => {
   await changeSettings(gateway, 'RIS', { folder: 'ris' });
   ({ token } = await createApiToken(gateway.db.database, { organizationName: 'Sample Hospital', role: 'service', name: 'ris' }));
   sender = await MllpSender.connect(gateway.ports.hl7!);
-}, 60_000);
+});
 afterAll(async () => { sender?.close(); await gateway?.stop(); await rm(folders, { recursive: true, force: true }); });
 
 const message = (controlId: string, accessions: readonly string[]): string => [

@@ -40,7 +40,7 @@ test('an order is told as received, complete and analysed, with its own numbers'
   const { report_id: reportId } = await delivered(gateway, study.studyInstanceUid), api = await apiClient(gateway, 'Sample Hospital', 'radiologist');
   expect(await api('POST', `/api/v1/reports/${reportId}/withdraw`, { reason: 'Wrong model' })).toMatchObject({ status: 200 });
   expect(await gateway.db.asOwner('SELECT event FROM order_notices WHERE scan_id = $1', [scan.scan_id]), 'a withdrawal is no analysis').toHaveLength(3);
-}, 60_000);
+});
 
 test('images that nobody ordered are told to nobody; the order that comes later is', async () => {
   const { gateway, hospital: { ris, pacs } } = journey;

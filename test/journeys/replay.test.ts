@@ -17,7 +17,7 @@ beforeAll(async () => {
   api = await apiClient(gateway, 'Sample Hospital', 'integrator');
   ris = await MllpSender.connect(gateway.ports.hl7!);
   integrationId = (await gateway.db.asOwner<{ integration_id: string }>("SELECT integration_id FROM external_integrations WHERE name = 'RIS'"))[0]!.integration_id;
-}, 60_000);
+});
 afterAll(async () => { ris?.close(); await gateway?.stop(); });
 
 /** The answer's MSA. */
@@ -62,6 +62,28 @@ test('a refused message with two orders is received as both', async () => {
   const refused = await recorded('TWO');
   expect((await api('POST', `/api/v1/sync-logs/${refused.sync_id}/replay`)).body.replays.map((replay: { outcome: string }) => replay.outcome)).toEqual(['accepted', 'accepted']);
   expect(await gateway.db.asOwner("SELECT placer_order_number FROM scans WHERE accession_number IN ('RA-1', 'RA-2') ORDER BY 1")).toEqual([{ placer_order_number: 'PL-1' }, { placer_order_number: 'PL-2' }]);
+});
+
+test('an older message that was refused does not undo a newer one; several come in the order in which they first came', async () => {
+  await changeSettings(gateway, 'RIS', { processing_ids: ['P'] });
+  const named = (controlId: string, name: string, processingId?: string): string => adt(controlId, 'RP-7', processingId).replace('Again^Try', name);
+  expect(await send(named('OLD-1', 'First'))).toBe('MSA|AR|OLD-1');
+  expect(await send(named('OLD-2', 'Second'))).toBe('MSA|AR|OLD-2');
+  expect(await send(order('OLD-3').replaceAll('RP-3', 'RP-7').replaceAll('PL-', 'PO-').replaceAll('RA-', 'RO-'))).toBe('MSA|AR|OLD-3');
+  await changeSettings(gateway, 'RIS', { processing_ids: ['P', 'T'] });
+  const again = async (controlId: string) => (await api('POST', `/api/v1/sync-logs/${(await recorded(controlId)).sync_id}/replay`)).body.replays;
+  expect(await again('OLD-1')).toMatchObject([{ outcome: 'accepted' }]);
+  expect(await again('OLD-2')).toMatchObject([{ outcome: 'accepted' }]);
+  expect(await gateway.db.asOwner("SELECT family_name FROM patients WHERE patient_number = 'RP-7'")).toEqual([{ family_name: 'Second' }]);
+  expect(await send(order('NEWER').replaceAll('RP-3', 'RP-7').replaceAll('PL-', 'PO-').replaceAll('RA-', 'RO-').replace('CT head', 'MR head'))).toBe('MSA|AA|NEWER');
+  await changeSettings(gateway, 'RIS', { processing_ids: ['P'] });
+  expect(await send(named('OLD-4', 'Third'))).toBe('MSA|AR|OLD-4');
+  await changeSettings(gateway, 'RIS', { processing_ids: ['P', 'T'] });
+  expect(await send(named('NEW-4', 'Fourth'))).toBe('MSA|AA|NEW-4');
+  expect(await again('OLD-4')).toMatchObject([{ outcome: 'rejected', text: expect.stringContaining('a later message about the same was taken since') }]);
+  expect((await again('OLD-3'))[0]).toMatchObject({ outcome: 'rejected', text: expect.stringContaining('a later message about the same was taken since') });
+  expect(await gateway.db.asOwner("SELECT family_name FROM patients WHERE patient_number = 'RP-7'")).toEqual([{ family_name: 'Fourth' }]);
+  expect(await gateway.db.asOwner("SELECT procedure_description FROM scans WHERE placer_order_number = 'PO-1'")).toEqual([{ procedure_description: 'MR head' }]);
 });
 
 test('what was accepted, sent, or is nobody\'s is not received again', async () => {

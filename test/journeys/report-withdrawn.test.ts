@@ -37,7 +37,7 @@ test('a withdrawal names the first report everywhere and is on record', async ()
   const scan = await scanOf(gateway, study.studyInstanceUid);
   await expectAudited(gateway, await exchanges(gateway, "direction = 'outbound' AND scan_id = $1", [scan.scan_id]));
   expect(await gateway.db.asOwner("SELECT FROM audit_logs WHERE object_type = 'report' AND detail ? 'withdrawn'")).toHaveLength(1);
-}, 60_000);
+});
 
 test('a report that waits for a system is kept back from it, and the system never hears of it', async () => {
   const { gateway, hospital: { pacs, emr } } = journey;
@@ -53,4 +53,4 @@ test('a report that waits for a system is kept back from it, and the system neve
   const [{ delivery_id: kept }] = await gateway.db.asOwner<{ delivery_id: string }>("SELECT delivery_id FROM deliveries WHERE report_id = $1 AND status = 'skipped'", [first.report_id]) as [{ delivery_id: string }];
   const integrator = await apiClient(gateway, 'Sample Hospital', 'integrator');
   expect(await integrator('POST', `/api/v1/deliveries/${kept}/resend`), 'nor is it sent by hand').toMatchObject({ status: 409, body: { detail: expect.stringContaining('withdrawn by version 2') as string } });
-}, 60_000);
+});

@@ -11,7 +11,7 @@ beforeAll(async () => {
   journey = await startJourney();
   ris = await MllpSender.connect(journey.gateway.ports.hl7!);
   api = await apiClient(journey.gateway, 'Sample Hospital', 'radiologist');
-}, 60_000);
+});
 afterAll(async () => { ris?.close(); await journey?.stop(); });
 
 const head = (event: string, controlId: string): string => `MSH|^~\\&|RIS|NORTH|MEDSCAN|GATEWAY|20260105100000||${event}|${controlId}|P|2.5.1\rPID|1||BACK-1^^^NORTH^MR||Doe^Jane||19800517|F\r`;

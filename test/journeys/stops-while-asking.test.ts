@@ -49,4 +49,4 @@ test('stop() does not wait for a C-MOVE that goes on and on; the exchange says w
   expect(performance.now() - since, 'less than the time that what is under way is given').toBeLessThan(20_000);
   expect(last!.moved.map((row) => [row.message_status, row.error_class])).toEqual([['unconfirmed', 'ambiguous'], ['unconfirmed', 'ambiguous']]);
   expect(last!.retrievals).toMatchObject([{ status: 'queued', last_text: expect.stringContaining('no answer to the end') }]);
-}, 60_000);
+});

@@ -8,7 +8,7 @@ let journey: Journey, token: string;
 beforeAll(async () => {
   journey = await startJourney();
   token = (await createApiToken(journey.gateway.db.database, { organizationName: journey.seeded.organizationName, role: 'service', name: 'EMR', scopes: undefined })).token;
-}, 60_000);
+});
 afterAll(() => journey?.stop());
 
 async function ask(method: string, path: string, body?: object): Promise<{ status: number; body: any }> {
@@ -33,4 +33,4 @@ test('a report that the pipeline made is an event, and its focus can be read', a
   const report = await ask('GET', `DiagnosticReport/${told.entry[1].fullUrl.split('/').at(-1)}`);
   expect([report.status, report.body.resourceType, report.body.status]).toEqual([200, 'DiagnosticReport', 'preliminary']);
   expect(JSON.stringify(report.body)).toContain(order.accessionNumber);
-}, 60_000);
+});

@@ -35,7 +35,7 @@ beforeAll(async () => {
   await seedSampleHospital(gateway.db.database, gateway.db.keys, { pacs: 9, ris: 9, emr: 9 });
   await changeSettings(gateway, 'PACS', { tls_subjects: ['pacs.hospital.example'] });
   await changeSettings(gateway, 'RIS', { tls_subjects: ['ris.hospital.example'] });
-}, 60_000);
+});
 afterAll(async () => {
   await gateway?.stop();
   certificates.remove();

@@ -15,7 +15,7 @@ beforeAll(async () => {
   journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '60' });
   ris = await MllpSender.connect(journey.gateway.ports.hl7!);
   api = await apiClient(journey.gateway, 'Sample Hospital');
-}, 60_000);
+});
 afterAll(async () => { ris?.close(); await journey?.stop(); });
 
 const say = (event: string, ...segments: string[]): Promise<string> => ris.send([`MSH|^~\\&|RIS|NORTH|||20260105||ADT^${event}|C${++sent}|P|2.5.1`, ...segments, ''].join('\r'));

@@ -34,4 +34,4 @@ test('the RIS has findings and impression as text, coded findings with numbers, 
   expect(new Set(pdfs).size, 'the same at each attempt').toBe(1);
   expect(result.first(`OBX[${types.indexOf('RP') + 1}]-5.1`)).toBe(`https://viewer.example/${study.studyInstanceUid}`);
   expect(new Set(results.map((each) => each.first('MSH-10'))).size).toBe(1);
-}, 60_000);
+});

@@ -14,7 +14,7 @@ beforeAll(async () => {
   journey = await startJourney();
   ris = await MllpSender.connect(journey.gateway.ports.hl7!);
   api = await apiClient(journey.gateway, 'Sample Hospital');
-}, 60_000);
+});
 afterAll(async () => { ris?.close(); await journey?.stop(); });
 
 const message = (pid3: string, more: readonly string[] = []): string => [`MSH|^~\\&|RIS|NORTH|||20260105||ADT^A08|N${++sent}|P|2.5.1`, `PID|1||${pid3}||Name^Of`, ...more, ''].join('\r');

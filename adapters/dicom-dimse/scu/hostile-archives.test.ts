@@ -47,7 +47,7 @@ test('a source that does not hear that it is cancelled, and never ends, is given
     socket.on('close', () => { clearInterval(more); });
   });
   expect(await queries.findStudies(p1, source(), context())).toMatchObject({ kind: 'unconfirmed', text: 'no answer to the end' });
-}, 15_000);
+});
 
 test('matches that are larger than memory should hold are cut as too many are', async () => {
   let end = (): void => { /* not begun */ };
@@ -57,7 +57,7 @@ test('matches that are larger than memory should hold are cut as too many are', 
     for (let index = 0; index < 80; index++) respond({ status: 0xff00 }, match({ '(0020,000d)': `1.2.3.${index}`, '(0042,0011)': { vr: 'OB', value: Buffer.alloc(1_000_000) } }));
   });
   expect(await queries.findStudies(p1, source(), context())).toMatchObject({ kind: 'answered', answerCode: 'FE00', text: expect.stringContaining('cancelled by the gateway') });
-}, 15_000);
+});
 
 test('a query without any answer is given up, and the association with it', async () => {
   await start(() => { /* silence */ });
@@ -125,7 +125,7 @@ test('a C-MOVE without a sign of life is cancelled, then given up', async () => 
   const outcome = await queries.retrieve({ studyInstanceUid: '1.2.3' }, integration({ destination: archive!.destination, retrieve_timeout_seconds: 5 }), never, context());
   expect(outcome).toMatchObject({ kind: 'unconfirmed', text: expect.stringContaining('no answer to the end') });
   expect(archive!.asked.map(({ commandField }) => commandField)).toEqual([CommandField.cMoveRq, CommandField.cCancelRq]);
-}, 20_000);
+});
 
 test('some images that fail are counted as such', async () => {
   await start(({ respond }) => {

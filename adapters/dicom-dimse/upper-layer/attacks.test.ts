@@ -208,7 +208,7 @@ test('V12: closes connections beyond twice the limit unheard, and says so once',
   for (let round = 0; round < 5; round++) await BytePeer.connect(gateway.port).then((peer) => peer.ended());
   expect(gateway.log.filter(({ text }) => text.includes('unheard'))).toHaveLength(1);
   for (const peer of peers) peer.close();
-  await vi.waitFor(expectAlive, 5_000); // the closings have to arrive first
+  await vi.waitFor(expectAlive, 20_000); // the closings have to arrive first
 });
 
 test('V15, V16: answers 70,000 requests on one association, over the wrap of the message ID, the last as fast as the first', async () => {
@@ -227,7 +227,7 @@ test('V15, V16: answers 70,000 requests on one association, over the wrap of the
   const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
   expect(median(milliseconds.slice(-20))).toBeLessThan(3 * median(milliseconds.slice(5, 25)));
   peer.close();
-}, 60_000);
+});
 
 test('aborts HTTP on the DICOM port as an unrecognized PDU', async () => {
   await start();

@@ -28,10 +28,10 @@ async function start(integrations: readonly Integration<Hl7v2Config>[] = [settin
   watching = await watch({ all: () => integrations }, gateway.receive, { ...gateway.context, folders: root }, { pollMilliseconds: 10, ...options, limits: { stableMilliseconds: 30, incompleteMilliseconds: 200, retryMilliseconds: 20, ...options.limits } });
 }
 async function until<T>(read: () => Promise<T | undefined | false>): Promise<T> {
-  for (const deadline = Date.now() + 5_000; ;) {
+  for (let waited = 0; ; waited += 10) {
     const value = await read();
     if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) throw new Error('did not happen within 5 s');
+    if (waited > 5_000) throw new Error('did not happen within 5 s');
     await new Promise((resolve) => { setTimeout(resolve, 10); });
   }
 }

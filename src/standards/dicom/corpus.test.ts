@@ -31,7 +31,7 @@ describe.skipIf(!canCompare)(`what dcmdump reads${canCompare ? '' : ' (skipped: 
     expect(compared).toBeGreaterThan(2000);
     // Without a text element at top level (two of them hold one private or odd sequence only), or not readable for DCMTK.
     expect(withoutOpinion.length).toBeLessThanOrEqual(4);
-  }, 60_000);
+  });
 });
 
 describe.skipIf(files.length === 0)(`corpus objects${files.length === 0 ? ' (skipped: no corpus here)' : ''}`, () => {
