@@ -99,7 +99,8 @@ test('Accept and Content-Type are read with quotes, parameters and weights', () 
   expect(parseAccept(null)).toEqual([{ type: '*/*', parameters: {} }]);
   expect(accepts({ type: 'application/*', parameters: {} }, 'application/dicom+json')).toBe(true);
   expect(isBoundary('')).toBe(false);
-  expect(isBoundary('x'.repeat(71))).toBe(false);
+  expect(isBoundary('d69b13d7-a484-4e01-add1-9568a75490eb-d69b13d7-a484-4e01-add1-9568a75490eb'), 'of Orthanc').toBe(true);
+  expect(isBoundary('x'.repeat(201))).toBe(false);
   expect(isBoundary('a\r\nb')).toBe(false);
 });
 

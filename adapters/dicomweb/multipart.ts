@@ -24,9 +24,9 @@ const lineEnd = Buffer.from('\r\n');
 const endOfHead = Buffer.from('\r\n\r\n');
 const mostPadding = 256;
 
-/** RFC 2046 5.1.1: at most 70 characters of a small set, the last no blank. */
+/** RFC 2046 5.1.1: characters of a small set, the last no blank. At most 70, says the standard; Orthanc takes 73. */
 export function isBoundary(text: string | undefined): text is string {
-  return text !== undefined && /^[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]$/.test(text);
+  return text !== undefined && /^[0-9A-Za-z'()+_,\-./:=? ]{0,199}[0-9A-Za-z'()+_,\-./:=?]$/.test(text);
 }
 
 export class MultipartReader {

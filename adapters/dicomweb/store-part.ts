@@ -165,7 +165,7 @@ class IncomingPart {
     return {
       integration, interaction, controlId: this.#uids.sopInstanceUid?.slice(0, 64) || sha256.slice(0, 32), receivedAt: this.#receivedAt,
       peer, head: this.#head?.bytes() ?? this.#kept, sha256, byteSize: this.#byteSize,
-      facts: { ...(study === undefined ? {} : { targetStudyInstanceUid: study }), ...facts }, ...(object ? { object } : {}),
+      facts: { ...(study === undefined ? {} : { targetStudyInstanceUid: study }), ...facts, ...(interaction === 'WADO-RS instance' ? { retrieved: 'WADO-RS' } : {}) }, ...(object ? { object } : {}),
     };
   }
 }

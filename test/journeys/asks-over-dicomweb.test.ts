@@ -5,7 +5,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { DicomwebTestClient } from '../../adapters/dicomweb/testing/client.ts';
 import { isOrthancMissing, login, startOrthancWeb, type WebArchive } from '../../adapters/dicomweb/testing/orthanc.ts';
 import { createApiToken } from '../../src/db/user-sessions.ts';
 import { loadAdapters } from '../../src/gateway/registry.ts';
@@ -15,11 +14,12 @@ import { eventually } from '../support/gateway.ts';
 import { apiClient, changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
 
 const isMissing = isOrthancMissing();
-let journey: Journey, archive: WebArchive, sender: DicomwebTestClient, integrationId: string, breaking: Awaited<ReturnType<typeof breakingLine>>;
+let journey: Journey, archive: WebArchive, integrationId: string, breaking: Awaited<ReturnType<typeof breakingLine>>;
 
 const archiveHas = (study: SyntheticStudy): Promise<void> => archive.store(...study.objects.map(part10File));
+/** As the archive that has them would: Orthanc is the client of STOW-RS here. */
 async function sends({ objects }: SyntheticStudy, from = 0, to = objects.length): Promise<void> {
-  expect((await sender.store(objects.slice(from, to).map(part10File))).status).toBe(200);
+  expect(await archive.send(objects.slice(from, to).map(({ sopInstanceUid }) => sopInstanceUid))).toBe(200);
 }
 const completed = (study: SyntheticStudy) => eventually(async () => { const scan = await scanOf(journey.gateway, study.studyInstanceUid); return scan.images_complete_at !== null && scan; });
 const analyses = async ({ studyInstanceUid }: SyntheticStudy): Promise<number> =>
@@ -34,9 +34,11 @@ async function asks(settings: Readonly<Record<string, unknown>>): Promise<void> 
 
 beforeAll(async () => {
   if (isMissing) return;
-  [journey, archive] = await Promise.all([startJourney(), startOrthancWeb()]);
-  breaking = await breakingLine();
+  journey = await startJourney();
   const { gateway: { db, ports, integrations }, seeded: { organizationId, organizationName } } = journey;
+  const { token } = await createApiToken(db.database, { organizationName, role: 'service', name: 'archive' });
+  archive = await startOrthancWeb({ url: `http://127.0.0.1:${ports.http}/dicom-web/`, token });
+  breaking = await breakingLine();
   const saved = await saveIntegration({ database: db.database, keys: db.keys, adapters: await loadAdapters() }, organizationId, undefined, {
     name: 'Archive', kind: 'pacs', adapter: 'dicomweb', direction: 'both', isEnabled: true,
     settings: { base_url: archive.baseUrl, authentication: 'basic', ...login, assigning_authority: 'NORTH' },
@@ -44,8 +46,6 @@ beforeAll(async () => {
   if (saved.kind !== 'saved') throw new Error(JSON.stringify(saved));
   await integrations.reload();
   [{ integration_id: integrationId }] = await db.asOwner<{ integration_id: string }>("SELECT integration_id FROM external_integrations WHERE name = 'Archive'") as [{ integration_id: string }];
-  const { token } = await createApiToken(db.database, { organizationName, role: 'service', name: 'archive' });
-  sender = new DicomwebTestClient(ports.http!, token);
 }, 60_000);
 afterAll(async () => {
   breaking?.close();
@@ -104,14 +104,14 @@ describe.skipIf(isMissing)('an archive that speaks DICOMweb only', () => {
     const studies = await Promise.all((await archive.ask('/studies') as string[]).map((id) => archive.ask(`/studies/${id}`)));
     const there = studies.find((study) => study.MainDicomTags.StudyInstanceUID === current.studyInstanceUid);
     const series = await Promise.all((there.Series as string[]).map((id) => archive.ask(`/series/${id}`)));
-    expect(series.map((one) => one.MainDicomTags.Modality).toSorted()).toEqual(['CT', 'SR']);
+    expect(new Set(series.map((one) => one.MainDicomTags.Modality))).toEqual(new Set(['CT', 'SR']));
   });
 
   test('is asked when a person wants earlier studies, and again by name for the rest when the connection breaks in the middle', async () => {
     const patient = somebody();
     const current = smallStudy({ patient, accessionNumber: 'ACC-W-30', studyAt: new Date('2026-06-01T09:00:00Z') });
     const prior = smallStudy({ patient, accessionNumber: 'ACC-W-31', studyAt: new Date('2025-06-01T09:00:00Z') });
-    await archiveHas(prior);
+    for (const study of [current, prior]) await archiveHas(study);
     await sends(current);
     const { scan_id: scanId } = await completed(current);
     await asks({ priors: { for_scan_types: ['mri'] }, base_url: breaking.url });
@@ -119,7 +119,7 @@ describe.skipIf(isMissing)('an archive that speaks DICOMweb only', () => {
     expect(await api('POST', `/api/v1/scans/${scanId}/fetch-priors`)).toMatchObject({ status: 202, body: { asked: ['Archive'] } });
     expect(await retrieved(prior)).toEqual({ retrieved_instances: 8 });
     const { body } = await api('GET', `/api/v1/scans/${scanId}/sources`);
-    expect(body).toMatchObject({ prior_searches: [{ integration_name: 'Archive', status: 'done', studies_found: 1, studies_chosen: 1 }], retrievals: [{ study_instance_uid: prior.studyInstanceUid, purpose: 'prior', expected_instances: 8, is_analyzed: false, attempts: 2 }] });
+    expect(body).toMatchObject({ prior_searches: [{ integration_name: 'Archive', status: 'done', studies_found: 2, studies_chosen: 1 }], retrievals: [{ study_instance_uid: prior.studyInstanceUid, purpose: 'prior', expected_instances: 8, is_analyzed: false, attempts: 2 }] });
     const attempts = await exchanges(journey.gateway, "scan_id = $1 AND direction = 'outbound' AND interaction LIKE 'WADO-RS %'", [scanId]);
     expect(attempts.map((row) => [row.interaction, row.message_status])).toEqual([['WADO-RS study', 'unconfirmed'], ['WADO-RS instances', 'delivered']]);
     // Three came whole before the cut, and none of them again.

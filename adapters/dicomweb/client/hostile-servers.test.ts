@@ -132,7 +132,7 @@ describe('a retrieve', () => {
   test('believes the file, not a transfer syntax that the part claims; and takes a single object without parts', async () => {
     const it = await facing(related(multipartOf([one.file], 'application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50')));
     expect(await whole(it)).toMatchObject({ kind: 'answered', value: { completed: 1 } });
-    expect(it.received[0]!.message.facts).toMatchObject({ transferSyntaxUid: explicitLittleEndian });
+    expect(it.received[0]!.message.facts).toMatchObject({ transferSyntaxUid: explicitLittleEndian, targetStudyInstanceUid: study, retrieved: 'WADO-RS' });
     server!.close();
     expect(await named(await facing(related(one.file, 'application/dicom')), one)).toMatchObject({ kind: 'answered', value: { completed: 1 } });
   });
@@ -160,7 +160,7 @@ describe('a retrieve', () => {
     const stranger = object({ '(0020,000d)': `${root}.2` });
     const it = await facing(related(multipartOf([Buffer.alloc(0), Buffer.from('not a DICOM file'), stranger.file, one.file])));
     expect(await whole(it)).toMatchObject({ kind: 'answered', value: { completed: 1, failed: 3 }, text: '3 not taken: the part is empty' });
-    expect(it.received.map(({ refusal }) => refusal?.reason).toSorted()).toEqual(['conflict', 'malformed', 'malformed', undefined]);
+    expect(it.received.map(({ refusal }) => refusal?.reason)).toEqual(expect.arrayContaining(['conflict', 'malformed', 'malformed', undefined]));
     expect(it.received.find(({ message }) => message.controlId === stranger.sopInstanceUid)!.refusal).toEqual({ reason: 'conflict', text: 'the server sent an instance of another study than was asked for', location: '(0020,000d)' });
   });
 
@@ -241,7 +241,7 @@ describe('a retrieve', () => {
       else related(multipartOf([objects.find(({ sopInstanceUid }) => sopInstanceUid === uid)!.file]))(response, request, url);
     });
     expect(await named(it, ...objects)).toMatchObject({ kind: 'answered', interaction: 'WADO-RS instances', value: { completed: 3, failed: 1 }, text: '1 not taken: HTTP 404: the server does not have it, or there is no WADO-RS at this address' });
-    expect([...tries.values()].toSorted()).toEqual([1, 1, 1, 2]);
+    expect(objects.map(({ sopInstanceUid }) => tries.get(sopInstanceUid))).toEqual([1, 1, 2, 1]);
     server!.close();
     expect(await named(await facing(status(429, { 'retry-after': '3600' })), one)).toMatchObject({ kind: 'unreachable', retryAfterMilliseconds: 3_600_000 });
     server!.close();

@@ -20,16 +20,19 @@ export const login = { username: 'gateway', password: 'archive-of-the-test' };
 export interface WebArchive {
   readonly baseUrl: string;
   store(...files: Buffer[]): Promise<void>;
+  /** Sends instances that it has by STOW-RS to `known`; the status with which its own interface tells the end. */
+  send(sopInstanceUids: readonly string[]): Promise<number>;
   /** What it says by its own interface, not DICOMweb: '/studies', '/instances/...'. */
   ask(resource: string): Promise<any>;
   stop(): Promise<void>;
 }
 
-export async function startOrthancWeb(): Promise<WebArchive> {
+/** @param known the DICOMweb server that it sends to */
+export async function startOrthancWeb(known?: { readonly url: string; readonly token: string }): Promise<WebArchive> {
   const directory = mkdtempSync(join(tmpdir(), 'orthanc-web-')), port = await freePort();
   writeFileSync(join(directory, 'orthanc.json'), JSON.stringify({
     Name: 'test', StorageDirectory: directory, IndexDirectory: directory, HttpPort: port, DicomServerEnabled: false, RemoteAccessAllowed: true, AuthenticationEnabled: true,
-    RegisteredUsers: { [login.username]: login.password }, Plugins: [plugin], DicomWeb: { Enable: true, Root: '/dicom-web/', EnableWado: false },
+    RegisteredUsers: { [login.username]: login.password }, Plugins: [plugin], DicomWeb: { Enable: true, Root: '/dicom-web/', EnableWado: false, Servers: known ? { gateway: { Url: known.url, HttpHeaders: { Authorization: `Bearer ${known.token}` } } } : {} },
   }));
   const child = spawn(program!, [join(directory, 'orthanc.json')], { stdio: 'ignore' });
   const base = `http://127.0.0.1:${port}`, headers = { authorization: `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}` };
@@ -44,6 +47,10 @@ export async function startOrthancWeb(): Promise<WebArchive> {
         const { status } = await fetch(`${base}/instances`, { method: 'POST', headers, body: new Uint8Array(file) });
         if (status !== 200) throw new Error(`Orthanc did not take a file: ${status}`);
       }
+    },
+    async send(sopInstanceUids) {
+      const found = await Promise.all(sopInstanceUids.map(async (uid) => (await fetch(`${base}/tools/lookup`, { method: 'POST', headers, body: uid })).json() as Promise<{ ID: string }[]>));
+      return (await fetch(`${base}/dicom-web/servers/gateway/stow`, { method: 'POST', headers, body: JSON.stringify({ Resources: found.map(([one]) => one!.ID), Synchronous: true }) })).status;
     },
     ask: async (resource) => (await fetch(base + resource, { headers })).json(),
     async stop() {
