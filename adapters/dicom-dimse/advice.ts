@@ -33,6 +33,28 @@ const connectionFailures: readonly (readonly [RegExp, string])[] = [
   [/certificate|CERT|SSL|TLS|self.signed/i, 'The TLS handshake failed: check the certificates, and whether the receiver speaks TLS on this port.'],
 ];
 
+/** What goes wrong with TLS, by the words of OpenSSL and Node; alerts are what the receiver thinks of us. The advice begins alike, so that it is found. */
+const handshakeFailed = 'The TLS handshake failed: check the certificates.';
+const tlsFailures: readonly (readonly [RegExp, string, string])[] = [
+  [/alert certificate required|alert handshake failure|peer did not return a certificate/i, 'the receiver wants a certificate of ours, or another one', 'Set tls_certificate and tls_private_key, signed by a CA that the receiver trusts.'],
+  [/alert (bad certificate|unknown ca|certificate unknown|unsupported certificate)/i, 'the receiver does not accept our certificate', 'Have the CA of tls_certificate trusted at the receiver, or set a certificate that it trusts.'],
+  [/alert certificate expired/i, 'our certificate has expired, says the receiver', 'Renew tls_certificate.'],
+  [/alert protocol version|unsupported protocol|no protocols available|no shared cipher/i, 'the receiver does not speak TLS 1.2 or later with a cipher of today', 'Have TLS 1.2 or 1.3 enabled at the receiver (PS3.15 B.12).'],
+  [/has expired/i, 'the receiver\'s certificate has expired', 'Have it renewed at the receiver.'],
+  [/not yet valid/i, 'the receiver\'s certificate is not valid yet', 'Compare the clocks of both machines.'],
+  [/altnames/i, 'the receiver\'s certificate is not for this host', 'Set destination.host to a name that the certificate has, or have one made for this name.'],
+  [/self.signed|local issuer|first certificate|CERT_UNTRUSTED/i, 'the receiver\'s certificate is signed by nobody whom the gateway trusts', 'Set destination.tls_ca to the CA of the receiver, or to its certificate where it signed itself.'],
+  [/wrong version number|packet length too long|unexpected message|before secure TLS|unexpected eof/i, 'the receiver does not answer as TLS does', 'It may not speak TLS on this port: check the port there, or set destination.tls to false.'],
+];
+function explainTls(text: string): Explanation | undefined {
+  if (text.startsWith('the TLS settings')) return { text, advice: 'Correct this setting of the integration: PEM text, from BEGIN to END.' };
+  const failure = tlsFailures.find(([pattern]) => pattern.test(text));
+  if (!failure) return undefined;
+  const [, words, advice] = failure;
+  // OpenSSL's own line says where in its source; Node's says what it compared.
+  return { text: /SSL routines|^[0-9A-F]{8}/.test(text) ? words : `${words} (${text})`, advice: `${handshakeFailed} ${advice}` };
+}
+
 /** What an administrator of ours does about a caller that we rejected: by result/source/reason (PS3.8 table 9-21). */
 const adviceOnCallers: Readonly<Record<string, string>> = {
   '1/1/2': 'The caller does not speak DICOM as of 1993 or later; nothing to set here.',
@@ -66,6 +88,8 @@ export function explain(outcome: ScuOutcome): Explanation {
     }
     case 'context refused': return { text: `the receiver accepts the association but not the service (presentation context result ${outcome.result})`, advice: 'Enable this SOP class for the gateway\'s AE title at the receiver.' };
     default: {
+      const tls = explainTls(outcome.text);
+      if (tls) return tls;
       const advice = connectionFailures.find(([pattern]) => pattern.test(outcome.text))?.[1];
       return { text: outcome.text, advice: advice ?? 'Check that host and port lead to a DICOM service, and whether it speaks TLS.' };
     }

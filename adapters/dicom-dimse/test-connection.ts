@@ -17,7 +17,7 @@ import { initiatedServices, serviceName } from './conformance-tables.ts';
 import { tryServices } from './scu/try-services.ts';
 import { Status, statusCode, storeOutcome } from './status.ts';
 import { testObject } from './test-object.ts';
-import { tlsOptions } from './tls-options.ts';
+import { tlsOptions, tlsProblem } from './tls-options.ts';
 import { encodeEchoRequest, encodeStoreRequest } from './upper-layer/command-set.ts';
 import { ContextResult } from './upper-layer/pdu.ts';
 import type { ProposedContext } from './upper-layer/pdu.ts';
@@ -50,7 +50,11 @@ function stopwatch(): Timed {
 /** TCP and TLS on a connection of their own, that says nothing. */
 async function reach(receiver: Receiver, signal: AbortSignal): Promise<ConnectionStep[]> {
   const { host, port, connect_timeout_milliseconds: milliseconds } = receiver;
-  const timed = stopwatch(), steps: ConnectionStep[] = [];
+  const timed = stopwatch(), steps: ConnectionStep[] = [], problem = tlsProblem(receiver);
+  if (problem !== undefined) {
+    const { text, advice } = explain({ kind: 'not connected', text: problem });
+    return [timed('TLS', false, text, advice)];
+  }
   const socket = receiver.tls ? connectTls({ host, port, ...tlsOptions(receiver) }) : connect({ host, port });
   const limit = AbortSignal.any([signal, AbortSignal.timeout(milliseconds)]);
   socket.on('error', () => { /* told by once() below, or not of interest any more */ });

@@ -6,8 +6,8 @@ import path from 'node:path';
 
 export interface Certificate { readonly certificateFile: string; readonly keyFile: string; readonly cert: string; readonly key: string }
 export interface Authority extends Certificate {
-  /** For 127.0.0.1 and localhost, for two days. `days` below 0: expired. */
-  sign(name: string, kind?: 'rsa' | 'ec', days?: number): Certificate;
+  /** For 127.0.0.1 and localhost, or as `names` says, for two days. `days` below 0: expired. */
+  sign(name: string, kind?: 'rsa' | 'ec', days?: number, names?: string): Certificate;
 }
 
 export const haveOpenssl = (() => { try { execFileSync('openssl', ['version'], { stdio: 'ignore' }); return true; } catch { return false; } })();
@@ -32,11 +32,11 @@ export function certificateDirectory(): { authority(name: string): Authority; re
       openssl('req', '-x509', '-key', own.keyFile, '-days', '2', '-subj', `/CN=${name}`, '-addext', 'basicConstraints=critical,CA:TRUE', '-out', own.certificateFile);
       return {
         ...read(own),
-        sign(subject, kind = 'rsa', days = 2) {
+        sign(subject, kind = 'rsa', days = 2, names = 'IP:127.0.0.1,DNS:localhost') {
           const leaf = files(subject);
           newKey(kind, leaf.keyFile);
           const request = `${leaf.certificateFile}.csr`, extensions = `${leaf.certificateFile}.ext`;
-          writeFileSync(extensions, 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
+          writeFileSync(extensions, `subjectAltName=${names}\n`);
           openssl('req', '-new', '-key', leaf.keyFile, '-subj', `/CN=${subject}`, '-out', request);
           openssl('x509', '-req', '-in', request, '-CA', own.certificateFile, '-CAkey', own.keyFile, '-CAcreateserial', '-days', String(days), '-extfile', extensions, '-out', leaf.certificateFile);
           return read(leaf);

@@ -65,8 +65,8 @@ export async function startDcmqrscp(known: KnownAe, aeTitle = 'ARCHIVE'): Promis
   return { port, aeTitle, stop: stopOf(child, directory), store: (...files) => storescu(aeTitle, port, files) };
 }
 
-async function storescu(aeTitle: string, port: number, files: readonly string[]): Promise<void> {
-  await run('storescu', ['-aet', 'MODALITY', '-aec', aeTitle, '127.0.0.1', String(port), ...files]);
+async function storescu(aeTitle: string, port: number, files: readonly string[], options: readonly string[] = []): Promise<void> {
+  await run('storescu', [...options, '-aet', 'MODALITY', '-aec', aeTitle, '127.0.0.1', String(port), ...files]);
 }
 
 /** `items`: a worklist file each, as text for dump2dcm. */
@@ -89,16 +89,21 @@ export async function startWlmscpfs(items: readonly string[], aeTitle = 'RIS'): 
   return { port, aeTitle, change, stop: stopOf(child, directory), store: async () => { throw new Error('a worklist stores nothing'); } };
 }
 
+/** Files in PEM. The archive then speaks TLS alone, both ways, and wants a certificate of whoever calls. */
+export interface ArchiveTls { readonly certificateFile: string; readonly keyFile: string; readonly caFile: string }
+
 /** With its HTTP port, for what the test wants done there. */
-export async function startOrthanc(known: KnownAe, aeTitle = 'ORTHANC'): Promise<Archive & { readonly http: string }> {
+export async function startOrthanc(known: KnownAe, aeTitle = 'ORTHANC', tls?: ArchiveTls): Promise<Archive & { readonly http: string }> {
   const directory = mkdtempSync(join(tmpdir(), 'orthanc-'));
   const [port, httpPort] = [await freePort(), await freePort()];
   writeFileSync(join(directory, 'orthanc.json'), JSON.stringify({
     Name: 'test', StorageDirectory: directory, IndexDirectory: directory, HttpPort: httpPort, RemoteAccessAllowed: false, AuthenticationEnabled: false, DicomAet: aeTitle, DicomPort: port, Plugins: [],
     DicomAlwaysAllowStore: true, DicomAlwaysAllowFind: true, DicomAlwaysAllowMove: true, DicomAlwaysAllowGet: true, DicomCheckCalledAet: true, StorageCommitmentReportsSize: 100,
-    DicomModalities: { gateway: { AET: known.aeTitle, Host: '127.0.0.1', Port: known.port, AllowStorageCommitment: true, AllowMove: true, AllowFind: true, AllowGet: true, AllowStore: true } },
+    DicomModalities: { gateway: { AET: known.aeTitle, Host: '127.0.0.1', Port: known.port, AllowStorageCommitment: true, AllowMove: true, AllowFind: true, AllowGet: true, AllowStore: true, UseDicomTls: tls !== undefined } },
+    ...(tls ? { DicomTlsEnabled: true, DicomTlsCertificate: tls.certificateFile, DicomTlsPrivateKey: tls.keyFile, DicomTlsTrustedCertificates: tls.caFile, DicomTlsRemoteCertificateRequired: true } : {}),
   }));
   const child = spawn(orthanc, [join(directory, 'orthanc.json')], { stdio: 'ignore' });
   await listening(port, child);
-  return { port, aeTitle, http: `http://127.0.0.1:${httpPort}`, stop: stopOf(child, directory), store: (...files) => storescu(aeTitle, port, files) };
+  const own = tls ? ['+tls', tls.keyFile, tls.certificateFile, '+cf', tls.caFile] : [];
+  return { port, aeTitle, http: `http://127.0.0.1:${httpPort}`, stop: stopOf(child, directory), store: (...files) => storescu(aeTitle, port, files, own) };
 }

@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, rename, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AdapterContext, InboundMessage, Integration, Listener, ObjectWriter, Receipt, ReceiptBody, Refusal, StoredObject } from '#gateway/adapter.ts';
+import type { AdapterContext, InboundMessage, Integration, Listener, ListenerTls, ObjectWriter, Receipt, ReceiptBody, Refusal, StoredObject } from '#gateway/adapter.ts';
 import type { Config } from '../config.ts';
 import { configSchema } from '../config.ts';
 import { listen } from '../listen.ts';
@@ -66,10 +66,11 @@ export interface TestGatewayOptions {
   readonly limits?: Partial<UpperLayerLimits>;
   /** What `receive` says; accepted by default. */
   readonly receipt?: (message: InboundMessage<Config>, refusal: Refusal | undefined) => ReceiptBody | Promise<ReceiptBody>;
+  readonly tls?: ListenerTls;
   /** Awaited before each write: a slow disk. */
   readonly writeDelay?: () => Promise<void>;
   /** What queries, retrieves and commitments are answered from. */
-  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'associations' | 'congestion'>;
+  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'associations' | 'congestion' | 'confirmations'>;
   /** Instead of a file in the temporary directory. */
   readonly store?: () => Promise<ObjectWriter>;
 }
@@ -102,7 +103,7 @@ export async function startGateway(options: TestGatewayOptions = {}): Promise<Te
     return { ...body, exchangeId: `exchange-${received.length}`, answered(code, heard) { entry.answered = { code, heard }; for (const waiter of waiters) waiter(); } };
   };
   const integrations = options.integrations ?? [integration()];
-  const listener = await listen({ host: '127.0.0.1', port: 0 }, { all: () => integrations }, receive, testContext(directory, log, options), { ...defaultLimits, ...options.limits });
+  const listener = await listen({ host: '127.0.0.1', port: 0, ...(options.tls ? { tls: options.tls } : {}) }, { all: () => integrations }, receive, testContext(directory, log, options), { ...defaultLimits, ...options.limits });
   return {
     directory, port: listener.port, listener, received, log,
     files: () => readdirSync(directory),

@@ -17,7 +17,7 @@ import { implementationClassUid, implementationVersionName } from '#standards/di
 import { implicitVrLittleEndian, explicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { verification } from '../association.ts';
 import type { Receiver } from '../config.ts';
-import { tlsOptions } from '../tls-options.ts';
+import { tlsOptions, tlsProblem } from '../tls-options.ts';
 
 export interface StoreObject {
   readonly sopClassUid: string;
@@ -60,6 +60,8 @@ type Request = InstanceType<Library['requests']['CEchoRequest']> | InstanceType<
 
 /** Resolves when the connection is closed; never rejects. */
 export async function ask(receiver: Receiver, object: StoreObject | 'C-ECHO', signal: AbortSignal): Promise<ScuExchange> {
+  const problem = tlsProblem(receiver);
+  if (problem !== undefined) return { outcome: { kind: 'not connected', text: problem } };
   const dimse = await load();
   const request = object === 'C-ECHO' ? new dimse.requests.CEchoRequest() : storeRequest(dimse, object);
   const transferSyntaxes = object === 'C-ECHO' ? [explicitVrLittleEndian, implicitVrLittleEndian] : [...object.encodings.keys()];

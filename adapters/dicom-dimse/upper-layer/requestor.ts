@@ -9,7 +9,7 @@ import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
 import type { Receiver } from '../config.ts';
-import { tlsOptions } from '../tls-options.ts';
+import { tlsOptions, tlsProblem } from '../tls-options.ts';
 import { collectDataset } from '../collect-dataset.ts';
 import { responseBit } from './command-set.ts';
 import type { CommandSet } from './command-set.ts';
@@ -35,7 +35,8 @@ const smallestPeerMaximumLength = 1024;
 
 /** Never rejects. */
 export function associate(receiver: Receiver, proposal: Proposal, signal: AbortSignal): Promise<Associated> {
-  return new RequestedAssociation(receiver, proposal, signal).begin();
+  const problem = tlsProblem(receiver);
+  return problem === undefined ? new RequestedAssociation(receiver, proposal, signal).begin() : Promise.resolve({ kind: 'not connected', text: problem });
 }
 
 export class RequestedAssociation {
