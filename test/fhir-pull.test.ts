@@ -123,9 +123,10 @@ test('what the system sends itself while it is asked is newer than what it answe
     const { meta: _, ...sent } = held[0]!;
     expect((await fetch(`http://127.0.0.1:${gateway.ports.http}/fhir/r4/Patient/21`, { method: 'PUT', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/fhir+json' }, body: JSON.stringify(sent) })).status).toBe(201);
   };
-  await nextRun();
-  expect(await patients()).toContain('Sent');
-  expect(await gateway.db.asOwner("SELECT message_status FROM sync_logs WHERE control_id LIKE 'Patient/%N-21#%' AND facts ? 'pulled'")).toEqual([{ message_status: 'rejected' }]);
+  await gateway.db.asOwner('UPDATE record_pulls SET next_run_at = now()');
+  await gateway.boss.send('pull', { organizationId, integrationId });
+  const [told] = await eventually(async () => { const rows = await gateway.db.asOwner<{ message_status: string }>("SELECT message_status FROM sync_logs WHERE control_id LIKE 'Patient/%N-21#1'"); return rows.length > 0 && rows; });
+  expect([told, (await patients()).includes('Sent')]).toEqual([{ message_status: 'rejected' }, true]);
   await nextRun();
   expect([(await patients()).includes('Sent'), (await patients()).includes('Asked')]).toEqual([true, false]);
 }, 60_000);

@@ -10,6 +10,7 @@ import { subscriptions } from './notify-subscriber.ts';
 import { exports } from './export-route.ts';
 import { jwksPath } from './published-keys.ts';
 import { pulls } from './pull.ts';
+import { again } from './receive-again.ts';
 import { handle } from './route.ts';
 import { socketPath } from './subscription-route.ts';
 import { acceptSocket } from './subscription-socket.ts';
@@ -21,7 +22,7 @@ const adapter: Adapter<Config> = {
   summary: 'Takes patients, orders, conditions and allergies from an EMR, lets it read and search results, and sends them to it as DiagnosticReport with Observations (FHIR R4 REST).',
   configSchema,
   inbound: {
-    transport: 'http', mount, alsoAt: [jwksPath], handle, normalize,
+    transport: 'http', mount, alsoAt: [jwksPath], handle, normalize, again,
     upgrade: (request, socket, head, integrations, context) => acceptSocket(request, socket, head, `${mount}/${socketPath}`, integrations, context),
     interactions: [...Object.keys(writtenTypes).flatMap((type) => [`create ${type}`, `update ${type}`]), 'transaction'],
   },

@@ -36,7 +36,7 @@ async function pull(integration: Integration<Config>, type: string, since: strin
   const from = since ?? (config.pull_days > 0 ? new Date(now - config.pull_days * 86_400_000).toISOString() : new Date(now).toISOString());
   const progress: Progress = { until: Date.parse(from), read: 0, taken: 0, refused: 0, newest: 0, isSorted: true };
   const after = new Date(Date.parse(from) - overlapMilliseconds).toISOString();
-  let exchanged: Exchanged | undefined = await client.search(type, { _lastUpdated: `ge${after}`, _sort: '_lastUpdated', _count: String(pageSize) }, context.signal);
+  let askedAt = context.now(), exchanged: Exchanged | undefined = await client.search(type, { _lastUpdated: `ge${after}`, _sort: '_lastUpdated', _count: String(pageSize) }, context.signal);
   let servedAt: number | undefined;
   for (let pages = 1; exchanged !== undefined; pages += 1) {
     const fault = faultOf(exchanged, type, context.now());
@@ -45,7 +45,7 @@ async function pull(integration: Integration<Config>, type: string, since: strin
     const { body, headers } = (exchanged as Extract<Exchanged, { answer: unknown }>).answer;
     servedAt ??= Date.parse(headers?.get('date') ?? '') || Date.parse(from);
     for (const resource of resourcesOf(body).filter(({ resourceType }) => resourceType === type)) {
-      const receipt = await take(resource, integration, receive, context, client.baseUrl);
+      const receipt = await take(resource, askedAt, integration, receive, context, client.baseUrl);
       progress.read += 1;
       if (receipt === 'failed') return { kind: 'failed', text: 'the gateway could not take what it read; nothing was lost', ...partly(progress, from) };
       progress[receipt] += 1;
@@ -56,6 +56,7 @@ async function pull(integration: Integration<Config>, type: string, since: strin
       if (context.signal.aborted) return told({ ...progress, ...partly(progress, from) });
     }
     if (pages >= mostPages) return told({ ...progress, ...partly(progress, from) });
+    askedAt = context.now();
     exchanged = await client.nextPage(body, context.signal);
   }
   // All pages were read: what changed before the search began is known, even where nothing did.
@@ -76,13 +77,13 @@ function faultOf(exchanged: Exchanged, type: string, now: Date): Extract<Pulled,
   return (body as { resourceType?: unknown } | null)?.resourceType === 'Bundle' ? undefined : { kind: 'failed', text: `search of ${type}: the answer is no Bundle` };
 }
 
-/** 'taken' when it is committed, now or before. */
-async function take(resource: Resource, integration: Integration<Config>, receive: Receive, context: AdapterContext, baseUrl: string): Promise<'taken' | 'refused' | 'failed'> {
+/** 'taken' when it is committed, now or before. What the system sent itself after it was asked is newer than what it told (`firstReceivedAt`). */
+async function take(resource: Resource, askedAt: Date, integration: Integration<Config>, receive: Receive, context: AdapterContext, baseUrl: string): Promise<'taken' | 'refused' | 'failed'> {
   const head = Buffer.from(JSON.stringify(resource)), sha256 = createHash('sha256').update(head).digest('hex'), receivedAt = context.now();
   const interaction: Interaction = { kind: 'update', resourceType: resource.resourceType as 'Patient', id: resource.id ?? '' };
   const message: InboundMessage<Config> = {
     integration, interaction: `update ${resource.resourceType}`, controlId: controlIdOf(interaction, resource as unknown as Record<string, unknown>, { sha256, requestId: undefined, receivedAt }), peer: { address: new URL(baseUrl).hostname, port: Number(new URL(baseUrl).port) || 443, application: 'pull' },
-    receivedAt, head, sha256, byteSize: head.byteLength, facts: { mediaType: 'application/fhir+json', interaction: 'update', pulled: true, ...(resource.id === undefined ? {} : { id: resource.id }) },
+    receivedAt, head, sha256, byteSize: head.byteLength, facts: { mediaType: 'application/fhir+json', interaction: 'update', pulled: true, firstReceivedAt: askedAt.toISOString(), ...(resource.id === undefined ? {} : { id: resource.id }) },
   };
   const [issue] = validateResource(resource);
   const receipt = await receive(message, issue === undefined ? undefined : { reason: 'invalid', text: issueText(issue), location: issue.expression });

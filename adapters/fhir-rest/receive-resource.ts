@@ -21,15 +21,15 @@ import { preferredReturn } from './negotiate.ts';
 import type { Preference } from './negotiate.ts';
 import { demand, principalOf } from './read-access.ts';
 import { resourceOf } from './record-resources.ts';
-import { checkResource, writeRequest } from './write-request.ts';
-import type { Sender, WriteRequest } from './write-request.ts';
+import { checkResource, conditionFacts, writeRequest } from './write-request.ts';
+import type { Preconditions, Sender, WriteRequest } from './write-request.ts';
 
 /** What is known so far of the message: enough to record a refusal at any step. */
-interface Draft { integration: Integration<Config> | undefined; principal: Principal | undefined; body: Body | undefined; resource: Record<string, unknown> | undefined }
+interface Draft { integration: Integration<Config> | undefined; principal: Principal | undefined; body: Body | undefined; /** As it came, and when it is valid. */ read: Record<string, unknown> | undefined; resource: Record<string, unknown> | undefined }
 
 export async function receiveResource(request: Request, interaction: Interaction, peer: Peer, integrations: IntegrationDirectory<Config>, receive: Receive, context: AdapterContext, base: string): Promise<Response> {
   const receivedAt = context.now(), requestId = requestIdOf(request);
-  const draft: Draft = { integration: undefined, principal: undefined, body: undefined, resource: undefined };
+  const draft: Draft = { integration: undefined, principal: undefined, body: undefined, read: undefined, resource: undefined };
   try {
     const preference = preferredReturn(request);
     const { write, outcome: found } = await readRequest(request, interaction, draft, peer, receivedAt, requestId, integrations, context);
@@ -41,7 +41,7 @@ export async function receiveResource(request: Request, interaction: Interaction
     return response;
   } catch (error) {
     if (!(error instanceof FhirRefusal) || error.status === 503) throw error;
-    const receipt = await receive(refusedMessage(interaction, draft, peer, receivedAt, requestId, error.status), { reason: reasonOf(error.status), text: error.message, ...(error.expression === undefined ? {} : { location: error.expression }) });
+    const receipt = await receive(refusedMessage(request, interaction, draft, peer, receivedAt, error.status), { reason: reasonOf(error.status), text: error.message, ...(error.expression === undefined ? {} : { location: error.expression }) });
     receipt.answered(String(error.status), !request.signal.aborted);
     return refusalAnswer(error);
   }
@@ -52,18 +52,19 @@ async function readRequest(request: Request, interaction: Interaction, draft: Dr
   draft.integration = receivingIntegration(draft.principal, integrations);
   demand(draft.principal, interaction.resourceType, interaction.kind.endsWith('create') ? 'c' : 'u');
   draft.body = await readBody(request, draft.integration.config.maximum_body_bytes);
-  const resource = await resourceFrom(draft.body);
+  const resource = draft.read = await resourceFrom(draft.body);
   checkResource(interaction, resource);
   draft.resource = resource;
   const sender: Sender = { integration: draft.integration, principal: draft.principal, peer, receivedAt };
-  const preconditions = { ifMatch: request.headers.get('if-match'), ifNoneMatch: request.headers.get('if-none-match') };
-  return writeRequest({ interaction, body: draft.body, resource, preconditions, requestId }, sender, preferredReturn(request) === 'representation');
+  return writeRequest({ interaction, body: draft.body, resource, preconditions: preconditionsOf(request), requestId }, sender, preferredReturn(request) === 'representation');
 }
 
 export function writesOf(context: AdapterContext): NonNullable<AdapterContext['writes']> {
   if (context.writes === undefined) throw new FhirRefusal(503, 'transient', 'Nothing can be written now.');
   return context.writes;
 }
+
+const preconditionsOf = ({ headers }: Request): Preconditions => ({ ifMatch: headers.get('if-match'), ifNoneMatch: headers.get('if-none-match') });
 
 export function requestIdOf(request: Request): string | undefined {
   return request.headers.get('x-request-id')?.slice(0, 200);
@@ -82,12 +83,13 @@ export function receivingIntegration(principal: Principal, integrations: Integra
   return allowed;
 }
 
-function refusedMessage(interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date, requestId: string | undefined, status: number): InboundMessage<Config> {
+function refusedMessage(request: Request, interaction: Interaction, draft: Draft, peer: Peer, receivedAt: Date, status: number): InboundMessage<Config> {
+  const requestId = requestIdOf(request);
   const head = draft.body?.bytes ?? Buffer.alloc(0), sha256 = createHash('sha256').update(head).digest('hex');
   return {
     integration: draft.integration, interaction: `${interaction.kind.endsWith('create') ? 'create' : 'update'} ${interaction.resourceType}`, controlId: controlIdOf(interaction, draft.resource, { sha256, requestId, receivedAt }),
     peer: { ...peer, ...(draft.principal === undefined ? {} : { application: draft.principal.userId }) }, receivedAt, head, sha256, byteSize: head.byteLength,
-    facts: { mediaType: draft.body?.mediaType ?? 'application/fhir+json', interaction: interaction.kind, ...(interaction.id === undefined ? {} : { id: interaction.id }), ...(requestId === undefined ? {} : { requestId }), ...(status === 412 ? { precondition: 'failed' } : {}) },
+    facts: { mediaType: draft.body?.mediaType ?? 'application/fhir+json', ...conditionFacts({ interaction, resource: draft.read, preconditions: preconditionsOf(request) }), ...(requestId === undefined ? {} : { requestId }), ...(status === 412 ? { precondition: 'failed' } : {}) },
   };
 }
 

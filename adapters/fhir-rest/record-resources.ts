@@ -83,7 +83,7 @@ function serviceRequest(record: OrderRecord, config: Config): ServiceRequest {
   return {
     resourceType: 'ServiceRequest', ...(text === undefined ? {} : { text }), identifier: numbers.flatMap(([type, value]) => value === undefined ? [] : [orderIdentifier(type, value, config)]),
     status: record.orderStatus === 'ordered' && record.isDone ? 'completed' : orderStatuses[record.orderStatus], intent: 'order', priority: requestPriorities.get(record.priority) ?? 'routine',
-    ...(scan.procedureCode === undefined ? {} : { code: conceptOf(scan.procedureCode, config.resource_system) }), subject: { reference: `Patient/${record.patientId}` },
+    ...(scan.procedureCode !== undefined ? { code: conceptOf(scan.procedureCode, config.resource_system) } : scan.studyDescription !== undefined ? { code: { text: scan.studyDescription } } : {}), subject: { reference: `Patient/${record.patientId}` },
     ...(record.scheduledAt === undefined ? {} : { occurrenceDateTime: record.scheduledAt }), ...(record.reason === undefined ? {} : { reasonCode: [{ text: record.reason }] }),
     ...(scan.bodyPart === undefined ? {} : { bodySite: [{ text: scan.bodyPart }] }),
   };

@@ -59,15 +59,13 @@ export function identifiersOf(resource: Readonly<Record<string, unknown>>): read
 }
 
 export function writeRequest(asked: Asked, sender: Sender, isTold: boolean): WriteRequest {
-  const { interaction, resource } = asked, { kind } = writtenTypes[interaction.resourceType], { integration } = sender;
   const outcome: Outcome = { existed: false, refusal: undefined };
-  const names = kind === 'patient' ? [] : namesOf(interaction, resource);
-  return {
-    outcome,
-    write: {
-      message: messageOf(asked, sender), kind, guards: [...ownGuards(asked, integration, outcome)], ...(names.length === 0 ? {} : { names }), ...(isTold ? { reader: readerOf(sender) } : {}),
-    },
-  };
+  return { outcome, write: { message: messageOf(asked, sender), ...conditionsOf(asked, sender.integration, outcome), ...(isTold ? { reader: readerOf(sender) } : {}) } };
+}
+
+export function conditionsOf(asked: Pick<Asked, 'interaction' | 'resource' | 'preconditions'>, integration: Integration<Config>, outcome: Outcome): Pick<Write, 'kind' | 'guards' | 'names'> {
+  const { interaction, resource } = asked, { kind } = writtenTypes[interaction.resourceType], names = kind === 'patient' ? [] : namesOf(interaction, resource);
+  return { kind, guards: [...ownGuards(asked, integration, outcome)], ...(names.length === 0 ? {} : { names }) };
 }
 
 function readerOf({ principal, peer }: Sender): Reader {
@@ -81,18 +79,27 @@ function namesOf({ id, resourceType }: Interaction, resource: Readonly<Record<st
   return [...new Set([...(id === undefined ? [] : [id]), ...identifiers])];
 }
 
-export function messageOf({ interaction, body, resource, requestId, facts }: Asked, { integration, principal, peer, receivedAt }: Sender): InboundMessage<Config> {
+/**
+ * What of a request is needed to mean the same by it again, beside its resource. The identifier of a condition is told by its place: it may be a
+ * patient's, and facts are shown to people who see no patients.
+ */
+export function conditionFacts({ interaction: { kind, id, criteria }, resource, preconditions: { ifMatch, ifNoneMatch } }: Pick<Asked, 'interaction' | 'preconditions'> & { readonly resource: Asked['resource'] | undefined }): Readonly<Record<string, unknown>> {
+  const place = criteria === undefined || resource === undefined ? -1 : (identifiersOf(resource) as readonly (Identifier | null)[]).findIndex((each) => (each?.system ?? '') === criteria.system && each?.value === criteria.value);
+  return { interaction: kind, ...(id === undefined ? {} : { id }), ...(place < 0 ? {} : { identifier: place }), ...(ifMatch === null ? {} : { ifMatch }), ...(ifNoneMatch === null ? {} : { ifNoneMatch }) };
+}
+
+export function messageOf({ interaction, body, resource, requestId, preconditions, facts }: Asked, { integration, principal, peer, receivedAt }: Sender): InboundMessage<Config> {
   const sha256 = createHash('sha256').update(body.bytes).digest('hex');
   return {
     integration, interaction: `${interaction.kind.endsWith('create') ? 'create' : 'update'} ${interaction.resourceType}`, controlId: controlIdOf(interaction, resource, { sha256, requestId, receivedAt }),
     peer: { ...peer, application: principal.userId }, receivedAt, head: body.bytes, sha256, byteSize: body.bytes.byteLength,
-    facts: { mediaType: body.mediaType, interaction: interaction.kind, ...(interaction.id === undefined ? {} : { id: interaction.id }), ...(requestId === undefined ? {} : { requestId }), ...facts },
+    facts: { mediaType: body.mediaType, ...conditionFacts({ interaction, resource, preconditions }), ...(requestId === undefined ? {} : { requestId }), ...facts },
   };
 }
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-function* ownGuards(asked: Asked, integration: Integration<Config>, outcome: Outcome): Generator<Guard> {
+function* ownGuards(asked: Pick<Asked, 'interaction' | 'resource' | 'preconditions'>, integration: Integration<Config>, outcome: Outcome): Generator<Guard> {
   const { interaction, preconditions } = asked, { kind } = writtenTypes[interaction.resourceType];
   const found = (records: readonly RecordRow[]): 'write' | ((normalized: Normalized) => Normalized) => {
     const [record] = records;
@@ -135,7 +142,7 @@ function* ownGuards(asked: Asked, integration: Integration<Config>, outcome: Out
 interface Named { readonly reference?: string; readonly identifier?: Identifier }
 
 /** The order or study that a Task is about must be here; the one that an ImagingStudy is based on gives it its numbers. */
-function* orderGuards({ interaction, resource }: Asked, { integrationId }: Integration<Config>, outcome: Outcome): Generator<Guard> {
+function* orderGuards({ interaction, resource }: Pick<Asked, 'interaction' | 'resource'>, { integrationId }: Integration<Config>, outcome: Outcome): Generator<Guard> {
   const isTask = interaction.resourceType === 'Task';
   if (!isTask && interaction.resourceType !== 'ImagingStudy') return;
   const { focus, basedOn } = resource as { focus?: Named; basedOn?: readonly Named[] };

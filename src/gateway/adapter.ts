@@ -25,7 +25,7 @@ import type { OpenHoldings, StoredInstance } from './holdings.ts';
 import type { Images } from './images.ts';
 import type { Mapper, Normalized } from './normalized.ts';
 import type { CommitmentAsker, Confirmations, Queries } from './queries.ts';
-import type { ClientTokens, Records, Writes } from './records.ts';
+import type { ClientTokens, Records, Write, Writes } from './records.ts';
 import type { Exports, RecordExporter } from './exports.ts';
 import type { Procedures } from './procedures.ts';
 import type { Puller } from './pulls.ts';
@@ -84,6 +84,11 @@ export type Inbound<Config = unknown> = (SocketInbound<Config> | HttpInbound<Con
    * Throws NormalizeError when the sender must change the message.
    */
   normalize(message: StoredMessage<Config>, map: Mapper): Promise<Normalized>;
+  /**
+   * The conditions under which a stored message was meant, for one that is received again: it is then written under them. Undefined: it has none.
+   * Throws NormalizeError when it is not to be received again.
+   */
+  again?(message: StoredMessage<Config>): Promise<Omit<Write, 'message'> | undefined>;
   /** Takes bytes apart as the listener would and says what it would refuse; receives nothing. For dry runs and replays. */
   read?(bytes: Buffer, integration: Integration<Config>): readonly ReadMessage[];
 };

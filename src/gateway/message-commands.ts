@@ -143,7 +143,7 @@ function receiveAgain(receive: Receive, { refusal, ...message }: ReadMessage, re
   // Of an object the digest is that of the data set as it came, which stands in the record; of a message it is that of its own bytes.
   const isObject = object !== undefined && recorded.sha256 !== null;
   return receive({
-    ...message, facts: { ...message.facts, replayOf: syncId }, integration, receivedAt, sha256: isObject ? recorded.sha256! : createHash('sha256').update(message.head).digest('hex'), byteSize: isObject ? recorded.byte_size ?? object.byteSize : message.head.length,
+    ...message, facts: { ...message.facts, replayOf: syncId, firstReceivedAt: recorded.facts?.['firstReceivedAt'] ?? recorded.started_at.toISOString() }, integration, receivedAt, sha256: isObject ? recorded.sha256! : createHash('sha256').update(message.head).digest('hex'), byteSize: isObject ? recorded.byte_size ?? object.byteSize : message.head.length,
     ...(object ? { object } : {}),
     peer: { address: recorded.peer_address ?? '', port: 0, ...(recorded.peer_application === null ? {} : { application: recorded.peer_application }) },
   }, refusal);

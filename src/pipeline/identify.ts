@@ -21,7 +21,8 @@ export { applyMerge } from './merge.ts';
 const RANK: Record<SourceAuthority, number> = { image: 1, order: 2, registration: 3 };
 
 export interface Identified { patientId: string; isNew: boolean; isQuarantined: boolean }
-export interface Said { authority: SourceAuthority; syncId: string; at: Date; warnings: MappingWarning[] }
+/** `firstAt`: of a message that comes late, when it first was here. */
+export interface Said { authority: SourceAuthority; syncId: string; at: Date; firstAt?: Date | undefined; warnings: MappingWarning[] }
 
 /** Finds or creates the patient, writes what the message may say about it. `unknownName` names a patient that has no identifier. */
 export async function identifyPatient(tx: Transaction, row: PatientRow, said: Said, unknownName: string): Promise<Identified> {
@@ -110,14 +111,16 @@ async function writeDemographics(tx: Transaction, patientId: string, row: Patien
 /** The stored values with what a message may say about them, and who said it; undefined: the message changes nothing. */
 export function demographicsAfter(stored: StoredPatient, row: PatientRow, said: Said): { values: Required<PatientValues>; provenance: StoredPatient['provenance'] } | undefined {
   const changes: PatientValues = {};
-  let provenance: StoredPatient['provenance'] | undefined;
+  let provenance: StoredPatient['provenance'] | undefined, kept = 0;
   for (const column of PATIENT_COLUMNS) {
     const next = row[column];
     if (next === undefined || isSameJson(next, stored[column]) || !mayReplace(stored[column], stored.provenance[column]?.authority, next, said.authority)) continue;
+    if (said.firstAt !== undefined && Date.parse(stored.provenance[column]?.at ?? '') > said.firstAt.getTime()) { kept += 1; continue; }
     changes[column] = next;
     provenance ??= { ...stored.provenance };
     provenance[column] = { authority: said.authority, sync_id: said.syncId, at: said.at.toISOString() };
   }
+  if (kept > 0) said.warnings.push({ location: 'patient', text: `${kept} value(s) were changed after this message first came, and stay as they are` });
   return provenance && { values: { ...pick(stored), ...changes } as Required<PatientValues>, provenance };
 }
 

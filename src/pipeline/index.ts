@@ -30,7 +30,8 @@
  *
  * writes.ts is persist.ts for messages that belong together (a FHIR transaction): one commit for all of them, and conditions judged inside it.
  * congestion.ts says whether there is room for more before an association begins; associations.ts keeps who called and how it ended.
- * commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again, parked reports are sent again.
+ * commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again (receive-again.ts; overtaken.ts keeps
+ * an older one from undoing a newer one), parked reports are sent again.
  * exports.ts writes whole sets of records into files for a system that asks (job export-records); pulls.ts reads what a system changed that does not
  * send, and hands it to receive.ts (job pull).
  * order-status.ts tells who placed an order how it goes, in one line with the results: rows that the database writes when a scan changes (order_notices).
@@ -54,6 +55,7 @@ export { restoreIdentity } from './outbound-images.ts';
 export { createPersist } from './persist.ts';
 export { createProcedures } from './procedures.ts';
 export { createReceive } from './receive.ts';
+export { createReceiveAgain } from './receive-again.ts';
 export { startPulls, type PullSource } from './pulls.ts';
 export { createRecords } from './records.ts';
 export { createSubscriptions } from './subscriptions.ts';

@@ -24,6 +24,7 @@ import type { MappingWarning, Normalized, OrderRow, PatientIdentifier, ScanPrior
 import { applyToScan, tellsOfScan } from './apply-report.ts';
 import { applyMerge, identifyPatient, type Identified, type Said } from './identify.ts';
 import { KnownPatients, withKnown, type KnownPatient } from './known-patients.ts';
+import { firstReceivedAt, refuseOvertaken } from './overtaken.ts';
 import { PatientBatch } from './patient-batch.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
@@ -37,8 +38,8 @@ export async function persistMessages(dependencies: PersistDependencies, organiz
   return outcomes.map((outcome) => outcome.persisted);
 }
 
-/** Decided in memory alone: it names its patient by identifiers, or none, and changes nothing but patients. */
-const isPlain = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order && !tellsOfScan(normalized);
+/** Decided in memory alone: it names its patient by identifiers, or none, changes nothing but patients, and comes for the first time. */
+const isPlain = (item: PersistItem): boolean => !needsDatabase(item.normalized) && !item.normalized.order && !tellsOfScan(item.normalized) && firstReceivedAt(item) === undefined;
 const needsDatabase = ({ patient, merges = [] }: Normalized): boolean => merges.length > 0 || patient?.patient_id !== undefined;
 
 /** What must keep its order: messages of one name, and of one patient. Undefined: with everything, because it may change more than its patient. */
@@ -127,6 +128,7 @@ async function persistHolding(dependencies: PersistDependencies, tx: Transaction
       const ordered = order && patientId ? await applyOrder(dependencies, tx, organizationId, order, patientId, said) : undefined;
       // Reports that come back and appointments: apply-report.ts
       persisted = accepted(item, earlier, patientId, ordered ?? (patientId && await applyToScan(tx, item, patientId, said, now())));
+      await refuseOvertaken(tx, item, persisted.links, outcomes.map(({ row }) => row));
     }
     outcomes.push({ persisted, row: messageRow(item, persisted, warnings, now()) });
   }
@@ -137,7 +139,10 @@ async function persistHolding(dependencies: PersistDependencies, tx: Transaction
 
 const nameOf = ({ integration, message }: PersistItem): MessageName => ({ integrationId: integration.integrationId, sender: message.peer.application ?? '', controlId: message.controlId });
 const keyOf = (item: PersistItem): string => Object.values(nameOf(item)).join('\n');
-const saidBy = (item: PersistItem, warnings: MappingWarning[]): Said => ({ authority: item.normalized.authority, syncId: item.exchangeId, at: item.message.receivedAt, warnings });
+function saidBy(item: PersistItem, warnings: MappingWarning[]): Said {
+  const firstAt = firstReceivedAt(item);
+  return { authority: item.normalized.authority, syncId: item.exchangeId, at: firstAt ?? item.message.receivedAt, firstAt, warnings };
+}
 
 /** Every identifier value the batch names, those of merges too: their patients are held with the others. */
 function valuesOf(items: readonly PersistItem[]): readonly string[] {

@@ -9,6 +9,7 @@ import { DataIntegrityError, isRefusedValue, isTransientError, sqlState } from '
 import { insertExchanges, insertPayloads } from '../db/exchanges.ts';
 import { findStatement, nameRecord, renumberOrder, restateStatement, withdrawStatement } from '../db/record-names.ts';
 import { holdRecords } from '../db/records.ts';
+import { loadMessages } from '../db/store-messages.ts';
 import { databaseWithin, inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
@@ -135,18 +136,26 @@ async function held(tx: Transaction, { kind, criteria }: Guard): Promise<readonl
 const ofPatient = (normalized: Normalized, patientId: string): Normalized => ({ ...normalized, patient: { ...normalized.patient, identifiers: normalized.patient?.identifiers ?? [], patient_id: patientId } });
 
 async function persist(dependencies: WriteDependencies, tx: Transaction, organizationId: string, write: Write, item: PersistItem, meant: RecordRow | undefined): Promise<Done> {
-  const withdrawn = meant && await changeInPlace(tx, meant, item.normalized);
+  // A repeat has no second effect: what was said since stays.
+  const isRepeat = await wasReceived(tx, item), withdrawn = meant && !isRepeat ? await changeInPlace(tx, meant, item.normalized) : undefined;
   const [persisted] = await persistMessages(dependencies, organizationId, [item]);
   const { patients: patientId, scans: scanId } = persisted!.links;
   const statement = item.normalized.history?.[0];
+  if (isRepeat && meant) return { outcome: persisted!.kind, record: await afterwards(tx, write, meant.id), patientId };
   const recordId = write.kind === 'patient' ? patientId : statement ? patientId && await findStatement(tx, patientId, statement) : scanId;
   if (recordId === undefined) return { outcome: persisted!.kind, record: undefined, patientId };
-  for (const name of write.names ?? []) {
+  for (const name of isRepeat ? [] : write.names ?? []) {
     const { previous } = await nameRecord(tx, { integrationId: item.integration.integrationId, kind: write.kind, name, recordId });
     if (previous !== undefined && statement) await withdrawStatement(tx, previous);
   }
   if (withdrawn !== undefined && withdrawn !== recordId) await withdrawStatement(tx, withdrawn);
   return { outcome: persisted!.kind, record: await afterwards(tx, write, recordId), patientId };
+}
+
+/** The same name with the same bytes was here before: persistMessages changes nothing. */
+async function wasReceived(tx: Transaction, { integration: { integrationId, organizationId }, message: { controlId, peer, sha256 } }: PersistItem): Promise<boolean> {
+  const { identities } = await loadMessages(tx, organizationId, [{ integrationId, sender: peer.application ?? '', controlId }], [], false);
+  return identities?.some((identity) => identity.sha256 === sha256) === true;
 }
 
 /**
