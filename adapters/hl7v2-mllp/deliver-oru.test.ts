@@ -43,8 +43,10 @@ function context(): AdapterContext {
   cleanUp.push(() => stop.abort());
   return { ...fakeGateway().context, signal: stop.signal };
 }
+/** For receivers that are waited for in vain; those that answer have all the time they need. */
+const soon = { acknowledgment_timeout_milliseconds: 300 };
 const configFor = (port: number, settings: Record<string, unknown> = {}): ReturnType<typeof hl7v2Config.parse> =>
-  hl7v2Config.parse({ host: '127.0.0.1', port, acknowledgment_timeout_milliseconds: 200, connect_timeout_milliseconds: 1000, ...settings });
+  hl7v2Config.parse({ host: '127.0.0.1', port, acknowledgment_timeout_milliseconds: 20_000, connect_timeout_milliseconds: 20_000, ...settings });
 
 test('a report is an ORU^R01 with study, findings, impression, coded finding, certainty and measurement', () => {
   const text = reportToOru(report, 'REPORT-77', configFor(1, { own_facility: 'AI', receiving_application: 'EMR', receiving_facility: 'HOSP', request_acknowledgment: 'enhanced' }), new Date('2026-01-05T10:00:06Z'));
@@ -107,7 +109,7 @@ test.each([
   ['nothing', () => {}, 'unconfirmed'], ['by closing the connection', (_message: string, socket: net.Socket) => { socket.destroy(); }, 'unconfirmed'],
 ] as [string, Behaviour, DeliveryOutcome['kind']][])('a receiver that answers %s', async (_name, behave, kind) => {
   const { port, messages } = await receiver(behave);
-  const outcome = await deliverOru(delivery, configFor(port), context());
+  const outcome = await deliverOru(delivery, configFor(port, kind === 'unconfirmed' ? soon : {}), context());
   expect(outcome.kind).toBe(kind);
   expect(outcome.interaction).toBe('ORU^R01');
   expect(outcome.sent?.toString()).toBe(messages[0]);
@@ -165,7 +167,7 @@ test.each([
   ['CA then AA', ['CA', 'AA'], 'delivered'], ['CA then AE', ['CA', 'AE'], 'refused'], ['CA and nothing more', ['CA'], 'unconfirmed'], ['CR', ['CR'], 'refused'], ['AA alone', ['AA'], 'delivered'],
 ] as const)('a receiver that is asked for both answers and says %s', async (_name, codes, kind) => {
   const { port, messages } = await receiver((message, socket) => { for (const code of codes) answerWith(code)(message, socket); });
-  const outcome = await deliverOru(delivery, configFor(port, { request_acknowledgment: 'both' }), context());
+  const outcome = await deliverOru(delivery, configFor(port, { request_acknowledgment: 'both', ...(kind === 'unconfirmed' ? soon : {}) }), context());
   expect(outcome.kind).toBe(kind);
   expect(messages[0]?.split('\r')[0]).toContain('|2.5.1|||AL|AL|');
 });
@@ -179,7 +181,7 @@ test('a second answer that comes when nobody asked for it is not taken for the n
 test('a resend has the same MSH-10, and a long control id is cut to 20 characters the same way each time', async () => {
   const { port, messages } = await receiver(() => {});
   const long = { ...delivery, controlId: 'urn:uuid:0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b#ORU' };
-  for (const attempt of [1, 2]) await deliverOru({ ...long, attempt }, configFor(port, { acknowledgment_timeout_milliseconds: 100 }), context());
+  for (const attempt of [1, 2]) await deliverOru({ ...long, attempt }, configFor(port, soon), context());
   const ids = messages.map((message) => parseMessage(Buffer.from(message)).header(10));
   expect(ids[0]).toMatch(/^[0-9A-F]{20}$/);
   expect(ids[1]).toBe(ids[0]);

@@ -147,7 +147,7 @@ export class Ris {
     const header = headerFields(text);
     const refusal = mode === 'AE' || mode === 'AR' ? mode : undefined;
     const code = mode === 'silent' || mode === 'hang-up' || mode === 'down' ? undefined : refusal ?? (isResult(text) || isOrderStatus(text) ? 'AA' : 'AR');
-    if (mode === 'late') await sleep(this.#options.lateMilliseconds ?? 2_000);
+    if (mode === 'late') await sleep(this.#options.lateMilliseconds ?? 5_000);
     this.received.add({ controlId: header[9] ?? '', type: header[8] ?? '', text, bytes, at: new Date(), answered: code });
     if (mode === 'hang-up') socket.destroy();
     if (code === undefined || socket.destroyed) return;

@@ -30,7 +30,7 @@ beforeAll(async () => {
   await insertIntegration(db, 'Mutated Hospital', 'PACS', 'dicom-dimse');
   gateway = await startGatewayProcess({
     DATABASE_URL: db.ownerUrl, MEDSCAN_HOME: home, MEDSCAN_ROLES: 'gateway', MEDSCAN_ENCRYPTION_KEY: Buffer.alloc(32, 'test').toString('hex'),
-    MEDSCAN_DICOM_ARTIM_SECONDS: '2', MEDSCAN_DICOM_IDLE_SECONDS: '5', MEDSCAN_DICOM_ASSOCIATIONS_PER_ADDRESS: '100', MEDSCAN_DICOM_ASSOCIATIONS_PER_AE: '100',
+    MEDSCAN_DICOM_ARTIM_SECONDS: '2', MEDSCAN_DICOM_IDLE_SECONDS: '5', MEDSCAN_DICOM_ASSOCIATIONS_PER_ADDRESS: '100', MEDSCAN_DICOM_ASSOCIATIONS_PER_AE: '100', NODE_OPTIONS: '--max-semi-space-size=2',
   });
 }, 120_000);
 afterAll(async () => {

@@ -66,6 +66,7 @@ test('a RIS that does not answer gets the same message again, and the next one w
   await eventually(async () => statusOf(orders[0]!.placerOrderNumber).length >= 2, 30_000);
   expect(new Set(statusOf(orders[0]!.placerOrderNumber).map((reader) => reader.first('MSH-10'))).size).toBe(1);
   expect(statusOf(orders[1]!.placerOrderNumber)).toEqual([]);
+  await changeSettings(gateway, 'RIS', { acknowledgment_timeout_milliseconds: 20_000 });
   await ris.behaviour.set('accept');
   await eventually(async () => (await noticesOf('delivered', orders[1]!.placerOrderNumber)).length === 1, 40_000);
 

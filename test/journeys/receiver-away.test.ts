@@ -10,9 +10,9 @@ let journey: Journey;
 beforeAll(async () => {
   journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3' });
   const { gateway } = journey;
-  await changeSettings(gateway, 'EMR', { request_timeout_milliseconds: 700 });
-  await changeSettings(gateway, 'RIS', { acknowledgment_timeout_milliseconds: 700 });
-  await changeSettings(gateway, 'PACS', { destination: { response_timeout_milliseconds: 700 } });
+  await changeSettings(gateway, 'EMR', { request_timeout_milliseconds: 2500 });
+  await changeSettings(gateway, 'RIS', { acknowledgment_timeout_milliseconds: 2500 });
+  await changeSettings(gateway, 'PACS', { destination: { response_timeout_milliseconds: 2500 } });
 });
 /** What one test leaves switched off is no reason for the next one to fail. */
 afterEach(async () => {

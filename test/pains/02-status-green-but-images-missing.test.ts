@@ -17,7 +17,7 @@ let journey: Journey, pacs: ScriptedAcceptor;
 beforeAll(async () => {
   journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3', MEDSCAN_RETRY_SECONDS: '0.2' });
   pacs = await startAcceptor({ onMessage: answer });
-  await changeSettings(journey.gateway, 'PACS', { destination: { port: pacs.destination.port, response_timeout_milliseconds: 400 } });
+  await changeSettings(journey.gateway, 'PACS', { destination: { port: pacs.destination.port, response_timeout_milliseconds: 3000 } });
 });
 afterAll(async () => { await journey?.stop(); await pacs?.close(); });
 
