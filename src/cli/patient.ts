@@ -40,7 +40,9 @@ export async function unmergeCommand(mergeId: string, options: { readonly organi
         throw new CommandError(`Scans came after the merge; say which of them belong to the earlier patient: --later-scans ID,ID or --later-scans none\n${unmerged.scans.map((scan) => `  ${scan.scanId}  ${scan.scanNumber}`).join('\n')}`);
       }
       console.log(`Undone: patient ${unmerged.patientId} is separate from ${unmerged.survivorPatientId} again; ${unmerged.scanIds.length} scans went back.`);
-      if (unmerged.reportIds.length > 0) console.log(`These reports name the other patient and may have been sent: ${unmerged.reportIds.join(', ')}`);
+      if (unmerged.corrected.length > 0) console.log(`Withdrawn of the other patient and told anew of this one: ${unmerged.corrected.map(({ reportId, toldAnewAs }) => `${reportId} as ${toldAnewAs}`).join(', ')}`);
+      const others = unmerged.reportIds.filter((id) => !unmerged.corrected.some(({ reportId }) => reportId === id));
+      if (others.length > 0) console.log(`These reports name the other patient and were made elsewhere, or replaced since: ${others.join(', ')}`);
       return;
     }
     throw new CommandError(`There is no merge ${mergeId}.`);

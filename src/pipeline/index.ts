@@ -8,7 +8,7 @@
  *        v                            v
  *   durable bytes  ---------->  persist.ts (T2)      patients, scans, scan_files, sync_logs, audit_logs, job: one commit, shared by many
  *                                     |   identify.ts          who is this, over three protocols
- *                                     |   merge.ts             who is whom after all; unmerge.ts takes it back
+ *                                     |   merge.ts             who is whom after all; unmerge.ts takes it back, correct-identity.ts at those who were told
  *   sender hears  <--- answer --------+
  *                                     |  job complete-scan, held back for the quiet time
  *                                     v

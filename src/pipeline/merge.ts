@@ -10,12 +10,14 @@
  *     ... by a way of several merges         said in a circle  circular: as inverse
  *     both in use                            the earlier one retires
  *
+ * Results that are on their way under a number that is retired now leave under the one that remains (correct-identity.ts).
  * There is no loop to run into: numbers belong to one patient, and patients are merged into one that is not merged itself.
  */
 import { addRetiredNumbers, exchangeNumbers, holdPatients, isInverseOfMerge, linkPatients, mergePatients, numbersOf, unlinkPatients, type MergeSaid, type StoredNumber } from '../db/merges.ts';
 import type { Transaction } from '../db/transaction.ts';
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { PatientIdentifier, PatientMerge } from '#gateway/normalized.ts';
+import { renameOpenReports } from './correct-identity.ts';
 import { findPatient, identifyPatient, type Said } from './identify.ts';
 
 const DEFAULT_POLICY = { repeated: 'accept', inverse: 'accept', circular: 'accept' } as const;
@@ -34,6 +36,7 @@ export async function applyMerge(tx: Transaction, merge: PatientMerge, said: Sai
     await holdPatients(tx, [survivorId, prior.patientId]);
     await mergePatients(tx, survivorId, prior.patientId, words);
   }
+  await renameOpenReports(tx, survivorId, said.syncId);
   return survivorId;
 }
 

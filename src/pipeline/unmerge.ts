@@ -3,7 +3,8 @@
  * findings and reports) and history that the merge took; the survivor keeps its own and what was said of it since.
  *
  * Refused, in words, when facts that came later forbid it: the survivor was merged on, or what was moved is no longer the survivor's. Scans that
- * came after the merge may be either's, and no row says whose: a person names those that go back.
+ * came after the merge may be either's, and no row says whose: a person names those that go back. Reports that named the survivor meanwhile are corrected
+ * at every system that was told (correct-identity.ts).
  */
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
@@ -11,11 +12,14 @@ import { raiseAlert } from '../db/alerts.ts';
 import { giveBack, holdPatients, holdScans, lockMerge, markUndone, reportsSince, setInUse, showBy, sinceMerge, type Journal } from '../db/merges.ts';
 import { insertPatient } from '../db/patients.ts';
 import type { Transaction } from '../db/transaction.ts';
+import { correctReports, type CorrectedReport } from './correct-identity.ts';
 
 export type Unmerged =
   | { readonly kind: 'undone'; readonly patientId: string; readonly survivorPatientId: string; readonly scanIds: readonly string[];
       /** Reports of those scans that were made since and name the survivor. */
-      readonly reportIds: readonly string[] }
+      readonly reportIds: readonly string[];
+      /** Of them those that the gateway made: withdrawn of the survivor, and told anew of the earlier patient. */
+      readonly corrected: readonly CorrectedReport[] }
   | { readonly kind: 'not-found' }
   | { readonly kind: 'refused'; readonly reason: string }
   /** These came after the merge: say which of them go back. */
@@ -53,7 +57,7 @@ async function useAgain(tx: Transaction, merge: Journal, actor: AuditActor): Pro
   await showBy(tx, merge.survivor_patient_id);
   await markUndone(tx, merge.merge_id);
   await audit(tx, merge, merge.survivor_patient_id, [], [], actor);
-  return { kind: 'undone', patientId: merge.survivor_patient_id, survivorPatientId: merge.survivor_patient_id, scanIds: [], reportIds: [] };
+  return { kind: 'undone', patientId: merge.survivor_patient_id, survivorPatientId: merge.survivor_patient_id, scanIds: [], reportIds: [], corrected: [] };
 }
 
 async function split(tx: Transaction, merge: Journal, laterScanIds: readonly string[], actor: AuditActor): Promise<Unmerged> {
@@ -65,14 +69,15 @@ async function split(tx: Transaction, merge: Journal, laterScanIds: readonly str
   if (waiting > 0) return { kind: 'refused', reason: `${waiting} deliveries of reports that name the patient who remained have not ended; wait for them, or discard them, so that none leaves afterwards.` };
   await giveBack(tx, merge, patientId, scanIds);
   await markUndone(tx, merge.merge_id);
+  const corrected = await correctReports(tx, scanIds, merge.survivor_patient_id, actor);
   if (told.length > 0) {
     await raiseAlert(tx, {
       kind: 'identity_conflict', severity: 'critical', subject: `patient ${patientId}`,
-      message: `A merge was undone. ${told.length} report${told.length === 1 ? ' names' : 's name'} the other patient and may have been sent: withdraw ${told.length === 1 ? 'it' : 'them'}.`,
+      message: `A merge was undone. ${told.length} report${told.length === 1 ? '' : 's'} made since named the other patient; ${corrected.length} that the gateway made ${corrected.length === 1 ? 'is' : 'are'} withdrawn there and told anew of this patient. Tell who may have acted on ${told.length === 1 ? 'it' : 'them'}, and see that every system took both.`,
     });
   }
   await audit(tx, merge, patientId, scanIds, told.map((report) => report.report_id), actor);
-  return { kind: 'undone', patientId, survivorPatientId: merge.survivor_patient_id, scanIds, reportIds: told.map((report) => report.report_id) };
+  return { kind: 'undone', patientId, survivorPatientId: merge.survivor_patient_id, scanIds, reportIds: told.map((report) => report.report_id), corrected };
 }
 
 async function audit(tx: Transaction, merge: Journal, patientId: string, scanIds: readonly string[], reportIds: readonly string[], actor: AuditActor): Promise<void> {

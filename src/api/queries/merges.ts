@@ -18,7 +18,8 @@ export const UndoMerge = z.strictObject({
   later_scan_ids: z.array(id).max(10_000).describe('Of the scans that came after the merge: those that belong to the earlier patient. Needed when there are any; see errors of the 409').optional(),
 }).openapi('UndoMerge');
 
-export const UndoneMerge = z.object({ patient_id: id, survivor_patient_id: id, scan_ids: z.array(id), report_ids: z.array(id).describe('Reports made since the merge: they name the survivor') }).openapi('UndoneMerge');
+export const UndoneMerge = z.object({ patient_id: id, survivor_patient_id: id, scan_ids: z.array(id), report_ids: z.array(id).describe('Reports made since the merge: they name the survivor'),
+  corrected_reports: z.array(z.object({ report_id: id, withdrawn_by: id, told_anew_as: id })).describe('Of them those made here: the versions that withdraw them of the survivor and tell them of the earlier patient') }).openapi('UndoneMerge');
 
 /** Merges in which the patient remained or went. */
 export function listMerges(tx: Transaction, patientId: string, page: Page) {

@@ -25,11 +25,12 @@ export function mergeRoutes(router: ApiRouter): void {
 
   router.route('POST /patient-merges/{merge_id}/undo', {
     summary: 'Undo a merge', tag: 'patients', params: pathId('merge_id'), body: UndoMerge, returns: UndoneMerge,
-    description: 'The earlier patient is a patient again, with the numbers, scans and history that the merge took. 409 when later facts forbid it, or when scans came after the merge and `later_scan_ids` does not say whose they are.',
+    description: 'The earlier patient is a patient again, with the numbers, scans and history that the merge took. Reports that named the other meanwhile are withdrawn there and told anew. 409 when later facts forbid it, or when scans came after the merge and `later_scan_ids` does not say whose they are.',
   }, ({ transact, params, body, actor, auditedElsewhere }) => transact(async (tx) => {
     const undone = accepted(await undoMerge(tx, params.merge_id, body.later_scan_ids, actor));
     auditedElsewhere();
-    return { patient_id: undone.patientId, survivor_patient_id: undone.survivorPatientId, scan_ids: [...undone.scanIds], report_ids: [...undone.reportIds] };
+    return { patient_id: undone.patientId, survivor_patient_id: undone.survivorPatientId, scan_ids: [...undone.scanIds], report_ids: [...undone.reportIds],
+      corrected_reports: undone.corrected.map(({ reportId, withdrawnBy, toldAnewAs }) => ({ report_id: reportId, withdrawn_by: withdrawnBy, told_anew_as: toldAnewAs })) };
   }));
 }
 
