@@ -62,9 +62,9 @@ test('the command line shows who was refused, why and what to do, and one associ
 
 test('with more jobs waiting than MEDSCAN_QUEUE_LIMIT new images are rejected for now, with the reason on record', async () => {
   const db = await testDatabase();
+  await insertIntegration(db, 'Busy Hospital', 'PACS', 'dicom-dimse');
   const gateway = await startGatewayProcess({ DATABASE_URL: db.ownerUrl, MEDSCAN_HOME: path.join(journey.gateway.home, 'second'), MEDSCAN_ROLES: 'gateway', MEDSCAN_QUEUE_LIMIT: '3', MEDSCAN_DICOM_PDU_BYTES: '32768', MEDSCAN_ENCRYPTION_KEY: Buffer.alloc(32, 'test').toString('hex') });
   try {
-    await insertIntegration(db, 'Busy Hospital', 'PACS', 'dicom-dimse');
     const accepted = await eventually(async () => {
       const peer = await BytePeer.connect(gateway.ports.dicom);
       peer.send(associateRequest());

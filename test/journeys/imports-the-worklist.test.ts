@@ -38,10 +38,11 @@ const item = ({ accession = 'WL-1', step = 'SPS1', patientId = 'W-1', name = 'MÃ
 let journey: Journey, ris: Awaited<ReturnType<typeof startWlmscpfs>>;
 const items = (where = 'true') => exchanges(journey.gateway, `interaction = 'C-FIND worklist item' AND ${where}`);
 const polls = () => exchanges(journey.gateway, "interaction = 'C-FIND worklist'");
-/** Waits until the list was read once more, from now on. */
+/** Has the list read once more, without waiting for the next look at what is due, and waits until it was. */
 async function readAgain(): Promise<void> {
   const before = (await polls()).filter((poll) => poll.message_status === 'delivered').length;
-  await journey.gateway.db.asOwner('UPDATE worklist_polls SET next_poll_at = now()');
+  const [ids] = await journey.gateway.db.asOwner<{ organization_id: string; integration_id: string }>('SELECT organization_id, integration_id FROM worklist_polls');
+  await journey.gateway.boss.send('import-worklist', { organizationId: ids!.organization_id, integrationId: ids!.integration_id }, { singletonKey: ids!.integration_id });
   await eventually(async () => (await polls()).filter((poll) => poll.message_status === 'delivered').length > before);
   await eventually(async () => (await journey.gateway.db.asOwner('SELECT FROM worklist_polls WHERE polled_at >= (SELECT max(started_at) FROM sync_logs WHERE interaction = $1)', ['C-FIND worklist'])).length === 1);
 }
