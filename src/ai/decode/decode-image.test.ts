@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { deflateRawSync } from 'node:zlib';
 import codecs from 'dcmjs-codecs';
 import { afterAll, expect, test } from 'vitest';
 import { parsePart10Head } from '#standards/dicom/part10.ts';
@@ -68,6 +69,39 @@ test.each([[0, [255, 0, 0, 10, 20, 30]], [1, [255, 10, 0, 20, 0, 30]]])('colour 
   const values = Array.from((await decode(write('colour.dcm', elements, Buffer.from(samples)))).frames[0]!.samples);
   expect(values[0]).toBeCloseTo(76.245, 3);
   expect(values[1]).toBeCloseTo(18.15, 3);
+});
+
+const oneBit = (more: DatasetElements = {}): DatasetElements => ctElements(3, 3, { '(0028,0008)': '3', '(0028,0100)': 1, '(0028,0101)': 1, '(0028,0102)': 0, '(0028,0103)': 0, '(0028,1052)': '0', ...more });
+const shapes = [[1, 0, 1, 0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 1, 0, 0, 1, 1], [1, 1, 1, 1, 0, 0, 0, 0, 1]];
+const packed = (bits: readonly number[]): Buffer => Buffer.from(Array.from({ length: Math.ceil(bits.length / 8) }, (_, byte) => bits.slice(8 * byte, 8 * byte + 8).reduce((sum, bit, index) => sum | (bit << index), 0)));
+const rle = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from(Uint32Array.from({ length: 16 }, (_, index) => (index === 0 ? 1 : index === 1 ? 64 : 0)).buffer), Buffer.from([bytes.length - 1]), bytes]);
+
+test.each<[string, () => WrittenFile]>([
+  ['one after the other, not ending on a byte', () => write('bits.dcm', oneBit(), packed(shapes.flat()))],
+  ['packed and run-length encoded', () => write('bits-rle.dcm', oneBit(), shapes.map((shape) => rle(packed(shape))), '1.2.840.10008.1.2.5')],
+  ['packed and deflated', () => write('bits-deflated.dcm', oneBit(), shapes.map((shape) => deflateRawSync(packed(shape))), '1.2.840.10008.1.2.8.1')],
+])('frames of single bits are read: %s', async (_, file) => {
+  expect((await decode(file())).frames.map(({ samples }) => Array.from(samples))).toEqual(shapes);
+});
+
+test('frames that are deflated one by one are read back exactly, and neither more nor less than the header says', async () => {
+  const syntax = '1.2.840.10008.1.2.8.1';
+  expect(Array.from((await decode(write('deflated.dcm', described, [deflateRawSync(stored)], syntax))).frames[0]!.samples)).toEqual(hounsfield);
+  await expect(decode(write('bomb.dcm', described, [deflateRawSync(Buffer.alloc(1e6))], syntax))).rejects.toThrow(/holds more than the 1536 bytes/);
+  await expect(decode(write('short.dcm', described, [deflateRawSync(stored.subarray(0, 100))], syntax))).rejects.toThrow(/holds 100 bytes where its header needs 1536/);
+});
+
+test.each([[16, 257], [8, 1]])('a palette in segments of %i bits is the palette written out', async (bits, scale) => {
+  // Two entries, a line of four to 50, and both segments again: the palette 10 20 28 35 43 50 10 20.
+  const again = bits === 16 ? [2, 1, 0, 0] : [2, 1, 0, 0, 0, 0];
+  const words = [0, 2, 10 * scale, 20 * scale, 1, 4, 50 * scale, ...again];
+  const segments = bits === 16 ? Buffer.from(Uint16Array.from(words).buffer) : Buffer.from(words.length % 2 === 0 ? words : [...words, 0]);
+  const channels = Object.fromEntries(['1', '2', '3'].flatMap((channel) => [[`(0028,110${channel})`, [8, 0, bits]], [`(0028,122${channel})`, segments]]));
+  const elements = ctElements(1, 8, { '(0028,0004)': 'PALETTE COLOR', '(0028,0100)': 8, '(0028,0101)': 8, '(0028,0102)': 7, '(0028,0103)': 0, ...channels });
+  const { frames } = await decode(write('segments.dcm', elements, Buffer.from([0, 1, 2, 3, 4, 5, 6, 7])));
+  expect(Array.from(frames[0]!.samples, (value) => Math.round(value))).toEqual([10, 20, 28, 35, 43, 50, 10, 20]);
+  const damaged = ctElements(1, 8, { '(0028,0004)': 'PALETTE COLOR', '(0028,0100)': 8, '(0028,0101)': 8, '(0028,0102)': 7, '(0028,0103)': 0, ...channels, '(0028,1221)': Buffer.from([9, 0, 1, 0]) });
+  await expect(decode(write('damaged.dcm', damaged, Buffer.alloc(8)))).rejects.toThrow(/Segmented palette data are damaged/);
 });
 
 test('frames of a multi-frame image take their own position and rescale from the functional groups', async () => {

@@ -1,4 +1,5 @@
 /** One stored DICOM file to grey values: header, frames, cells, values. Runs in the decode worker; throws AiError('input') with the reason. */
+import { constants, inflateRawSync } from 'node:zlib';
 import { AiError } from '../ai-error.ts';
 import { decompress, isCompressed } from './compressed.ts';
 import type { DecodedFrame, DecodedImage } from './decoded-image.ts';
@@ -6,11 +7,12 @@ import { encapsulatedFrames } from './fragments.ts';
 import { greyValues } from './grey-values.ts';
 import { BIG_ENDIAN, DEFLATED, IMPLICIT, PIXEL_DATA, frameAttributes, readImageHeader, type DecodeLimits, type ImageHeader } from './image-header.ts';
 import { decodeRle } from './rle.ts';
-import { nativeFrameBytes, storedValues, type Cells, type StoredValues } from './stored-values.ts';
+import { bitsFrom, nativeFrameBytes, storedValues, type Cells, type StoredValues } from './stored-values.ts';
 
 const EXPLICIT = '1.2.840.10008.1.2.1';
 const UNDEFINED_LENGTH = 0xffffffff;
 const RLE = '1.2.840.10008.1.2.5';
+const DEFLATED_FRAMES = '1.2.840.10008.1.2.8.1';
 const NATIVE = new Set([IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED]);
 
 export async function decodeImage(file: Uint8Array, datasetOffset: number, transferSyntaxUid: string, limits: DecodeLimits): Promise<DecodedImage> {
@@ -27,7 +29,7 @@ export async function decodeImage(file: Uint8Array, datasetOffset: number, trans
 }
 
 export function headerOf(file: Uint8Array, datasetOffset: number, transferSyntaxUid: string, limits: DecodeLimits): ImageHeader {
-  if (!NATIVE.has(transferSyntaxUid) && transferSyntaxUid !== RLE && !isCompressed(transferSyntaxUid)) {
+  if (!NATIVE.has(transferSyntaxUid) && transferSyntaxUid !== RLE && transferSyntaxUid !== DEFLATED_FRAMES && !isCompressed(transferSyntaxUid)) {
     throw new AiError('input', `Transfer syntax ${transferSyntaxUid} cannot be decoded here.`);
   }
   return readImageHeader(file, datasetOffset, transferSyntaxUid, limits);
@@ -51,13 +53,25 @@ async function* frameValues(header: ImageHeader, transferSyntaxUid: string, only
   const pixels = header.rows * header.columns;
   const frames = encapsulatedFrames(header.dataset, element, header.numberOfFrames);
   for (const frame of only === undefined ? frames : frames.slice(only, only + 1)) {
-    yield storedValues(transferSyntaxUid === RLE ? rleCells(frame, header, pixels) : await compressedCells(frame, header, transferSyntaxUid), pixels);
+    yield storedValues(transferSyntaxUid === RLE ? rleCells(frame, header, pixels) : transferSyntaxUid === DEFLATED_FRAMES ? inflatedCells(frame, header, pixels) : await compressedCells(frame, header, transferSyntaxUid), pixels);
   }
 }
 
 function rleCells(frame: Uint8Array, header: ImageHeader, pixels: number): Cells {
-  const bytes = decodeRle(frame, pixels, header.samplesPerPixel, header.bitsAllocated / 8);
+  // Frames of 1-bit pixels are packed first, each ending on a byte (PS3.5 G.2): one segment of bytes that hold eight pixels.
+  const isPacked = header.bitsAllocated === 1;
+  const bytes = decodeRle(frame, isPacked ? Math.ceil(pixels / 8) : pixels, header.samplesPerPixel, isPacked ? 1 : header.bitsAllocated / 8);
   return { ...layout(header), bytes, bigEndian: false, words: false, planar: true, halfChroma: false };
+}
+
+/** Each frame as it would be native, deflated by itself (PS3.5 8.2.16, A.4.13); frames of 1-bit pixels end on a byte. */
+function inflatedCells(frame: Uint8Array, header: ImageHeader, pixels: number): Cells {
+  const cells = layout(header), needed = Math.ceil(nativeFrameBytes(pixels, cells));
+  let bytes: Uint8Array;
+  // Whoever pads a frame does not make its pixels more.
+  try { bytes = inflateRawSync(frame, { maxOutputLength: needed + 1, finishFlush: constants.Z_SYNC_FLUSH }); } catch { throw new AiError('input', `A deflated frame is damaged or holds more than the ${needed} bytes that its header says.`); }
+  if (bytes.length < needed) throw new AiError('input', `A deflated frame holds ${bytes.length} bytes where its header needs ${needed}.`);
+  return { ...cells, bytes };
 }
 
 async function compressedCells(frame: Uint8Array, header: ImageHeader, transferSyntaxUid: string): Promise<Cells> {
@@ -77,10 +91,9 @@ function* nativeFrames(header: ImageHeader, only?: number): Generator<StoredValu
   if (end - element.dataOffset < Math.floor(frameBytes * header.numberOfFrames)) {
     throw new AiError('input', `Pixel Data has ${end - element.dataOffset} bytes where the header needs ${Math.ceil(frameBytes * header.numberOfFrames)}: the file is cut or its header is wrong.`);
   }
-  if (!Number.isInteger(frameBytes) && header.numberOfFrames > 1) throw new AiError('input', 'Frames of 1-bit pixels that do not end on a byte are not supported.');
+  const values = header.dataset.byteArray.subarray(element.dataOffset, end) as Uint8Array;
   for (let frame = only ?? 0; frame < (only === undefined ? header.numberOfFrames : only + 1); frame += 1) {
-    const start = element.dataOffset + frame * frameBytes;
-    yield storedValues({ ...cells, bytes: header.dataset.byteArray.subarray(start, Math.min(end, start + Math.ceil(frameBytes))) as Uint8Array }, pixels);
+    yield storedValues({ ...cells, bytes: bitsFrom(values, 8 * frame * frameBytes, 8 * frameBytes) }, pixels);
   }
 }
 

@@ -41,6 +41,7 @@ async function nativePixels(image: ImageHeader, transferSyntaxUid: string): Prom
   let bitsAllocated = image.bitsAllocated, isPlanar = false, byteLength = 0;
   for (const fragment of encapsulatedFrames(image.dataset, element, image.numberOfFrames)) {
     if (transferSyntaxUid === RLE) {
+      if (image.bitsAllocated === 1) throw new AiError('input', 'RLE frames of 1-bit pixels are not decompressed into a dataset.');
       frames.push(decodeRle(fragment, image.rows * image.columns, image.samplesPerPixel, image.bitsAllocated / 8));
       isPlanar = image.samplesPerPixel > 1;
     } else {

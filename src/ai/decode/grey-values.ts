@@ -2,10 +2,11 @@
  * Stored values to one grey value per pixel: colour to luminance, palette looked up, modality LUT applied (PS3.3 C.11.1), MONOCHROME1 inverted.
  * Integer results that fit stay Int16 (half the memory of a CT); others become floats.
  */
-import type { DataSet } from 'dicom-parser';
+import type { DataSet, Element } from 'dicom-parser';
 import { AiError } from '../ai-error.ts';
 import type { Samples } from './decoded-image.ts';
 import { item, type FrameAttributes, type ImageHeader } from './image-header.ts';
+import { expandSegments } from './segmented-palette.ts';
 import type { StoredValues } from './stored-values.ts';
 
 export function greyValues(stored: StoredValues, header: ImageHeader, attributes: FrameAttributes): Samples {
@@ -71,6 +72,8 @@ export type Lut = (stored: number) => number;
 /** LUT Descriptor: entries (0 means 65536), first value mapped, bits per entry (PS3.3 C.11.1.1.1, C.7.6.3.1.5). */
 export function readLut(dataset: DataSet, descriptorTag: string, dataTag: string, signed: boolean): Lut {
   const data = dataset.elements[dataTag];
+  const segments = dataset.elements[dataTag.replace(/^x0028120/, 'x0028122')];
+  if (dataset.elements[descriptorTag] !== undefined && (data?.length ?? 0) === 0 && segments !== undefined && segments.tag !== dataTag) return segmentedLut(dataset, descriptorTag, segments);
   if (dataset.elements[descriptorTag] === undefined || data === undefined || data.length === 0) throw new AiError('input', `Lookup table ${descriptorTag.slice(1)} or its data ${dataTag.slice(1)} is missing.`);
   const entries = dataset.uint16(descriptorTag, 0) || 65536;
   const first = (signed ? dataset.int16(descriptorTag, 1) : dataset.uint16(descriptorTag, 1)) ?? 0;
@@ -79,6 +82,15 @@ export function readLut(dataset: DataSet, descriptorTag: string, dataTag: string
   const packed = data.length < entries * 2;
   const available = packed ? data.length : data.length / 2;
   const table = Float32Array.from({ length: Math.min(entries, available) }, (_, index) => (packed ? (dataset.byteArray[data.dataOffset + index] ?? 0) : (dataset.uint16(dataTag, index) ?? 0)));
-  const scale = bits > 8 && !packed && dataTag !== 'x00283006' ? 1 / 257 : 1;
+  return lookup(table, first, bits > 8 && !packed && dataTag !== 'x00283006' ? 1 / 257 : 1);
+}
+
+function lookup(table: Float32Array, first: number, scale: number): Lut {
   return (stored) => (table[Math.max(0, Math.min(table.length - 1, stored - first))] ?? 0) * scale;
+}
+
+function segmentedLut(dataset: DataSet, descriptorTag: string, data: Element): Lut {
+  const entries = dataset.uint16(descriptorTag, 0) || 65536, first = dataset.uint16(descriptorTag, 1) ?? 0, isWide = (dataset.uint16(descriptorTag, 2) ?? 16) > 8;
+  const words = isWide ? Uint16Array.from({ length: data.length >> 1 }, (_, index) => dataset.uint16(data.tag, index) ?? 0) : dataset.byteArray.subarray(data.dataOffset, data.dataOffset + data.length);
+  return lookup(expandSegments(words, isWide, entries), first, isWide ? 1 / 257 : 1);
 }

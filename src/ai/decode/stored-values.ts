@@ -22,6 +22,13 @@ export function nativeFrameBytes(pixels: number, cells: Pick<Cells, 'bitsAllocat
   return (pixels * (cells.halfChroma ? 2 : cells.samplesPerPixel) * cells.bitsAllocated) / 8;
 }
 
+/** Bits from any place on, moved to begin with a byte: where a frame of 1-bit pixels follows one that did not end on a byte (PS3.5 8.1.1). */
+export function bitsFrom(bytes: Uint8Array, firstBit: number, count: number): Uint8Array {
+  const first = firstBit >> 3, shift = firstBit & 7, length = Math.ceil(count / 8);
+  if (shift === 0) return bytes.subarray(first, first + length);
+  return Uint8Array.from({ length }, (_, index) => ((bytes[first + index]! >> shift) | ((bytes[first + index + 1] ?? 0) << (8 - shift))) & 0xff);
+}
+
 export function storedValues(cells: Cells, pixels: number): StoredValues {
   if (cells.halfChroma) return interleave422(cells.bytes, pixels);
   const count = pixels * cells.samplesPerPixel;
