@@ -79,6 +79,11 @@ test('accepts a service beside storage only where its setting allows it, in a tr
 
 test('tells storage from query, print and worklist', () => {
   const root = '1.2.840.10008.';
-  expect(['5.1.4.1.1.1', '5.1.4.1.1.88.34', '5.1.4.38.1', '5.1.4.1.1.9999'].map((end) => isStorage(root + end, false))).toEqual([true, true, true, true]);
+  expect(['5.1.4.1.1.1', '5.1.4.1.1.88.34', '5.1.4.34.7', '5.1.4.1.1.9999'].map((end) => isStorage(root + end, false))).toEqual([true, true, true, true]);
   expect(['5.1.4.1.2.1.1', '5.1.1.9', '5.1.4.31', '3.1.2.3.3', '1.20.1', '5.1.4.1.1.200.4'].map((end) => isStorage(root + end, true))).toEqual([false, false, false, false, false, false]);
+});
+
+test('takes no objects that belong to no patient: they could not be filed under a study', () => {
+  const root = '1.2.840.10008.5.1.4.';
+  expect(['38.1', '39.1', '43.1', '44.1', '45.1', '1.1.200.1', '1.1.200.3', '1.1.200.7', '1.1.201.1'].filter((end) => isStorage(root + end, true))).toEqual([]);
 });

@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from 'node:net';
 import type { Integration, IntegrationDirectory, Refusal } from '#gateway/adapter.ts';
+import { isNonPatientSopClass } from '#standards/dicom/sop-classes.ts';
 import { explicitVrLittleEndian, implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import type { Config } from './config.ts';
 import { isAllowed, serviceOf } from './services.ts';
@@ -110,10 +111,9 @@ function negotiateService({ id, abstractSyntax, transferSyntaxes }: ProposedCont
   return { id, result, abstractSyntax, transferSyntax: transferSyntax ?? implicitVrLittleEndian };
 }
 
-/** Storage beside 5.1.4.1.1: hanging protocol, colour palette, implant templates, RT beams delivery instruction (PS3.4 annex GG, B.5, PS3.6 annex A). */
+/** Storage beside 5.1.4.1.1: RT beams delivery instruction, print and hardcopy (PS3.4 B.5, PS3.6 annex A). */
 export const otherStorageClasses: ReadonlyMap<string, string> = new Map([
-  ['5.1.4.38.1', 'Hanging Protocol Storage'], ['5.1.4.39.1', 'Color Palette Storage'], ['5.1.4.43.1', 'Generic Implant Template Storage'], ['5.1.4.44.1', 'Implant Assembly Template Storage'],
-  ['5.1.4.45.1', 'Implant Template Group Storage'], ['5.1.4.34.7', 'RT Beams Delivery Instruction Storage'], ['5.1.1.27', 'Stored Print Storage (retired)'],
+  ['5.1.4.34.7', 'RT Beams Delivery Instruction Storage'], ['5.1.1.27', 'Stored Print Storage (retired)'],
   ['5.1.1.29', 'Hardcopy Grayscale Image Storage (retired)'], ['5.1.1.30', 'Hardcopy Color Image Storage (retired)'],
 ].map(([end, name]) => [`${standardRoot}${end}`, name!]));
 /** Within 5.1.4.1.1 but not storage: query and retrieve of protocols and inventories, repository query. */
@@ -122,5 +122,7 @@ const notStorage = new Set(['200.4', '200.5', '200.6', '201.2', '201.3', '201.4'
 export function isStorage(sopClassUid: string, acceptUnknown: boolean): boolean {
   if (!/^[0-9.]{1,64}$/.test(sopClassUid)) return false;
   if (!sopClassUid.startsWith(standardRoot)) return acceptUnknown;
+  // What is of no patient could only be refused later, object by object: it has no study to be filed under.
+  if (isNonPatientSopClass(sopClassUid)) return false;
   return (sopClassUid.startsWith(`${standardRoot}5.1.4.1.1.`) && !notStorage.has(sopClassUid)) || otherStorageClasses.has(sopClassUid);
 }

@@ -217,15 +217,24 @@ export function isMultiframeSopClass(uid: string): boolean {
   return /Enhanced|Multi-frame|Tomosynthesis|Angiographic|Radiofluoroscopic|Nuclear|Microscopy|Volume|Video|Tomography Image Storage - For|Segmentation|Parametric/.test(storageSopClasses.get(uid)?.name ?? '');
 }
 
+/** Non-Patient Object Storage (PS3.4 annex GG): protocols, palettes, templates and inventories. They belong to no patient and no study. */
+const nonPatientClasses = new Set([
+  '1.2.840.10008.5.1.4.38.1', '1.2.840.10008.5.1.4.39.1', '1.2.840.10008.5.1.4.43.1', '1.2.840.10008.5.1.4.44.1', '1.2.840.10008.5.1.4.45.1',
+  `${root}200.1`, `${root}200.3`, `${root}200.7`, `${root}201.1`,
+]);
+export function isNonPatientSopClass(uid: string): boolean {
+  return nonPatientClasses.has(uid);
+}
+
 /**
  * How sure one can be that objects of this class are for C-STORE:
  * standard: in the table. standard-unknown: under the standard's storage root, newer than the table. private: a UID outside DICOM's
  * root, as vendors use for raw data and extensions of image classes; whether to take it is the listener's policy.
- * not-storage: DICOM's own UID for something else (a service, a transfer syntax), or no UID.
+ * not-storage: DICOM's own UID for something else (a service, a transfer syntax, an object of no patient), or no UID.
  */
 export function storageClassOf(uid: string): 'standard' | 'standard-unknown' | 'private' | 'not-storage' {
   if (storageSopClasses.has(uid)) return 'standard';
-  if (uid.startsWith(root)) return 'standard-unknown';
+  if (uid.startsWith(root) && !isNonPatientSopClass(uid)) return 'standard-unknown';
   return uid.startsWith('1.2.840.10008.') || !isValidUid(uid) ? 'not-storage' : 'private';
 }
 

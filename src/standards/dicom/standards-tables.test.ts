@@ -62,7 +62,7 @@ test('UIDs: valid forms, and derived ones that never change', () => {
 test('storage SOP classes: images, other storage, what is not storage', () => {
   expect([...storageSopClasses.keys()].every(isValidUid)).toBe(true);
   expect(['1.2.840.10008.5.1.4.1.1.2', '1.2.840.10008.5.1.4.1.1.88.67', '1.2.840.10008.1.1'].map((uid) => [isStorageSopClass(uid), isImageSopClass(uid)])).toEqual([[true, true], [true, false], [false, false]]);
-  expect(['1.2.840.10008.5.1.4.1.1.2', '1.2.840.10008.5.1.4.1.1.9999', '1.3.12.2.1107.5.9.1', '1.2.840.10008.1.1', '', 'x'].map(storageClassOf)).toEqual(['standard', 'standard-unknown', 'private', 'not-storage', 'not-storage', 'not-storage']);
+  expect(['1.2.840.10008.5.1.4.1.1.2', '1.2.840.10008.5.1.4.1.1.9999', '1.3.12.2.1107.5.9.1', '1.2.840.10008.1.1', '1.2.840.10008.5.1.4.39.1', '1.2.840.10008.5.1.4.1.1.200.1', '', 'x'].map(storageClassOf)).toEqual(['standard', 'standard-unknown', 'private', ...Array<string>(5).fill('not-storage')]);
 });
 test('transfer syntaxes', () => {
   expect([...transferSyntaxes.keys()].every(isValidUid)).toBe(true);
