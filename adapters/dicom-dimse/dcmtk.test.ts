@@ -42,6 +42,11 @@ withDcmtk('answers echoscu', async () => {
   await run('echoscu', ['-aec', 'MEDSCAN', '127.0.0.1', String(gateway.port)]);
 });
 
+withDcmtk('answers the largest proposal of echoscu: 128 contexts with all 38 transfer syntaxes that it knows', async () => {
+  const gateway = await start();
+  await run('echoscu', ['-ppc', '128', '-pts', '38', '-aec', 'MEDSCAN', '127.0.0.1', String(gateway.port)]);
+});
+
 withDcmtk('rejects echoscu with a wrong called AE title, and puts it on record', async () => {
   const gateway = await start();
   await expect(run('echoscu', ['-aec', 'NOBODY', '127.0.0.1', String(gateway.port)])).rejects.toMatchObject({ stderr: expect.stringContaining('Called AE Title Not Recognized') });

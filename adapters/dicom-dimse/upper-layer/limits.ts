@@ -2,7 +2,7 @@ import type { ListenerLimits } from '#gateway/adapter.ts';
 
 /** What one peer, or all together, may ask of the listener before it says no. None of them is reached by a working PACS. */
 export interface UpperLayerLimits {
-  /** Largest association PDU taken; 128 contexts with 20 transfer syntaxes each need about 40 KiB. */
+  /** Largest association PDU taken; 128 contexts with 38 transfer syntaxes each, as DCMTK can propose, need 127 KiB. */
   readonly associatePduByteLength: number;
   /** Largest P-DATA-TF we offer to take and do take (PS3.8 D.1). */
   readonly maximumLength: number;
@@ -23,7 +23,7 @@ export interface UpperLayerLimits {
 }
 
 export const defaultLimits: UpperLayerLimits = {
-  associatePduByteLength: 64 * 1024,
+  associatePduByteLength: 256 * 1024,
   maximumLength: 1024 * 1024,
   minimumPeerMaximumLength: 4096,
   commandSetByteLength: 64 * 1024,
