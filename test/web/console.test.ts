@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { serve, type ServerType } from '@hono/node-server';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createApiToken } from '../../src/db/user-sessions.ts';
 import { apiFixture, auditOf, password, type Answer, type ApiFixture } from '../api/support.ts';
 
 let api: ApiFixture;
@@ -45,6 +46,29 @@ test('opening a page is on record, and looking at a message names its patient', 
   const cookie = await cookieOf(api.north.emails.integrator);
   for (const path of pages()) expect((await auditOf(api.db, await get(path, cookie))).length, path).toBe(1);
   expect(await auditOf(api.db, await get(`/messages/${api.north.ids['sync_id']}`, cookie))).toMatchObject([{ event_code: '110106', action: 'R', object_id: api.north.ids['sync_id'], patient_id: api.north.ids['patient_id'] }]);
+});
+
+test('who may not see patients sees no patient\'s number in what FHIR calls a message, but where the whole message is shown', async () => {
+  const controlId = 'Patient/urn:oid:1.2.3|SECRET-77#7', { organizationId, organizationName, ids } = { organizationName: (await api.db.asOwner<{ name: string }>('SELECT name FROM organizations WHERE organization_id = $1', [api.north.organizationId]))[0]!.name, ...api.north };
+  const [row] = await api.db.asOwner<{ sync_id: string }>(`INSERT INTO sync_logs (organization_id, integration_id, adapter, direction, interaction, control_id, message_status, facts, correlation_id)
+    VALUES ($1, $2, 'fhir-rest', 'inbound', 'update Patient', $3, 'accepted', '{"id": "SECRET-77", "interaction": "update"}', $4) RETURNING sync_id`, [organizationId, ids['integration_id'], controlId, ids['sync_id']]);
+  await api.db.asOwner('UPDATE sync_logs SET correlation_id = $2 WHERE organization_id = $1 AND sync_id = $3', [organizationId, row!.sync_id, ids['sync_id']]);
+  await api.db.asOwner("INSERT INTO message_replay_items (organization_id, replay_id, sync_id) VALUES ($1, $2, $3)", [organizationId, ids['replay_id'], row!.sync_id]);
+  const narrow = (await createApiToken(api.db.database, { organizationName, role: 'technician', name: 'narrow', scopes: ['exchanges:read'] })).token, { integrator, technician, administrator } = api.north.tokens;
+  const ways = ['', `/${row!.sync_id}`, `?control_id=${encodeURIComponent(controlId)}`];
+  for (const [token, sees, finds] of [[narrow, false, 0], [integrator, false, 1], [technician, true, 1], [administrator, true, 1]] as const) {
+    const answers = await Promise.all(ways.map((way) => api.call('GET', `/api/v1/sync-logs${way}`, { token })));
+    expect([answers.map(({ status }) => status), answers.some(({ text }) => text.includes('SECRET-77')), answers[2]!.body.items.length]).toEqual([[200, 200, 200], sees, finds]);
+  }
+  expect((await api.call('GET', `/api/v1/sync-logs/${row!.sync_id}`, { token: integrator })).body).toMatchObject({ control_id: 'Patient/…#7', facts: { interaction: 'update' } });
+  expect((await api.call('POST', '/api/v1/sync-logs/search', { token: integrator, body: { text: controlId } })).body.items).toMatchObject([{ control_id: 'Patient/…#7' }]);
+  expect((await api.call('GET', `/api/v1/message-replays/${ids['replay_id']}/messages`, { token: integrator })).body.items).toContainEqual(expect.objectContaining({ control_id: 'Patient/…#7' }));
+  const cookie = await cookieOf(api.north.emails.integrator);
+  for (const path of ['/messages', `/messages/${ids['sync_id']}`, `/replays/${ids['replay_id']}`]) expect([path, (await get(path, cookie)).text.includes('Patient/…#7'), (await get(path, cookie)).text.includes('SECRET-77')]).toEqual([path, true, false]);
+  const whole = await get(`/messages/${row!.sync_id}`, cookie);
+  expect([whole.text.includes('SECRET-77'), (await auditOf(api.db, whole))[0]]).toMatchObject([true, { event_code: '110106' }]);
+  for (const table of ['message_replay_items', 'sync_logs']) await api.db.asOwner(`DELETE FROM ${table} WHERE organization_id = $1 AND sync_id = $2`, [organizationId, row!.sync_id]);
+  await api.db.asOwner('UPDATE sync_logs SET correlation_id = NULL WHERE organization_id = $1 AND sync_id = $2', [organizationId, ids['sync_id']]);
 });
 
 test('a patient\'s number is looked for in the body, never in an address', async () => {
@@ -113,6 +137,7 @@ test.skipIf(browserPath === undefined)('a person works with the keyboard alone: 
     page.on('console', (message) => { if (message.type() === 'error') errors.push(message.text()); });
     page.on('pageerror', (error) => errors.push(error.message));
     await page.goto(`${base}/login`);
+    await page.locator('input[autofocus]:focus').waitFor(); // the field takes the focus a moment after the page is there
     await page.keyboard.type(api.south.emails.administrator);
     await page.keyboard.press('Tab');
     await page.keyboard.type(password);
