@@ -139,3 +139,9 @@ export function isAllowed(role: string, scopes: readonly string[], permission: P
   if (!granted?.includes(permission)) return false;
   return scopes.length === 0 || scopes.includes(permission);
 }
+
+/** Whose eyes: what may hold a patient's number (control ids of FHIR do) is shown to those who may see patients only. */
+export interface Seeing { readonly role: string; readonly scopes: readonly string[] }
+export const seesPatients = ({ role, scopes }: Seeing): boolean => isAllowed(role, scopes, 'patients:read');
+/** Who reads whole messages, each on record, may find one by the number in its name as well. */
+export const findsByNumber = (eyes: Seeing): boolean => seesPatients(eyes) || isAllowed(eyes.role, eyes.scopes, 'exchanges:payload');

@@ -72,7 +72,7 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     const text = v.may('exchanges:payload') ? filter['text'] : undefined;
     const parsed = text === undefined ? syncLogQuery.safeParse({ ...filter, cursor }) : SyncLogSearch.safeParse({ ...withoutEmpty(filter), cursor });
     const { choices, items, nextCursor } = await v.read(async (tx, audit) => {
-      const rows = !parsed.success ? [] : text === undefined ? await listSyncLogs(tx, parsed.data as z.output<typeof syncLogQuery>) : await searchSyncLogs(tx, parsed.data as z.output<typeof SyncLogSearch>);
+      const rows = !parsed.success ? [] : text === undefined ? await listSyncLogs(tx, parsed.data as z.output<typeof syncLogQuery>, v.caller) : await searchSyncLogs(tx, parsed.data as z.output<typeof SyncLogSearch>, v.caller);
       const page = toPage(rows, { limit: 50 }, (exchange) => exchange.sync_id);
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: '*' }, detail: { ...(text === undefined ? {} : { by: 'text' }), results: page.items.length, newest: page.items[0]?.sync_id, oldest: page.items.at(-1)?.sync_id } });
       return { choices: await choicesOf(tx), items: page.items, nextCursor: page.next_cursor };
@@ -93,11 +93,11 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     const syncId = v.c.req.param('id')!, mayRead = v.may('exchanges:payload');
     const [view, answer] = mayRead ? await Promise.all([commands.view(v.caller.organizationId, syncId, 'message'), commands.view(v.caller.organizationId, syncId, 'answer')]) : [];
     const shown = await v.read(async (tx, audit) => {
-      const exchange = await readSyncLog(tx, syncId);
+      const exchange = await readSyncLog(tx, syncId, mayRead ? undefined : v.caller);
       if (!exchange) throw notFound('message');
       await audit({ ...(mayRead ? auditEvents.dataExport : auditEvents.query), action: 'R', object: { type: 'sync_log', id: syncId }, patientId: exchange.patient_id ?? undefined, syncId, detail: { view: mayRead } });
       const deliveries = exchange.scan_id === null ? [] : await listDeliveries(tx, deliveryQuery.parse({ scan_id: exchange.scan_id, limit: 20 }));
-      const related = exchange.correlation_id !== null ? [await readSyncLog(tx, exchange.correlation_id)] : exchange.delivery_id !== null && exchange.scan_id !== null ? await listSyncLogs(tx, syncLogQuery.parse({ scan_id: exchange.scan_id, delivery_id: exchange.delivery_id, limit: 20 })) : [];
+      const related = exchange.correlation_id !== null ? [await readSyncLog(tx, exchange.correlation_id, v.caller)] : exchange.delivery_id !== null && exchange.scan_id !== null ? await listSyncLogs(tx, syncLogQuery.parse({ scan_id: exchange.scan_id, delivery_id: exchange.delivery_id, limit: 20 }), v.caller) : [];
       return { exchange, rows: mayRead ? await touchedRows(tx, exchange) : [], deliveries, related: related.filter((other) => other !== null && other.sync_id !== syncId).filter((other) => other !== null) };
     });
     return v.page('/messages', shown.exchange.interaction, messagePage({ ...shown, view, answer, mayRead, mayReplay: v.may('exchanges:replay'), done: v.done, problem: v.problem, now: v.now }));
@@ -144,7 +144,7 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
       if (!found) throw notFound('replay');
       const asked = query.success ? query.data : replayedMessageQuery.parse({});
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'message_replay', id: replayId } });
-      return { replay: found, page: toPage(await listReplayedMessages(tx, replayId, asked), asked, (message) => message.sync_id) };
+      return { replay: found, page: toPage(await listReplayedMessages(tx, replayId, asked, v.caller), asked, (message) => message.sync_id) };
     });
     const isOpen = replay.status === 'queued' || replay.status === 'running';
     return v.page('/replays', 'Replay', replayPage({ replay, messages: page.items, nextCursor: page.next_cursor, problem: v.problem, now: v.now }), isOpen ? { seconds: 2, url: `/replays/${replayId}` } : undefined);

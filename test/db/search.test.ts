@@ -37,13 +37,13 @@ async function fetched(work: (tx: Transaction) => Promise<readonly object[]>): P
 }
 
 test.each([[() => silent, 0], [() => quiet, 1]])('a system that seldom speaks is found in the log without walking through it', async (integration, expected) => {
-  const { found, rows } = await fetched((tx) => listSyncLogs(tx, syncLogQuery.parse({ integration_id: integration() })));
+  const { found, rows } = await fetched((tx) => listSyncLogs(tx, syncLogQuery.parse({ integration_id: integration() }), { role: 'administrator', scopes: [] }));
   expect(found).toBe(expected);
   expect(rows).toBeLessThan(EXCHANGES / 10);
 });
 
 test('the newest exchanges of a busy system come from the end of the log', async () => {
-  const { found, rows } = await fetched((tx) => listSyncLogs(tx, syncLogQuery.parse({ integration_id: busy, limit: 20 })));
+  const { found, rows } = await fetched((tx) => listSyncLogs(tx, syncLogQuery.parse({ integration_id: busy, limit: 20 }), { role: 'administrator', scopes: [] }));
   expect([found, rows < EXCHANGES / 10]).toEqual([21, true]);
 });
 

@@ -4,6 +4,8 @@ import type { ReplayFilter } from '../../db/message-replays.ts';
 import { sql, type Transaction } from '../../db/pool.ts';
 import { id, instant, json, optionalTimestamp, text, timestamp } from '../fields.ts';
 import { keyAfter, pageQuery, type Page } from '../pagination.ts';
+import type { Seeing } from '../permissions.ts';
+import { shownControlId } from './sync-logs.ts';
 
 /** Which refused messages; what is left out does not narrow. */
 export const ReplaySelection = z.strictObject({
@@ -47,12 +49,13 @@ export function readReplay(tx: Transaction, replayId: string) {
   return tx.maybeOne(rows(sql.fragment`r.replay_id = ${replayId}`));
 }
 
-export function listReplayedMessages(tx: Transaction, replayId: string, query: z.output<typeof replayedMessageQuery>) {
+export async function listReplayedMessages(tx: Transaction, replayId: string, query: z.output<typeof replayedMessageQuery>, eyes: Seeing) {
   const before = keyAfter(query);
-  return tx.any(sql.type(ReplayedMessage)`
+  const rows = await tx.any(sql.type(ReplayedMessage)`
     SELECT i.sync_id, l.interaction, l.control_id, i.outcome, i.outcome_text, i.outcome_location, i.replayed_as, i.finished_at
     FROM message_replay_items i LEFT JOIN sync_logs l ON l.organization_id = i.organization_id AND l.sync_id = i.sync_id
     WHERE i.organization_id = ${ORGANIZATION} AND i.replay_id = ${replayId} AND ${before === null ? sql.fragment`true` : sql.fragment`i.sync_id < ${before}::uuid`}
       AND ${query.outcome === undefined ? sql.fragment`true` : sql.fragment`i.outcome = ${query.outcome}`}
     ORDER BY i.sync_id DESC LIMIT ${query.limit + 1}`);
+  return rows.map((row) => (row.control_id === null ? row : { ...row, control_id: shownControlId(eyes, row.control_id) }));
 }

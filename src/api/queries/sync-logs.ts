@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { ORGANIZATION } from '../../db/current-organization.ts';
 import { sql, type Transaction } from '../../db/pool.ts';
+import { findsByNumber, seesPatients, type Seeing } from '../permissions.ts';
 import { id, instant, json, optionalTimestamp, text, timestamp } from '../fields.ts';
 import { idsBefore, idsFrom, keyAfter, maximumLimit, pageQuery } from '../pagination.ts';
 
@@ -59,10 +60,24 @@ function rowsOf(tx: Transaction, all: readonly ReturnType<typeof sql.fragment>[]
   return tx.any(sql.type(SyncLog)`SELECT ${columns} FROM ${source} WHERE ${sql.join([...all], sql.fragment` AND `)} ORDER BY l.sync_id DESC LIMIT ${limit + 1}`);
 }
 
-export async function listSyncLogs(tx: Transaction, query: SyncLogQuery) {
+export async function listSyncLogs(tx: Transaction, query: SyncLogQuery, eyes: Seeing) {
+  if (!findsByNumber(eyes) && query.control_id !== undefined && naming.test(query.control_id)) return [];
   // A busy system's exchanges are met on the way from the newest on, a quiet one's are found by its stretches of the log: that is planned for the system.
   if (query.integration_id !== undefined) await tx.query(sql.typeAlias('void')`SELECT set_config('plan_cache_mode', 'force_custom_plan', true)`);
-  return rowsOf(tx, conditions(query), query.limit);
+  return shownTo(eyes, await rowsOf(tx, conditions(query), query.limit));
+}
+
+/** 'Patient/urn:oid:1.2.3|4711#2': a FHIR resource with the identifier by which its sender knows it. */
+const naming = /^([A-Z][A-Za-z]+)\/.*(#[^#]*)$/s;
+
+/** A patient's number may stand in a control id, and in the id that a sender gave a resource. */
+const shownTo = (eyes: Seeing, rows: readonly z.output<typeof SyncLog>[]): z.output<typeof SyncLog>[] => rows.map((row) => (seesPatients(eyes) ? row : withoutNames(row)));
+export const shownControlId = (eyes: Seeing, controlId: string): string => (seesPatients(eyes) ? controlId : controlId.replace(naming, '$1/…$2'));
+
+function withoutNames(exchange: z.output<typeof SyncLog>): z.output<typeof SyncLog> {
+  if (!naming.test(exchange.control_id)) return exchange;
+  const { id: _, ...facts } = (exchange.facts ?? {}) as Record<string, unknown>;
+  return { ...exchange, control_id: exchange.control_id.replace(naming, '$1/…$2'), facts: exchange.facts === null ? null : facts };
 }
 
 const Ids = z.object({ id: z.string() });
@@ -79,18 +94,20 @@ async function endOfWalk(tx: Transaction, query: SyncLogQuery): Promise<string> 
 }
 
 /** What has exactly this number; when nothing has, what has the text somewhere, newest first, which is a walk through the log and ends after a while. */
-export async function searchSyncLogs(tx: Transaction, { text: wanted, ...query }: z.output<typeof SyncLogSearch>) {
+export async function searchSyncLogs(tx: Transaction, { text: wanted, ...query }: z.output<typeof SyncLogSearch>, eyes: Seeing) {
   const scans = await tx.anyFirst(sql.type(Ids)`
     SELECT scan_id AS id FROM scans WHERE organization_id = ${ORGANIZATION} AND (accession_number = ${wanted} OR study_instance_uid = ${wanted} OR scan_number = ${wanted} OR placer_order_number = ${wanted} OR filler_order_number = ${wanted}) LIMIT ${mostIds}`);
   const patients = await tx.anyFirst(sql.type(Ids)`SELECT patient_id AS id FROM patient_identifiers WHERE organization_id = ${ORGANIZATION} AND value_index = ${wanted} LIMIT ${mostIds}`);
   const exact = sql.fragment`(l.control_id = ${wanted} OR l.scan_id = ANY(${sql.array([...scans], 'uuid')}) OR l.patient_id = ANY(${sql.array([...patients], 'uuid')}))`;
   const isKnown = scans.length + patients.length > 0 || await tx.exists(sql.unsafe`SELECT FROM sync_logs l WHERE l.organization_id = ${ORGANIZATION} AND l.control_id = ${wanted}`);
   const part = sql.fragment`strpos(lower(concat_ws(chr(10), l.control_id, l.error_text, l.peer_application, l.interaction)), lower(${wanted})) > 0`;
-  return rowsOf(tx, [...conditions(query), ...(isKnown ? [exact] : [part, sql.fragment`l.sync_id >= ${await endOfWalk(tx, query)}::uuid`])], query.limit);
+  return shownTo(eyes, await rowsOf(tx, [...conditions(query), ...(isKnown ? [exact] : [part, sql.fragment`l.sync_id >= ${await endOfWalk(tx, query)}::uuid`])], query.limit));
 }
 
-export function readSyncLog(tx: Transaction, syncId: string) {
-  return tx.maybeOne(sql.type(SyncLog)`SELECT ${columns} FROM ${source} WHERE l.organization_id = ${ORGANIZATION} AND l.sync_id = ${syncId}`);
+/** `eyes`: of the caller; none when the whole message is shown, which is on record. */
+export async function readSyncLog(tx: Transaction, syncId: string, eyes?: Seeing) {
+  const exchange = await tx.maybeOne(sql.type(SyncLog)`SELECT ${columns} FROM ${source} WHERE l.organization_id = ${ORGANIZATION} AND l.sync_id = ${syncId}`);
+  return exchange && eyes ? shownTo(eyes, [exchange])[0]! : exchange;
 }
 
 export const payloadQuery = z.object({ part: z.enum(['message', 'answer']).default('message') });

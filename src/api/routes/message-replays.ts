@@ -38,9 +38,9 @@ export function messageReplayRoutes(router: ApiRouter, { commands }: ApiDependen
     return replay;
   });
 
-  router.route('GET /message-replays/{replay_id}/messages', { ...one, summary: 'Its messages with what became of each', query: replayedMessageQuery, returns: listOf(ReplayedMessage) }, ({ transact, params, query }) => transact(async (tx, audit) => {
+  router.route('GET /message-replays/{replay_id}/messages', { ...one, summary: 'Its messages with what became of each', query: replayedMessageQuery, returns: listOf(ReplayedMessage) }, ({ transact, params, query, caller }) => transact(async (tx, audit) => {
     if (!await readReplay(tx, params.replay_id)) throw notFound('replay');
-    const page = toPage(await listReplayedMessages(tx, params.replay_id, query), query, (message) => message.sync_id);
+    const page = toPage(await listReplayedMessages(tx, params.replay_id, query, caller), query, (message) => message.sync_id);
     await audit({ ...auditEvents.query, action: 'R', object: { type: 'message_replay', id: params.replay_id }, detail: { results: page.items.length } });
     return page;
   }));

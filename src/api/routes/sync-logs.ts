@@ -21,16 +21,16 @@ const MessageView = z.object({
 export function syncLogRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
   router.route('GET /sync-logs', {
     summary: 'Exchanges with other systems, newest first', tag: 'exchanges', query: syncLogQuery, returns: listOf(SyncLog),
-  }, ({ transact, query }) => transact(async (tx, audit) => {
-    const page = toPage(await listSyncLogs(tx, query), query, (exchange) => exchange.sync_id);
+  }, ({ transact, query, caller }) => transact(async (tx, audit) => {
+    const page = toPage(await listSyncLogs(tx, query, caller), query, (exchange) => exchange.sync_id);
     await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: '*' }, patientId: query.patient_id, detail: { results: page.items.length, newest: page.items[0]?.sync_id, oldest: page.items.at(-1)?.sync_id } });
     return page;
   }));
 
   router.route('POST /sync-logs/search', {
     summary: 'Exchanges by a number or a text', tag: 'exchanges', body: SyncLogSearch, returns: listOf(SyncLog), description: 'By POST, so that no patient\'s number stands in a log.',
-  }, ({ transact, body }) => transact(async (tx, audit) => {
-    const page = toPage(await searchSyncLogs(tx, body), body, (exchange) => exchange.sync_id);
+  }, ({ transact, body, caller }) => transact(async (tx, audit) => {
+    const page = toPage(await searchSyncLogs(tx, body, caller), body, (exchange) => exchange.sync_id);
     await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: '*' }, detail: { by: 'text', results: page.items.length, newest: page.items[0]?.sync_id, oldest: page.items.at(-1)?.sync_id } });
     return page;
   }));
@@ -50,8 +50,8 @@ export function syncLogRoutes(router: ApiRouter, { commands }: ApiDependencies):
     });
   });
 
-  router.route('GET /sync-logs/{sync_id}', { ...one, summary: 'One exchange', returns: SyncLog }, ({ transact, params }) => transact(async (tx, audit) => {
-    const exchange = await readSyncLog(tx, params.sync_id);
+  router.route('GET /sync-logs/{sync_id}', { ...one, summary: 'One exchange', returns: SyncLog }, ({ transact, params, caller }) => transact(async (tx, audit) => {
+    const exchange = await readSyncLog(tx, params.sync_id, caller);
     if (!exchange) throw notFound('exchange');
     await audit({ ...auditEvents.query, action: 'R', object: { type: 'sync_log', id: exchange.sync_id }, patientId: exchange.patient_id ?? undefined, syncId: exchange.sync_id });
     return exchange;
