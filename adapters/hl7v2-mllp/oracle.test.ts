@@ -47,6 +47,8 @@ const paths: Readonly<Record<string, string>> = {
   'ais.code': 'AIS-3.1', 'ais.text': 'AIS-3.2',
 };
 
+test.skipIf(!present)('the corpus has cases', () => { expect(cases.length).toBeGreaterThan(20); });
+
 test.skipIf(!present).for(cases)('reads every expected field of $id', async ({ file, expect: expected }) => {
   const bytes = readFileSync(`${corpus}/${file}`);
   const content = splitFrame(bytes);
