@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.12.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.12.1. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2234,6 +2234,13 @@ BEGIN
   END IF;
 END $$;
 
+-- ======== migrations/0036_exports_resume.sql ========
+
+-- schema-version: 1.12.1
+-- Where an export stands: a worker that dies half-way through millions of records is followed by one that goes on.
+-- {"outputs": [{type, count, byte_length}], "type", "count", "byte_length", "next"}: files that are whole, and the one that is written, up to the page that ends there.
+ALTER TABLE record_exports ADD COLUMN progress jsonb;
+
 -- ======== migrations/0037_association_log_ends.sql ========
 
 -- The association log is kept for a time (setting association_log_days), and searched by caller and by time.
@@ -2245,6 +2252,11 @@ BEGIN
     GRANT DELETE ON association_logs TO medscan_app;
   END IF;
 END $$;
+
+-- ======== migrations/0038_failed_retrievals.sql ========
+
+-- Alerts about earlier studies are looked at by their scan.
+CREATE INDEX study_retrievals_failed ON study_retrievals (organization_id, for_scan_id) WHERE status = 'failed';
 
 -- ======== migrations/0039_order_status_in_line.sql ========
 
@@ -2303,7 +2315,9 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0),
   ('0033_message_cost.sql', '3e17ed55e262fbf7995f31342794693eb8918f9654e27ac8a9ca8fda04d688dc', '1.5.0', 0),
   ('0035_search_leftovers.sql', 'ac6e0d6823bf810f2fb2a44b93d3b25ac29b496bb4c95f4e71bfdd014ca207bb', '1.12.0', 0),
-  ('0037_association_log_ends.sql', '0f6a8689beb82dc033f4f77aaed061bff8f9924011f35f676bac974211ea62ff', '1.12.0', 0),
-  ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.0', 0);
+  ('0036_exports_resume.sql', 'ea9b289a326585e3a941d8b10fa01f5b0e82b41d194ff1971b4ea4c674fa8751', '1.12.1', 0),
+  ('0037_association_log_ends.sql', '0f6a8689beb82dc033f4f77aaed061bff8f9924011f35f676bac974211ea62ff', '1.12.1', 0),
+  ('0038_failed_retrievals.sql', '0b8cf387af637f1b7895ecc5d90c59d3297f320cdc317c6d6888fdc12d79db89', '1.12.1', 0),
+  ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0);
 
 COMMIT;

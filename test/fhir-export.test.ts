@@ -1,5 +1,5 @@
 /** Bulk Data Access: everything of an organization in files, through a running gateway. */
-import { readdir } from 'node:fs/promises';
+import { appendFile, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { inOrganization } from '../src/db/transaction.ts';
@@ -112,6 +112,50 @@ test('one that is ended while it runs stops and leaves no file', async () => {
   await exportRecords({ database: watched, boss: gateway.boss, keys: gateway.db.keys, exportDirectory, integration }, { organizationId, exportId: id, role: 'service', address: '' }, { signal: new AbortController().signal, isLastTry: true });
   expect(transactions).toBe(3);
   expect(await readdir(exportDirectory)).not.toContain(id);
+});
+
+test('a worker that goes on after another died writes no page twice, and drops what was written and not noted', async () => {
+  const { database } = gateway.db, exportDirectory = path.join(gateway.home, 'exports');
+  const [{ id }] = await gateway.db.asOwner<{ id: string }>("INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, expires_at) VALUES ($1, $2, $3, 'x', ARRAY['Device', 'Patient', 'ImagingStudy'], now() + interval '1 h') RETURNING export_id AS id", [organizationId, integrationId, uuidV7()]) as [{ id: string }];
+  const integration = () => ({ adapter, integration: { integrationId, organizationId, name: 'EMR', config: sampleConfig() } });
+  const file = (type: string): string => path.join(exportDirectory, id, `${type}.ndjson`), lines = async (type: string): Promise<string[]> => (await readFile(file(type), 'utf8')).trimEnd().split('\n');
+  /** Stops before the nth transaction from here; returns how many there were. */
+  const run = async (stopBefore = Infinity): Promise<number> => {
+    let transactions = 0;
+    const transaction = async (...work: Parameters<typeof database.pool.transaction>): Promise<unknown> => {
+      if (transactions + 1 >= stopBefore) throw new Error('the worker is gone');
+      transactions += 1;
+      return database.pool.transaction(...work);
+    };
+    const watched = { ...database, pool: Object.create(database.pool, { transaction: { value: transaction } }) as typeof database.pool };
+    await exportRecords({ database: watched, boss: gateway.boss, keys: gateway.db.keys, exportDirectory, integration }, { organizationId, exportId: id, role: 'service', address: '' }, { signal: new AbortController().signal, isLastTry: false }).catch((error: unknown) => { if (String(error) !== 'Error: the worker is gone') throw error; });
+    return transactions;
+  };
+  const [{ progress: before }] = await gateway.db.asOwner<{ progress: unknown }>('SELECT progress FROM record_exports WHERE export_id = $1', [id]) as [{ progress: unknown }];
+  // Found, page of Device, noted, Device ended, first page of Patient, noted; the second page is written and not noted.
+  const whole = 8;
+  await run(whole);
+  const [{ progress, status }] = await gateway.db.asOwner<{ progress: { type: string; count: number; byte_length: number }; status: string }>('SELECT progress, status FROM record_exports WHERE export_id = $1', [id]) as [{ progress: { type: string; count: number; byte_length: number }; status: string }];
+  expect([before, status, progress.type, progress.count]).toEqual([null, 'running', 'Patient', 200]);
+  expect([(await lines('Patient')).length, (await stat(file('Patient'))).size > progress.byte_length]).toEqual([400, true]);
+  const firstPage = (await lines('Patient')).slice(0, 200);
+  // What is past the noted page is not trusted, whatever it is.
+  await appendFile(file('Patient'), '{"half a li');
+  expect(await run()).toBeLessThan(12);
+  const patients = await lines('Patient');
+  expect([patients.length, new Set(patients.map((line) => JSON.parse(line).id)).size]).toEqual([PATIENTS, PATIENTS]);
+  expect(patients.slice(0, 200)).toEqual(firstPage);
+  const [{ outputs, ...made }] = await gateway.db.asOwner<{ status: string; record_count: number; outputs: { type: string; count: number; byte_length: number }[] }>('SELECT status, record_count, outputs FROM record_exports WHERE export_id = $1', [id]) as [{ status: string; record_count: number; outputs: { type: string; count: number; byte_length: number }[] }];
+  expect([made.status, made.record_count, outputs.find(({ type }) => type === 'Patient')]).toEqual(['completed', outputs.reduce((sum, { count }) => sum + count, 0), { type: 'Patient', count: PATIENTS, byte_length: (await stat(file('Patient'))).size }]);
+});
+
+test('a worker whose files are gone or short begins again', async () => {
+  const exportDirectory = path.join(gateway.home, 'exports');
+  const progress = { outputs: [{ type: 'Patient', count: 3, byte_length: 999 }], type: 'ImagingStudy', count: 0, byte_length: 0, next: null };
+  const [{ id }] = await gateway.db.asOwner<{ id: string }>("INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, status, progress, expires_at) VALUES ($1, $2, $3, 'x', ARRAY['Patient', 'ImagingStudy'], 'running', $4, now() + interval '1 h') RETURNING export_id AS id", [organizationId, integrationId, uuidV7(), JSON.stringify(progress)]) as [{ id: string }];
+  const integration = () => ({ adapter, integration: { integrationId, organizationId, name: 'EMR', config: sampleConfig() } });
+  await exportRecords({ database: gateway.db.database, boss: gateway.boss, keys: gateway.db.keys, exportDirectory, integration }, { organizationId, exportId: id, role: 'service', address: '' }, { signal: new AbortController().signal, isLastTry: true });
+  expect(await gateway.db.asOwner('SELECT status, outputs FROM record_exports WHERE export_id = $1', [id])).toMatchObject([{ status: 'completed', outputs: [{ type: 'Patient', count: PATIENTS }, { type: 'ImagingStudy', count: 1 }] }]);
 });
 
 test('what changes between the asking and the writing is in the export', async () => {

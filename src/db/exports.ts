@@ -7,12 +7,15 @@ import { sql } from './pool.ts';
 
 const Output = z.object({ type: z.string(), count: z.number(), byte_length: z.number() });
 export type ExportOutputRow = z.infer<typeof Output>;
+/** `next` null: nothing of the type is written yet. */
+const Progress = z.object({ outputs: z.array(Output), type: z.string(), count: z.number(), byte_length: z.number(), next: z.string().nullable() });
+export type ExportProgress = z.infer<typeof Progress>;
 const Row = z.object({
   export_id: z.string(), organization_id: z.string(), integration_id: z.string(), user_id: z.string(), request_url: z.string(), types: z.array(z.string()), since: z.date().nullable(), transaction_at: z.date(),
-  status: z.enum(['queued', 'running', 'completed', 'failed', 'cancelled']), record_count: z.number(), outputs: z.array(Output), error_text: z.string().nullable(), expires_at: z.date(),
+  status: z.enum(['queued', 'running', 'completed', 'failed', 'cancelled']), record_count: z.number(), outputs: z.array(Output), error_text: z.string().nullable(), expires_at: z.date(), progress: Progress.nullable(),
 });
 export type ExportRow = z.infer<typeof Row>;
-const COLUMNS = sql.fragment`export_id, organization_id, integration_id, user_id, request_url, types, since, transaction_at, status, record_count, outputs, error_text, expires_at`;
+const COLUMNS = sql.fragment`export_id, organization_id, integration_id, user_id, request_url, types, since, transaction_at, status, record_count, outputs, error_text, expires_at, progress`;
 
 export async function insertExport(tx: CommonQueryMethods, row: { integrationId: string; userId: string; url: string; types: readonly string[]; since: string | undefined; keepHours: number }): Promise<ExportRow> {
   return tx.one(sql.type(Row)`
@@ -31,9 +34,9 @@ export async function countRunningExports(tx: CommonQueryMethods, integrationId:
 }
 
 /** False when it was ended meanwhile. */
-export async function moveExport(tx: CommonQueryMethods, exportId: string, change: { status: 'running' | 'completed' | 'failed'; recordCount: number; outputs?: readonly ExportOutputRow[]; errorText?: string }): Promise<boolean> {
+export async function moveExport(tx: CommonQueryMethods, exportId: string, change: { status: 'running' | 'completed' | 'failed'; recordCount: number; outputs?: readonly ExportOutputRow[]; progress?: ExportProgress; errorText?: string }): Promise<boolean> {
   const { rowCount } = await tx.query(sql.typeAlias('void')`
-    UPDATE record_exports SET status = ${change.status}, record_count = ${change.recordCount}, outputs = coalesce(${change.outputs ? jsonText(change.outputs) : null}::jsonb, outputs), error_text = ${change.errorText ?? null}
+    UPDATE record_exports SET status = ${change.status}, record_count = ${change.recordCount}, outputs = coalesce(${change.outputs ? jsonText(change.outputs) : null}::jsonb, outputs), error_text = ${change.errorText ?? null}, progress = coalesce(${change.progress ? jsonText(change.progress) : null}::jsonb, progress)
     WHERE organization_id = ${ORGANIZATION} AND export_id = ${exportId} AND status IN ('queued', 'running')`);
   return rowCount === 1;
 }

@@ -5,7 +5,8 @@
  *   job        type by type, page by page: records (audited, under row level security) -> adapter.exports.line() -> <home>/exports/<export>/<type>.ndjson
  *   until it expires the files are given to the system that asked, and to no other
  *
- * One page is in memory at a time. A job that is tried again begins again; files count only when the row says completed.
+ * One page is in memory at a time. Each page is noted when it is written: a job that is tried again goes on there. Files count only when the row says
+ * completed.
  */
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
@@ -14,7 +15,7 @@ import { Readable } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { countRunningExports, deleteExpiredExports, deleteExport, findExport, insertExport, moveExport, type ExportOutputRow, type ExportRow } from '../db/exports.ts';
+import { countRunningExports, deleteExpiredExports, deleteExport, findExport, insertExport, moveExport, type ExportOutputRow, type ExportProgress, type ExportRow } from '../db/exports.ts';
 import { organizationIds } from '../db/maintenance.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import type { Keys } from '../db/secrets.ts';
@@ -99,7 +100,7 @@ export async function exportRecords(dependencies: ExportJobDependencies, job: Ex
   try {
     const reader: Reader = { organizationId: job.organizationId, userId: row.user_id, role: job.role, address: job.address };
     const outputs = await writeFiles({ exporter, config: found.integration.config, records: createRecords({ database, keys }), reader, row, directory: exportDirectory, move, signal: run.signal });
-    if (outputs === undefined || !await move({ status: 'completed', recordCount: outputs.reduce((sum, { count }) => sum + count, 0), outputs })) await removeFiles(exportDirectory, job.exportId);
+    if (outputs === undefined || !await move({ status: 'completed', recordCount: sumOf(outputs), outputs })) await removeFiles(exportDirectory, job.exportId);
   } catch (error) {
     if (run.isLastTry) await move({ status: 'failed', recordCount: 0, errorText: 'the export failed here several times; an operator finds the fault in the log' });
     throw error;
@@ -111,39 +112,51 @@ interface Writing {
   move(change: Parameters<typeof moveExport>[2]): Promise<boolean>;
 }
 
+const sumOf = (outputs: readonly ExportOutputRow[]): number => outputs.reduce((sum, { count }) => sum + count, 0);
+
 /** Undefined: it was ended meanwhile. */
 async function writeFiles(writing: Writing): Promise<ExportOutputRow[] | undefined> {
-  const { row, directory } = writing, outputs: ExportOutputRow[] = [];
-  await removeFiles(directory, row.export_id);
-  await mkdir(path.join(directory, row.export_id), { recursive: true, mode: 0o700 });
-  let before = 0;
-  for (const type of row.types) {
+  const { row } = writing, begun = await progressOf(writing), outputs = [...begun.outputs];
+  for (const [index, type] of [...row.types.entries()].slice(Math.max(0, row.types.indexOf(begun.type)))) {
     const kind = writing.exporter.types[type];
-    const output = kind && await writeType(writing, type, kind, before);
+    const output = kind && await writeType(writing, kind, { ...(type === begun.type ? begun : { count: 0, byte_length: 0, next: null }), type, outputs });
     if (output === undefined) return undefined;
-    before += output.count;
     if (output.count > 0) outputs.push(output);
+    const following = row.types[index + 1];
+    if (following !== undefined && !await writing.move({ status: 'running', recordCount: sumOf(outputs), progress: { outputs: [...outputs], type: following, count: 0, byte_length: 0, next: null } })) return undefined;
   }
   return outputs;
 }
 
-async function writeType(writing: Writing, type: string, kind: RecordKind, before: number): Promise<ExportOutputRow | undefined> {
-  const { exporter, config, records, reader, row, directory, signal } = writing;
+/** Where the worker before stopped, when its files are as long as it noted; else the beginning. */
+async function progressOf({ row, directory }: Writing): Promise<ExportProgress> {
+  const { progress } = row;
+  const size = async (type: string): Promise<number> => (await stat(fileOf(directory, row.export_id, type)).catch(() => ({ size: -1 }))).size;
+  if (progress !== null && (progress.next === null || await size(progress.type) >= progress.byte_length)) {
+    const sizes = await Promise.all(progress.outputs.map(async ({ type, byte_length }) => await size(type) === byte_length));
+    if (sizes.every(Boolean)) return progress;
+  }
+  await removeFiles(directory, row.export_id);
+  await mkdir(path.join(directory, row.export_id), { recursive: true, mode: 0o700 });
+  return { outputs: [], type: row.types[0] ?? '', count: 0, byte_length: 0, next: null };
+}
+
+async function writeType(writing: Writing, kind: RecordKind, { type, outputs, count, byte_length: byteLength, next }: ExportProgress): Promise<ExportOutputRow | undefined> {
+  const { exporter, config, records, reader, row, directory, signal } = writing, before = sumOf(outputs);
   // What changed again since the export was asked for is in it as it is now: left out, it would be in no export until somebody asks once more.
   const criteria = row.since === null ? {} : { updated: [{ from: row.since.getTime() }] };
-  const file = await open(fileOf(directory, row.export_id, type), 'w', 0o600);
-  let count = 0, byteLength = 0;
+  const file = await open(fileOf(directory, row.export_id, type), next === null ? 'w' : 'r+', 0o600);
   try {
-    let page = await records.search(reader, { kind, criteria, count: PAGE, total: false, memo: {} });
-    for (;;) {
+    await file.truncate(byteLength); // a page that was written and not noted
+    for (let cursor = next; ;) {
+      const page = cursor === null ? await records.search(reader, { kind, criteria, count: PAGE, total: false, memo: {} }) : await records.next(reader, kind, cursor);
+      if (page === undefined) throw new Error('the place where the export stopped cannot be read');
       const bytes = Buffer.from(page.records.map((record) => `${exporter.line(record, config)}\n`).join(''));
-      await file.write(bytes);
-      [count, byteLength] = [count + page.records.length, byteLength + bytes.byteLength];
+      await file.write(bytes, 0, bytes.byteLength, byteLength);
+      [count, byteLength, cursor] = [count + page.records.length, byteLength + bytes.byteLength, page.next ?? null];
       signal.throwIfAborted();
-      if (!await writing.move({ status: 'running', recordCount: before + count })) return undefined;
-      const next = page.next === undefined ? undefined : await records.next(reader, kind, page.next);
-      if (next === undefined) break;
-      page = next;
+      if (!await writing.move({ status: 'running', recordCount: before + count, ...(cursor === null ? {} : { progress: { outputs: [...outputs], type, count, byte_length: byteLength, next: cursor } }) })) return undefined;
+      if (cursor === null) break;
     }
     await file.sync();
   } finally {
