@@ -34,6 +34,11 @@ function dicomText(value: string): string {
   return value.replaceAll(/[\0 ]+$/g, '').trimStart().replace(/^(\d{4})[.-](\d\d)[.-](\d\d)/, '$1$2$3').replaceAll(':', '');
 }
 
+/** Neither standard has it, and registries send it: zeros for the month or day that nobody knows. 19500000 is 1950, 19500500 May 1950. */
+function withoutUnknownParts(value: string): string {
+  return /00/.test(value) ? value.trim().replace(/^(\d{4})(?:00(?:00)?|(\d\d)00)(?:0{2,6}(?:\.0+)?)?(?:[+-]\d{4})?$/, '$1$2') : value;
+}
+
 /** DICOM DT has the form of an HL7 DTM. A time that cannot be read leaves the date. */
 function dicomDateTime(value: string, zone: string | undefined): string | undefined {
   const text = dicomText(value);
@@ -68,9 +73,9 @@ function refuse(form: string): never {
 }
 
 export const dateTransforms = {
-  'dicom-date': date('DICOM DA to an ISO date.', 'YYYYMMDD', isoDateOfDa),
+  'dicom-date': date('DICOM DA to an ISO date.', 'YYYYMMDD', (value) => isoDateOfDa(withoutUnknownParts(value))),
   'dicom-date-time': dateTime('DICOM DT, or DA, TM and offset (0008,0201) joined by concat, to ISO 8601.', 'YYYY[MM[DD[hh[mm[ss[.ffffff]]]]]][+zzzz]', dicomDateTime),
-  'hl7-date': date('HL7 v2 DT, or the date of a DTM, to an ISO date.', 'YYYY[MM[DD]]', (value) => isoDateTime(value)?.slice(0, 10)),
+  'hl7-date': date('HL7 v2 DT, or the date of a DTM, to an ISO date.', 'YYYY[MM[DD]]', (value) => isoDateTime(withoutUnknownParts(value))?.slice(0, 10)),
   'hl7-date-time': dateTime('HL7 v2 DTM or TS to ISO 8601.', 'YYYY[MM[DD[hh[mm[ss[.ffff]]]]]][+zzzz]', isoDateTime),
   'fhir-date': date('FHIR date, or the date of a dateTime, to an ISO date.', 'YYYY[-MM[-DD]]', fhirDate),
   'fhir-date-time': dateTime('FHIR dateTime or instant to ISO 8601.', 'YYYY[-MM[-DD[Thh:mm:ss[.fff](Z|+zz:zz)]]]', fhirDateTime),

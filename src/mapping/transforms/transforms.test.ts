@@ -22,7 +22,12 @@ test.each([
   ['fhir-date-time', '2026-07-01T08:30:00', { zone: 'Europe/Berlin' }, '2026-07-01T08:30:00+02:00'],
   ['dicom-date-time', '20040119', { zone: 'Europe/Berlin' }, '2004-01-19'],
   ['dicom-date-time', '20040119120000', { zone: 'America/St_Johns' }, '2004-01-19T12:00:00-03:30'],
+  ['dicom-date', '19500000', undefined, '1950'],
+  ['dicom-date', '19500500', undefined, '1950-05'],
   ['hl7-date', '198005', undefined, '1980-05'],
+  ['hl7-date', '19500000', undefined, '1950'],
+  ['hl7-date', '20001000', undefined, '2000-10'],
+  ['hl7-date', '19100000000000+0000', undefined, '1910'],
   ['hl7-date', '19800517103000+0100', undefined, '1980-05-17'],
   ['hl7-date-time', '20260701083000.1234-0500', undefined, '2026-07-01T08:30:00.1234-05:00'],
   ['hl7-date-time', '2026070108', { zone: 'Asia/Kathmandu' }, '2026-07-01T08:00+05:45'],
@@ -51,7 +56,7 @@ test.each([
 });
 
 test.each([
-  ['dicom-date', '20230229'], ['dicom-date', '198005171'.slice(0, 5)], ['hl7-date', '00000101'], ['hl7-date', 'unknown'],
+  ['dicom-date', '20230229'], ['dicom-date', '198005171'.slice(0, 5)], ['hl7-date', '00000101'], ['hl7-date', '00000000'], ['hl7-date', '19500017'], ['dicom-date', '19500017'], ['hl7-date', '1950001700'], ['hl7-date', 'unknown'],
   ['fhir-date', '1980-5-7'], ['fhir-date-time', '20260701'], ['dicom-date-time', 'noon'], ['fhir-date-time', '2026-07-01T25:00:00Z'],
   ['integer', '1.5'], ['integer', '99999999999999999'], ['number', 'Infinity'], ['boolean', 'maybe'], ['uid', '1.2.'], ['uid', '1'.repeat(65)],
 ])('%s refuses %j', (name, value) => {
