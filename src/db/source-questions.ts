@@ -166,11 +166,13 @@ async function wasSentUnasked(tx: CommonQueryMethods, scanId: string): Promise<b
       SELECT l.integration_id, l.started_at, coalesce(l.facts ? 'retrieved', false) AS is_retrieved FROM sync_logs l
       WHERE l.organization_id = ${ORGANIZATION} AND l.scan_id = ${scanId} AND l.direction = 'inbound' AND l.message_status IN ('accepted', 'duplicate')
         AND EXISTS (SELECT FROM scan_files f WHERE f.organization_id = l.organization_id AND f.sop_instance_uid = l.control_id)),
+    questions AS MATERIALIZED ( -- made before the look-up: no index serves a condition that makes its key itself, under row level security
+      SELECT 'retrieve ' || r.retrieval_id AS control_id
+      FROM scans s JOIN study_retrievals r ON r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior'
+      WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} AND NOT EXISTS (SELECT FROM came c WHERE c.is_retrieved AND c.integration_id = r.integration_id)),
     asked AS MATERIALIZED (
       SELECT q.integration_id, q.started_at, coalesce(q.finished_at, now()) + interval '1 minute' AS ended_at
-      FROM scans s JOIN study_retrievals r ON r.organization_id = s.organization_id AND r.study_instance_uid = s.study_instance_uid AND r.purpose = 'prior'
-        JOIN sync_logs q ON q.organization_id = r.organization_id AND q.control_id = 'retrieve ' || r.retrieval_id AND q.direction = 'outbound'
-      WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId} AND NOT EXISTS (SELECT FROM came c WHERE c.is_retrieved AND c.integration_id = r.integration_id))
+      FROM questions k CROSS JOIN LATERAL (SELECT * FROM sync_logs l WHERE l.organization_id = ${ORGANIZATION} AND l.control_id = k.control_id AND l.direction = 'outbound') q)
     SELECT FROM came c WHERE NOT c.is_retrieved AND NOT EXISTS (SELECT FROM asked a WHERE a.integration_id = c.integration_id AND c.started_at BETWEEN a.started_at AND a.ended_at)`);
 }
 
