@@ -9,6 +9,7 @@ import type { AcknowledgmentCode, AcknowledgmentError } from '#standards/hl7v2/a
 import type { ErrorConditionCode } from '#standards/hl7v2/error-conditions.ts';
 import type { Hl7Message } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
+import { acknowledgesDelivery } from './control-id.ts';
 
 export interface Verdict { readonly code: 'AA' | 'AE' | 'AR'; readonly error?: AcknowledgmentError }
 
@@ -17,6 +18,7 @@ export function codesDue(message: Hl7Message | undefined, mode: Hl7v2Config['ack
   const [accept, application] = [message?.header(15) ?? '', message?.header(16) ?? ''];
   const acceptCode = `C${code[1]}` as AcknowledgmentCode;
   const succeeded = code === 'AA';
+  if (message && acknowledgesDelivery(message)) return isDue(accept, true) ? ['CA'] : []; // an acknowledgment is not acknowledged, but it may ask to be heard
   if (mode === 'original' || (accept === '' && application === '')) return [code];
   if (mode === 'one-answer') return [isDue(accept, succeeded) ? acceptCode : code];
   return [...(isDue(accept, succeeded) ? [acceptCode] : []), ...(isDue(application, succeeded) ? [code] : [])];

@@ -27,6 +27,11 @@ test.each<[string, DeliverableCharacterSet, string]>([
   expect(answer).toContain('MSA|AA|M1');
 });
 
+test.each([['8859/10', [0xaf], 'Ŋ'], ['8859/11', [0xcd, 0xd2], 'อา'], ['8859/13', [0xc0], 'Ą'], ['8859/14', [0xde], 'Ŷ']] as const)('MSH-18 %s is read', async (characterSet, family, read) => {
+  const [before = '', after = ''] = message('@', characterSet).split('@');
+  expect(await nameIn(Buffer.concat([Buffer.from(before), Buffer.from(family), Buffer.from(after)]))).toMatchObject({ family: read, answer: expect.stringContaining('MSA|AA|M1') as string });
+});
+
 test('ISO IR159: the kanji of JIS X 0212 between escapes are read', async () => {
   const [before = '', after = ''] = message('@', '~ISO IR87~ISO IR159').split('@');
   const kanji = Buffer.from([0x1b, 0x24, 0x28, 0x44, 0x30, 0x21, 0x1b, 0x28, 0x42]); // 丂, row 16 cell 1

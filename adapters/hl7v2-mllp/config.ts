@@ -14,7 +14,7 @@ const timeZone = z.string().refine((name) => {
   try { return Boolean(new Intl.DateTimeFormat('en', { timeZone: name })); } catch { return false; }
 }, 'must be an IANA time zone such as Europe/Berlin');
 const folder = z.string().regex(folderName, 'must be one name of letters, digits, - and _: a folder directly below MEDSCAN_FOLDERS').meta({ folder: true });
-const characterSet = z.string().refine((name) => characterSetNames.includes(name.toUpperCase()), `must be one of ${characterSetNames.slice(0, 19).join(', ')}`);
+const characterSet = z.string().refine((name) => characterSetNames.includes(name.toUpperCase()), `must be one of ${characterSetNames.slice(0, 23).join(', ')}`);
 
 export const hl7v2Config = z.strictObject({
   receives: z.boolean().default(true).describe('Take messages from this system. Off for a system that only gets results.'),

@@ -17,6 +17,15 @@ export function answersOurAcknowledgment(message: Hl7Message): boolean {
   return msa !== undefined && new RegExp(`^${prefix}[0-9A-Z]{10,16}$`).test(message.component(msa.fields[2] ?? '', 1));
 }
 
+/**
+ * The peer tells what became of a message of ours as a message of its own (enhanced mode, ch. 2.9.3.2), on another connection or after we stopped waiting.
+ * The outcome of a delivery is what came where it was sent; this is kept for a person to see, and not answered with "not used here".
+ */
+export function acknowledgesDelivery(message: Hl7Message): boolean {
+  const msa = message.segment('MSA');
+  return msa !== undefined && message.header(9, 1) === 'ACK' && /^[0-9A-F]{20}$/.test(message.component(msa.fields[2] ?? '', 1));
+}
+
 /** For a delivery: the same over all attempts, so that the receiver can tell a repeat. Kept when it fits, else a digest of it. */
 export function deliveryControlId(controlId: string): string {
   if (/^[A-Za-z0-9._-]{1,20}$/.test(controlId)) return controlId;

@@ -219,6 +219,18 @@ test('an acknowledgment of our acknowledgment is not answered', async () => {
   expect(gateway.received).toHaveLength(2);
 });
 
+test('an acknowledgment of a delivery that comes as a message of its own is kept and not acknowledged; one that asks to be heard is', async () => {
+  const { gateway, sender } = await start();
+  const late = (id: string, conditions: string): Buffer => frame(Buffer.from(`MSH|^~\\&|RIS|HOSP|MEDSCAN|AI|20260105||ACK^R01|${id}|P|2.5.1${conditions}\rMSA|AE|0123456789ABCDEF0123\r`));
+  sender.write(late('A1', ''));
+  expect(await sender.send(adt('M2'))).toContain('MSA|AA|M2');
+  sender.write(late('A2', '|||AL|NE'));
+  const heard = await sender.answer();
+  expect(heard).toContain('MSA|CA|A2');
+  expect(heard).not.toContain('ERR|');
+  expect(gateway.received.map(({ message, refusal, answers }) => [message.controlId, refusal?.text.slice(0, 17), answers[0]?.code])).toEqual([['A1', 'An acknowledgment', 'none'], ['M2', undefined, 'AA'], ['A2', 'An acknowledgment', 'CA']]);
+});
+
 test('bytes that are no message are recorded as they came and answered AR', async () => {
   const { gateway, sender } = await start();
   expect(await sender.send('hello')).toMatch(/MSA\|AR\|\|/);

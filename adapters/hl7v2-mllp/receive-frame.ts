@@ -19,8 +19,9 @@ import { codesDue, failedVerdict, verdictOf, worst } from './acknowledge.ts';
 import type { Verdict } from './acknowledge.ts';
 import { claimingIntegration } from './claim.ts';
 import type { Hl7v2Config } from './config.ts';
-import { answersOurAcknowledgment, nextControlId } from './control-id.ts';
+import { acknowledgesDelivery, answersOurAcknowledgment, nextControlId } from './control-id.ts';
 import { headerProblem } from './header-check.ts';
+import type { HeaderProblem } from './header-check.ts';
 import { rememberChecked } from './normalize.ts';
 import { receiveTogether } from './order-groups.ts';
 import { digestName, exchangesOf, refusalOf } from './read-messages.ts';
@@ -63,12 +64,17 @@ async function receiveMessage(bytes: Buffer, frame: Buffer, peer: Peer, to: Fram
   const [application, facility] = [message.header(3), message.header(4)];
   const sender: Peer = { ...peer, application: senderName(application, facility) };
   const integration = claimingIntegration(to.integrations(), { application, facility, address: peer.address, tlsSubject: peer.tlsSubject });
-  const problem = headerProblem(message, integration);
+  const isLate = acknowledgesDelivery(message);
+  const problem = (isLate && integration ? lateAcknowledgment : undefined) ?? headerProblem(message, integration);
   if (!problem) rememberChecked(bytes, message);
   const inbound = inboundMessages(message, bytes, integration, sender, to.now(), problem === undefined);
   const { verdict, receipts } = await receiveAll(inbound, problem, to);
-  return answersTo(message, integration?.config.acknowledgment ?? 'one-answer', verdict, receipts, to.now());
+  return answersTo(message, integration?.config.acknowledgment ?? 'one-answer', isLate ? { code: 'AA' } : verdict, receipts, to.now());
 }
+
+const lateAcknowledgment: HeaderProblem = {
+  reason: 'unsupported', condition: '200', location: 'MSH-9', text: 'An acknowledgment of a message that we sent, as a message of its own; a delivery goes by the answer on its own connection',
+};
 
 async function receiveAll(inbound: readonly InboundMessage<Hl7v2Config>[], problem: (Refusal & { condition: ErrorConditionCode }) | undefined, to: FrameReceiver):
 Promise<{ verdict: Verdict; receipts: readonly Receipt[] }> {
@@ -121,7 +127,7 @@ function answersTo(message: Hl7Message | undefined, mode: Hl7v2Config['acknowled
   if (codes.length === 0) for (const receipt of receipts) receipt.answered('none', false);
   return codes.map((code, index) => ({
     bytes: buildAcknowledgment(message, { code, controlId: nextControlId(sentAt), sentAt, error: verdict.error }),
-    heard(wasHeard: boolean) { if (index === codes.length - 1) for (const receipt of receipts) receipt.answered(ownCode(receipt, code), wasHeard); },
+    heard(wasHeard: boolean) { if (index === codes.length - 1) for (const receipt of receipts) receipt.answered(receipts.length === 1 ? code : ownCode(receipt, code), wasHeard); },
   }));
 }
 

@@ -20,6 +20,7 @@ export interface CharacterSet {
 const table0211: Readonly<Record<string, string>> = {
   'ASCII': 'windows-1252', '8859/1': 'windows-1252', '8859/2': 'iso-8859-2', '8859/3': 'iso-8859-3', '8859/4': 'iso-8859-4',
   '8859/5': 'iso-8859-5', '8859/6': 'iso-8859-6', '8859/7': 'iso-8859-7', '8859/8': 'iso-8859-8', '8859/9': 'windows-1254',
+  '8859/10': 'iso-8859-10', '8859/11': 'windows-874', '8859/13': 'iso-8859-13', '8859/14': 'iso-8859-14',
   '8859/15': 'iso-8859-15', 'ISO IR6': 'windows-1252', 'ISO IR14': 'iso-2022-jp', 'ISO IR87': 'iso-2022-jp', 'ISO IR159': 'iso-2022-jp',
   'GB 18030-2000': 'gb18030', 'KS X 1001': 'euc-kr', 'BIG-5': 'big5', 'UNICODE': 'utf-8', 'UNICODE UTF-8': 'utf-8',
   'UNICODE UTF-16': 'utf-16le',
@@ -45,7 +46,10 @@ export function decodeMessage(bytes: Buffer, override?: string): Decoded {
   const msh18 = readMsh18(bytes);
   const declared = encodingOf(msh18);
   if (override) { const label = encodingOf(override) ?? override; return decoded(bytes, label, label); }
-  if (declared === 'iso-2022-jp' && bytes.includes(0x1b)) return decoded(bytes, declared, declared);
+  if (declared === 'iso-2022-jp') {
+    const designating = withDesignations(bytes);
+    if (designating.includes(0x1b)) return decoded(designating, declared, declared);
+  }
   if (isAscii(bytes)) return { text: bytes.toString('latin1'), characterSet: { encoding: declared ?? 'utf-8', declared } };
   if (declared !== undefined && isMultiByte(declared) && declared !== 'utf-8') return decoded(bytes, declared, declared);
   if (isUtf8(bytes)) return decoded(bytes, 'utf-8', declared, declared === 'utf-8' || declared === undefined ? undefined : `MSH-18 says ${msh18} but the bytes are UTF-8; read as UTF-8`);
@@ -85,6 +89,45 @@ const designations: Readonly<Record<string, Designated>> = {
 };
 function designated(bytes: Buffer, at: number): Designated | undefined {
   return designations[bytes.toString('latin1', at, at + 3)] ?? designations[bytes.toString('latin1', at, at + 2)];
+}
+
+/** \C2842\ and \M2442\ stand for the escape sequences of ISO 2022 (ch. 2.7.3): read before anything is cut, for what follows them may look like delimiters. */
+function withDesignations(bytes: Buffer): Buffer {
+  const start = bytes.indexOf('MSH', 0, 'latin1');
+  const escape = start < 0 ? '\\' : bytes.toString('latin1', start + 6, start + 7);
+  if (!/^[!-/:-@[-`{-~]$/.test(escape) || !bytes.includes(escape)) return bytes;
+  const sequence = new RegExp(`${RegExp.escape(escape)}[CM]((?:[0-9A-Fa-f]{2}){2,3})${RegExp.escape(escape)}`, 'g');
+  const text = bytes.toString('latin1').replace(sequence, (whole, hex: string) => {
+    const code = Buffer.from(hex, 'hex').toString('latin1');
+    return code in designations ? `\x1b${code}` : whole;
+  });
+  return Buffer.from(text, 'latin1');
+}
+
+/** Right halves of ISO 8859 by the last byte of their escape sequence (ESC 02/13 F; ISO-IR 100 and others). */
+const rightHalves: Readonly<Record<string, string>> = {
+  '41': '8859/1', '42': '8859/2', '43': '8859/3', '44': '8859/4', '4C': '8859/5', '47': '8859/6', '46': '8859/7', '48': '8859/8', '4D': '8859/9', '56': '8859/10', '54': '8859/11', '59': '8859/13', '5F': '8859/14', '62': '8859/15',
+};
+
+/** What \C2Dxx\ says of the text behind it: the set that its 8-bit characters are of. \C2842\: that of the message again. Undefined: none that is known. */
+export function designatedBy(hex: string, message: CharacterSet): CharacterSet | undefined {
+  if (hex.toUpperCase() === '2842') return message;
+  const encoding = /^2D/i.test(hex) ? table0211[rightHalves[hex.slice(2).toUpperCase()] ?? ''] : undefined;
+  return encoding === undefined ? undefined : { encoding, declared: encoding };
+}
+
+/** Text that was decoded in one 8-bit set, as another reads its bytes. What had no byte stays. */
+export function readAgain(text: string, from: CharacterSet, to: CharacterSet): string {
+  if (from.encoding === to.encoding || isMultiByte(from.encoding) || /^[\x00-\x7f]*$/.test(text)) return text;
+  const [before, after] = [highHalf(from.encoding), highHalf(to.encoding)];
+  return text.replaceAll(/[^\x00-\x7f]/gu, (character) => { const at = before.indexOf(character); return at < 0 ? character : after[at] ?? character; });
+}
+
+const halves = new Map<string, readonly string[]>();
+function highHalf(label: string): readonly string[] {
+  let half = halves.get(label);
+  if (!half) halves.set(label, half = [...new TextDecoder(label).decode(Uint8Array.from({ length: 128 }, (_, index) => 0x80 + index))]);
+  return half;
 }
 
 const isMultiByte = (label: string): boolean => ['gb18030', 'euc-kr', 'big5', 'shift_jis', 'utf-8', 'utf-16le', 'iso-2022-jp'].includes(label);

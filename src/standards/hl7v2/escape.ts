@@ -1,11 +1,12 @@
 /**
- * Escape sequences (HL7 v2.5.1 ch. 2.7): \F\ \S\ \T\ \R\ \E\ for the delimiters, \Xdd..\ for bytes in the message's character set,
+ * Escape sequences (HL7 v2.5.1 ch. 2.7): \F\ \S\ \T\ \R\ \E\ for the delimiters, \Xdd..\ for bytes in the message's character set, \Cxxyy\ for another
+ * one from there on to the end of the value (those of ISO 2022 are read with the bytes: character-set.ts),
  * \.br\ and its kin for line ends in formatted text, \H\ \N\ for highlighting. A sequence we do not know stays as it was sent, so that
  * 'C:\DATA\X' loses nothing. Writing is the mirror: no value can start a field, a repetition or a segment.
  */
 import { standardDelimiters } from './delimiters.ts';
 import type { Delimiters } from './delimiters.ts';
-import { decodeHexBytes } from './character-set.ts';
+import { decodeHexBytes, designatedBy, readAgain } from './character-set.ts';
 import type { CharacterSet } from './character-set.ts';
 
 /** Text as a person reads it. NUL becomes U+FFFD: PostgreSQL cannot hold it, and without a trace of it two values would become one. */
@@ -16,21 +17,22 @@ export function unescapeText(text: string, delimiters: Delimiters, characterSet:
 }
 
 function unescapeSequences(text: string, escape: string, delimiters: Delimiters, characterSet: CharacterSet): string {
-  let out = '';
+  let out = '', set = characterSet;
   let bytes = ''; // adjacent \X..\ are one run of bytes: a multi-byte character may be spread over them
   let at = 0;
-  const flush = (): void => { if (bytes) { out += decodeHexBytes(bytes, characterSet); bytes = ''; } };
+  const flush = (): void => { if (bytes) { out += decodeHexBytes(bytes, set); bytes = ''; } };
   while (at < text.length) {
     const start = text.indexOf(escape, at);
     if (start !== at || start < 0) flush();
-    if (start < 0) return out + text.slice(at);
-    out += text.slice(at, start);
+    if (start < 0) return out + readAgain(text.slice(at), characterSet, set);
+    out += readAgain(text.slice(at, start), characterSet, set);
     const end = text.indexOf(escape, start + 1);
     const sequence = end < 0 ? undefined : text.slice(start + 1, end);
     const hex = sequence === undefined ? undefined : hexDigits(sequence);
     const meaning = sequence === undefined || hex !== undefined ? undefined : sequenceMeaning(sequence, delimiters);
     if (hex !== undefined) { bytes += hex; at = end + 1; continue; }
     flush();
+    if (sequence?.startsWith('C')) set = designatedBy(sequence.slice(1), characterSet) ?? set;
     if (meaning === undefined) { out += escape; at = start + 1; } else { out += meaning; at = end + 1; }
   }
   flush();

@@ -88,6 +88,10 @@ test('hexadecimal bytes are in the character set of the message', () => {
   expect(unescapeText('OPERA\\XC7\\\\XC3\\O', standardDelimiters, latin1)).toBe('OPERAÇÃO');
 });
 
+test.each([
+  ['\\C2D46\\\u00d0\u00e1', latin1, 'Πα'], ['A\u00fc \\C2D4C\\\u00bf\u00e0\\C2842\\ \u00fc', latin1, 'Aü Пр ü'], ['\\C2D42\\\\XE8\\', latin1, 'č'], ['\\C2D46\\\u00d0', utf8, '\u00d0'], ['\\C9999\\\u00e1', latin1, '\u00e1'],
+])('%j is read in the character set that it names', (text, set, meaning) => { expect(unescapeText(text, standardDelimiters, set)).toBe(meaning); });
+
 test('property: escaped text comes back and holds no delimiter', () => {
   fc.assert(fc.property(fc.string({ unit: fc.constantFrom('|', '^', '~', '\\', '&', 'E', 'F', 'X41', '.br', 'ä', '漢', '\t', '\x1c') }), (text) => {
     const escaped = escapeText(text);
@@ -106,6 +110,7 @@ test.each([
   ['8859/15', Buffer.concat([Buffer.from(named('8859/15')), Buffer.of(0xa4), Buffer.from('\r')]), '€', false],
   ['8859/5', Buffer.concat([Buffer.from(named('8859/5')), Buffer.of(0xbf, 0xe0), Buffer.from('\r')]), 'Пр', false],
   ['ISO IR87', Buffer.concat([Buffer.from(named('~ISO IR87')), Buffer.of(0x1b, 0x24, 0x42, 0x3b, 0x33, 0x45, 0x44, 0x1b, 0x28, 0x42), Buffer.from('\r')]), '山田', false],
+  ['ISO IR87 by \\M2442\\, with bytes that look like delimiters', Buffer.from(`${named('~ISO IR87')}\\M2442\\;3ED?|>^$"\\C2842\\ x\r`), '山田頗賞あ x', false],
   ['UTF-16 with byte order mark', Buffer.from(`\ufeff${named('UNICODE UTF-16')}山田\r`, 'utf16le'), '山田', false],
   ['UTF-16 big endian without mark', Buffer.from(`${named('UNICODE UTF-16')}山田\r`, 'utf16le').swap16(), '山田', false],
   ['KS X 1001', Buffer.concat([Buffer.from(named('KS X 1001')), Buffer.of(0xb1, 0xe8), Buffer.from('\r')]), '김', false],
