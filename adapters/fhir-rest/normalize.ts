@@ -94,16 +94,16 @@ function aboutPatient(
 }
 
 /**
- * An order is found again by its numbers. The sender is who placed it, so an identifier of no known type, or the id it was PUT under, is
- * its placer order number.
+ * An order is found again by its numbers. The sender is who placed it, so an identifier of no known type, or the id it has there - that of
+ * the PUT, or the one a created resource came with - is its placer order number.
  */
 function withNumber(row: OrderRow, request: ServiceRequest, { facts, integration }: StoredMessage<Config>): OrderRow {
   const { accession_system: system } = integration.config;
   const accession = system === undefined ? undefined : request.identifier?.find((identifier) => identifier.system === system)?.value;
   const order = accession === undefined ? row : { ...row, accession_number: accession };
   if ([order.accession_number, order.placer_order_number, order.filler_order_number, order.study_instance_uid].some((number) => number !== undefined)) return order;
-  const number = request.identifier?.find((identifier) => identifier.value !== undefined)?.value ?? facts['id'];
-  if (typeof number !== 'string') throw new NormalizeError('invalid', 'an order needs a number: an identifier of type ACSN, PLAC or FILL, a Study Instance UID (urn:dicom:uid), or any other identifier', 'ServiceRequest.identifier');
+  const number = request.identifier?.find((identifier) => identifier.value !== undefined)?.value ?? facts['id'] ?? request.id;
+  if (typeof number !== 'string') throw new NormalizeError('invalid', 'an order needs a number: an identifier of type ACSN, PLAC or FILL, a Study Instance UID (urn:dicom:uid), any other identifier, or the id it has at its sender', 'ServiceRequest.identifier');
   return { ...order, placer_order_number: number };
 }
 

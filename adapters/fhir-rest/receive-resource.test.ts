@@ -160,10 +160,11 @@ test('an accession number without type is known by the system that the settings 
   expect(received[0]?.normalized?.order?.accession_number).toBe('ACC-2');
 });
 
-test('an identifier of no known type, or else the id it was PUT under, is the placer order number', async () => {
+test('an identifier of no known type, or else the id it comes with, is the placer order number', async () => {
   await send('POST', 'ServiceRequest', { body: { ...order, identifier: [{ system: 'urn:other', value: 'O-1' }] } });
   await send('PUT', 'ServiceRequest/o2', { body: { ...order, id: 'o2', identifier: undefined } });
-  expect(received.map(({ normalized }) => normalized?.order?.placer_order_number)).toEqual(['O-1', 'o2']);
+  await send('POST', 'ServiceRequest', { body: { ...order, id: 'o3', identifier: undefined } });
+  expect(received.map(({ normalized }) => normalized?.order?.placer_order_number)).toEqual(['O-1', 'o2', 'o3']);
 });
 
 test('a day is a scheduled time, a month is not', async () => {
