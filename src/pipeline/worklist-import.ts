@@ -32,33 +32,39 @@ export async function importWorklist(dependencies: AskDependencies & { readonly 
     return undefined;
   }
   const items = outcome.value as readonly InboundMessage[];
-  const changed = await inOrganization(database, organizationId, (tx) => changedItems(tx, integrationId, items));
+  const { changed, restless } = await inOrganization(database, organizationId, (tx) => changedItems(tx, integrationId, items));
   const refused = await takeIn(changed, source.receive);
-  const text = refused > 0 ? `${refused} items were refused; the exchanges say why` : textOf(outcome);
+  const notes = [...(refused > 0 ? [`${refused} items were refused; the exchanges say why`] : []), ...(restless > 0 ? [`${restless} items have changed ${MOST_NAMES} times and are not followed any more`] : [])];
+  const text = notes.length > 0 ? notes.join('; ') : textOf(outcome);
   await inOrganization(database, organizationId, async (tx) => {
     await savePoll(tx, integrationId, { seen: items.length, changed: changed.length, text, isOk: true, at });
     await resolveAlert(tx, 'integration_down', `${name} worklist`);
+    if (restless === 0) await resolveAlert(tx, 'integration_down', `${name} worklist items`);
+    else await raiseAlert(tx, { kind: 'integration_down', severity: 'warning', subject: `${name} worklist items`, message: `${restless === 1 ? 'An item' : `${restless} items`} of the worklist of ${name} changed ${MOST_NAMES} times: what changes since is not taken in. The exchanges (C-FIND worklist item) show what differs each time; have the RIS leave it alone, or schedule the scan by another way.` });
   });
   return { seen: items.length, changed: changed.length, refused };
 }
 
-/** An item with more changes than this is no item of a worklist. */
+/** An item with more changes than this is not followed: something in it differs whenever it is read. A person is told. */
 const MOST_NAMES = 100;
 const nameOf = (controlId: string, version: number): string => (version === 1 ? controlId : `${controlId} #${version}`);
 
-async function changedItems(tx: Transaction, integrationId: string, items: readonly InboundMessage[]): Promise<readonly InboundMessage[]> {
+async function changedItems(tx: Transaction, integrationId: string, items: readonly InboundMessage[]): Promise<{ readonly changed: readonly InboundMessage[]; readonly restless: number }> {
   const look = async (names: readonly string[]): Promise<ReadonlyMap<string, LatestMessage>> =>
     new Map((await latestMessages(tx, integrationId, items[0]?.interaction ?? '', names)).map((message) => [message.controlId, message]));
   const early = await look(items.flatMap(({ controlId }) => [nameOf(controlId, 1), nameOf(controlId, 2)]));
   const changed: InboundMessage[] = [];
+  let restless = 0;
   for (const item of items) {
     const has = (version: number, among: ReadonlyMap<string, LatestMessage>): LatestMessage[] => [among.get(nameOf(item.controlId, version))].filter((message) => message !== undefined);
     const late = has(2, early).length > 0 ? await look(Array.from({ length: MOST_NAMES - 2 }, (_, index) => nameOf(item.controlId, index + 3))) : new Map<string, LatestMessage>();
     const versions = [...has(1, early), ...has(2, early), ...late.values()];
     const newest = versions.toSorted((one, other) => other.startedAt.getTime() - one.startedAt.getTime())[0];
-    if (newest?.sha256 !== item.sha256 && versions.length < MOST_NAMES) changed.push({ ...item, controlId: nameOf(item.controlId, versions.length + 1) });
+    if (newest?.sha256 === item.sha256) continue;
+    if (versions.length < MOST_NAMES) changed.push({ ...item, controlId: nameOf(item.controlId, versions.length + 1) });
+    else restless += 1;
   }
-  return changed;
+  return { changed, restless };
 }
 
 async function takeIn(items: readonly InboundMessage[], receive: (message: InboundMessage) => Promise<Receipt>): Promise<number> {
