@@ -118,15 +118,15 @@ export function designatedBy(hex: string, message: CharacterSet): CharacterSet |
 
 /** Text that was decoded in one 8-bit set, as another reads its bytes. What had no byte stays. */
 export function readAgain(text: string, from: CharacterSet, to: CharacterSet): string {
-  if (from.encoding === to.encoding || isMultiByte(from.encoding) || /^[\x00-\x7f]*$/.test(text)) return text;
+  if (from.encoding === to.encoding || isMultiByte(from.encoding) || isAscii(Buffer.from(text))) return text;
   const [before, after] = [highHalf(from.encoding), highHalf(to.encoding)];
-  return text.replaceAll(/[^\x00-\x7f]/gu, (character) => { const at = before.indexOf(character); return at < 0 ? character : after[at] ?? character; });
+  return text.replaceAll(/\P{ASCII}/gu, (character) => { const at = character === '\uFFFD' ? -1 : before.indexOf(character); return at < 0 ? character : after[at] ?? character; });
 }
 
 const halves = new Map<string, readonly string[]>();
 function highHalf(label: string): readonly string[] {
   let half = halves.get(label);
-  if (!half) halves.set(label, half = [...new TextDecoder(label).decode(Uint8Array.from({ length: 128 }, (_, index) => 0x80 + index))]);
+  if (!half) halves.set(label, half = Array.from({ length: 128 }, (_, index) => new TextDecoder(label).decode(Uint8Array.of(0x80 + index))));
   return half;
 }
 
