@@ -16,7 +16,7 @@ import { integrationCommands } from './gateway/integration-commands.ts';
 import type { Integrations } from './gateway/integrations.ts';
 import type { MessageCommands } from './gateway/message-commands.ts';
 import type { Installation } from './installation.ts';
-import { createSources, requestPriors, forceComplete, operatorCommands, withdrawReport } from './pipeline/index.ts';
+import { createSources, decideVersion, requestPriors, forceComplete, operatorCommands, withdrawReport } from './pipeline/index.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import type { GatewayTls } from './tls.ts';
 
@@ -101,6 +101,7 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
     ...operatorCommands({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }),
     forceComplete: (organizationId, scanId, actor) => forceComplete({ database, boss, quietSeconds: config.quietSeconds, now: () => new Date() }, organizationId, scanId, actor),
     fetchPriors: (organizationId, scanId, actor) => requestPriors({ database, boss, sources: createSources({ adapters, directory: integrations.directory, contextOf: dependencies.contextOf, receiveFor: dependencies.receiveFor }) }, organizationId, scanId, actor),
+    decideVersion: (organizationId, scanFileId, decision, reason, actor) => decideVersion({ database, boss, now: () => new Date() }, organizationId, scanFileId, decision, reason, actor),
     withdrawReport: (organizationId, reportId, reason, actor) => withdrawReport({ database, boss, now: () => new Date() }, organizationId, reportId, reason, actor),
     async openStoredObject(location) {
       const { size } = await stat(store.resolve(location));

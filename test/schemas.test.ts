@@ -61,7 +61,7 @@ test('api_mappings.md shows the route table', async () => {
 });
 
 /** What commands behind the API do is not seen here: the fixture's commands are fakes. */
-const throughCommands = new Set(['GET /adapters/{adapter}/conformance', 'POST /scans/{scan_id}/force-complete', 'POST /reports/{report_id}/withdraw', 'POST /scans/{scan_id}/fetch-priors', 'POST /integrations', 'PUT /integrations/{integration_id}', 'POST /integrations/{integration_id}/test', 'POST /sync-logs/{sync_id}/replay', 'POST /integrations/{integration_id}/dry-run',
+const throughCommands = new Set(['GET /adapters/{adapter}/conformance', 'POST /scans/{scan_id}/force-complete', 'POST /scan-files/{scan_file_id}/use', 'POST /scan-files/{scan_file_id}/set-aside', 'POST /reports/{report_id}/withdraw', 'POST /scans/{scan_id}/fetch-priors', 'POST /integrations', 'PUT /integrations/{integration_id}', 'POST /integrations/{integration_id}/test', 'POST /sync-logs/{sync_id}/replay', 'POST /integrations/{integration_id}/dry-run',
   'PUT /integrations/{integration_id}/pause', 'GET /sync-logs/{sync_id}/view', 'POST /message-replays', 'POST /message-replays/{replay_id}/cancel', 'POST /deliveries/resend', 'POST /deliveries/{delivery_id}/resend', 'POST /deliveries/{delivery_id}/discard',
   'POST /order-notices/resend', 'POST /order-notices/{notice_id}/resend', 'POST /order-notices/{notice_id}/discard', 'POST /dead-jobs/{dead_job_id}/retry', 'POST /dead-jobs/{dead_job_id}/discard']);
 const everyRoute = new Set(['users', 'user_sessions', 'organizations', 'audit_logs']);

@@ -6,13 +6,15 @@ import type { Peer } from '#gateway/adapter.ts';
 import type { AuditActor } from '../audit/event.ts';
 import type { IntegrationCommands } from '../gateway/integration-commands.ts';
 import type { MessageCommands } from '../gateway/message-commands.ts';
-import type { OperatorCommands, PriorsRequest, Withdrawal } from '../pipeline/index.ts';
+import type { Decision, OperatorCommands, PriorsRequest, VersionDecision, Withdrawal } from '../pipeline/index.ts';
 
 export interface ApiCommands extends MessageCommands, OperatorCommands, Pick<IntegrationCommands, 'adapterCatalog' | 'conformanceStatement' | 'saveIntegration' | 'testIntegration'> {
   /** Declares the scan's images complete, whatever is still expected, so that analysis starts. */
   forceComplete(organizationId: string, scanId: string, actor: AuditActor): Promise<ForceCompletion>;
   /** Searches for earlier studies of the scan's patient now, and has those fetched that fit the rules. */
   fetchPriors(organizationId: string, scanId: string, actor: AuditActor): Promise<PriorsRequest>;
+  /** Puts an image in use that was kept out of it, which completes its scan again, or sets it aside. Writes its own audit row. */
+  decideVersion(organizationId: string, scanFileId: string, decision: VersionDecision, reason: string, actor: AuditActor): Promise<Decision>;
   /** Makes a next version of the report that says it is withdrawn, and sends it to whom an earlier one was sent. Writes its own audit row. */
   withdrawReport(organizationId: string, reportId: string, reason: string, actor: AuditActor): Promise<Withdrawal>;
   /** Opens a stored object for reading; throws when it is not there. `offset` skips that many bytes. */

@@ -40,6 +40,8 @@ export const routePermissions = {
   'POST /scans/{scan_id}/fetch-priors': 'scans:complete',
   'GET /scan-files/{scan_file_id}': 'scans:read',
   'GET /scan-files/{scan_file_id}/content': 'images:read',
+  'POST /scan-files/{scan_file_id}/use': 'scans:complete',
+  'POST /scan-files/{scan_file_id}/set-aside': 'scans:complete',
 
   'GET /analyses': 'analyses:read',
   'GET /analyses/{analysis_id}': 'analyses:read',

@@ -65,6 +65,15 @@ const causes: readonly Cause[] = [
     },
   },
   {
+    // Only that of an image: what an order or a report says of a scan and another patient is for a person to compare.
+    kind: 'identity_conflict', subject: aboutScan,
+    async remain(tx, ids, alerts) {
+      const waiting = new Set(await tx.anyFirst(sql.type(Key)`
+        SELECT DISTINCT scan_id AS key FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_id = ANY(${uuids(ids)}) AND status = 'quarantined' AND conflict_of IS NULL`));
+      return ids.filter((id, index) => waiting.has(id) || !alerts[index]!.message.startsWith('An instance names another patient'));
+    },
+  },
+  {
     kind: 'images_missing', subject: aboutScan,
     remain: (tx, ids) => tx.anyFirst(sql.type(Key)`
       SELECT scan_id AS key FROM scans WHERE organization_id = ${ORGANIZATION} AND scan_id = ANY(${uuids(ids)}) AND coalesce(completeness_proof, '') NOT IN ('instance_count', 'mpps', 'forced') AND order_status IS DISTINCT FROM 'cancelled'`),

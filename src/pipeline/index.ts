@@ -30,7 +30,7 @@
  *
  * writes.ts is persist.ts for messages that belong together (a FHIR transaction): one commit for all of them, and conditions judged inside it.
  * congestion.ts says whether there is room for more before an association begins; associations.ts keeps who called and how it ended.
- * commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again (receive-again.ts; overtaken.ts keeps
+ * decide-version.ts is what a person decides about images that are kept out of use. commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again (receive-again.ts; overtaken.ts keeps
  * an older one from undoing a newer one), parked reports are sent again.
  * exports.ts writes whole sets of records into files for a system that asks (job export-records); pulls.ts reads what a system changed that does not
  * send, and hands it to receive.ts (job pull).
@@ -40,12 +40,13 @@
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
 export { createAssociationLog } from './associations.ts';
 export { createClientTokens } from './client-tokens.ts';
-export { operatorCommands, type OperatorCommands } from './commands.ts';
+export { operatorCommands, type Decision, type OperatorCommands } from './commands.ts';
 export { forceComplete } from './complete.ts';
 export { modelConfigProblems, ruleProblems, templateProblems, type ConfigurationProblem } from './configuration-checks.ts';
 export { startMaintenance } from './maintain.ts';
 export { watchCongestion } from './congestion.ts';
 export { createCommitments } from './commitments.ts';
+export { decideVersion, type VersionDecision } from './decide-version.ts';
 export { createExports, tidyExportsAtTimes } from './exports.ts';
 export { createConfirmations } from './confirmations.ts';
 export { createHoldings } from './holdings.ts';

@@ -41,6 +41,8 @@ export const routeCases: Readonly<Record<RouteName, RouteCase>> = {
   'POST /scans/{scan_id}/fetch-priors': { status: 202 },
   'GET /scan-files/{scan_file_id}': {},
   'GET /scan-files/{scan_file_id}/content': {},
+  'POST /scan-files/{scan_file_id}/use': { body: { reason: 'The later version is complete' } },
+  'POST /scan-files/{scan_file_id}/set-aside': { body: { reason: 'A test image' } },
   'GET /analyses': { query: 'status=completed' },
   'GET /analyses/{analysis_id}': {},
   'GET /findings': { query: 'review=open&severity=critical' },

@@ -114,7 +114,7 @@ describe('every route succeeds for a role that may, and leaves its audit entry',
     expect(answer.headers.get('cache-control')).toBe('no-store');
     expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
     const registered = buildApi(dependencies()).routes.find((route) => route.name === name)!;
-    const commandAudits = ['POST /scans/{scan_id}/force-complete', 'POST /reports/{report_id}/withdraw', 'POST /scans/{scan_id}/fetch-priors', 'POST /integrations', 'PUT /integrations/{integration_id}', 'POST /sync-logs/{sync_id}/replay',
+    const commandAudits = ['POST /scans/{scan_id}/force-complete', 'POST /scan-files/{scan_file_id}/use', 'POST /scan-files/{scan_file_id}/set-aside', 'POST /reports/{report_id}/withdraw', 'POST /scans/{scan_id}/fetch-priors', 'POST /integrations', 'PUT /integrations/{integration_id}', 'POST /sync-logs/{sync_id}/replay',
       'PUT /integrations/{integration_id}/pause', 'POST /patient-merges/{merge_id}/undo', 'POST /message-replays', 'POST /message-replays/{replay_id}/cancel', 'POST /deliveries/resend', 'POST /deliveries/{delivery_id}/resend', 'POST /deliveries/{delivery_id}/discard', 'POST /order-notices/resend', 'POST /order-notices/{notice_id}/resend', 'POST /order-notices/{notice_id}/discard', 'POST /dead-jobs/{dead_job_id}/retry', 'POST /dead-jobs/{dead_job_id}/discard'].includes(name);
     const audit = await auditOf(api.db, answer);
     if (registered.unaudited === undefined && !commandAudits) expect(audit.map((row) => [row.organization_id, row.action])).toEqual([[api.north.organizationId, expect.any(String)]]);

@@ -167,6 +167,7 @@ function fakeCommands(db: TestDatabase): FakeCommands {
     discardDeadJob: (organizationId, deadJobId) => decide('dead_jobs', 'dead_job_id', organizationId, deadJobId),
     beginReplay: async (organizationId) => ({ kind: 'begun', messages: 1, replayId: (await db.asOwner<{ replay_id: string }>('SELECT replay_id FROM message_replays WHERE organization_id = $1', [organizationId]))[0]!.replay_id }),
     cancelReplay: (organizationId, replayId) => decide('message_replays', 'replay_id', organizationId, replayId),
+    decideVersion: (organizationId, scanFileId) => decide('scan_files', 'scan_file_id', organizationId, scanFileId),
     withdrawReport: async (organizationId, reportId) => (await owns('reports', 'report_id', organizationId, reportId) ? { kind: 'withdrawn', reportId, version: 2, destinations: 1 } : { kind: 'not-found' }),
     openStoredObject: async (location) => {
       const file = files.get(location);

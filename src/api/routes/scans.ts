@@ -62,6 +62,12 @@ export function scanRoutes(router: ApiRouter, { commands }: ApiDependencies): vo
   });
 }
 
+const Reasoned = z.strictObject({ reason: z.string().trim().min(1).max(500) }).openapi('VersionDecision');
+const decisions = [
+  ['POST /scan-files/{scan_file_id}/use', 'use', 'Put an image in use that was kept out of it', 'A version under a UID that was stored already takes the place of the one in use, which is set aside; an image that names another patient than its study becomes part of it. The scan is completed again and analysed with it.'],
+  ['POST /scan-files/{scan_file_id}/set-aside', 'set aside', 'Keep an image out of use for good', 'It stays stored, and nothing is made of it. The alert about it ends when no other waits.'],
+] as const;
+
 export function scanFileRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
   router.route('GET /scan-files/{scan_file_id}', { summary: 'One file\'s facts', tag: 'scans', params: pathId('scan_file_id'), returns: ScanFile }, ({ transact, params }) =>
     transact(async (tx, audit) => {
@@ -70,6 +76,16 @@ export function scanFileRoutes(router: ApiRouter, { commands }: ApiDependencies)
       await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: file.scan_file_id }, patientId: file.patient_id, detail: { part: 'facts' } });
       return file;
     }));
+
+  for (const [route, decision, summary, description] of decisions) {
+    router.route(route, { summary, tag: 'scans', params: pathId('scan_file_id'), body: Reasoned, returns: ScanFile, description }, async ({ params, body, caller, actor, transact, auditedElsewhere }) => {
+      const done = await commands.decideVersion(caller.organizationId, params.scan_file_id, decision, body.reason, actor);
+      if (done.kind === 'not-found') throw notFound('file');
+      if (done.kind === 'refused') throw new Problem(409, done.reason);
+      auditedElsewhere();
+      return (await transact((tx) => readScanFile(tx, params.scan_file_id)))!;
+    });
+  }
 
   router.route('GET /scan-files/{scan_file_id}/content', {
     summary: 'The DICOM file as it was received', tag: 'scans', params: pathId('scan_file_id'), produces: 'application/dicom',

@@ -1,0 +1,44 @@
+/**
+ * A person decides about an image that is kept out of use: another version under a UID that is stored already, or one that names another patient than its
+ * study. In: the file, and whether it is to be used. Out: its scan is completed again with it, and analysed; or it is set aside, kept and used for nothing.
+ */
+import type { PgBoss } from 'pg-boss';
+import { auditEvents, type AuditActor } from '../audit/event.ts';
+import { recordAudit } from '../audit/record.ts';
+import { endSettledAlerts } from '../db/alert-causes.ts';
+import { holdFile, putInUse, setAside, type HeldFile } from '../db/file-versions.ts';
+import { bossDb, type Database } from '../db/pool.ts';
+import { reopenScan } from '../db/scan-completion.ts';
+import { enterQueue } from '../db/scan-queue.ts';
+import { inOrganization } from '../db/transaction.ts';
+import { QUEUES } from '../queue/queues.ts';
+import type { Decision } from './commands.ts';
+
+export interface DecideDependencies { readonly database: Database; readonly boss: PgBoss; now(): Date }
+export type VersionDecision = 'use' | 'set aside';
+
+export async function decideVersion({ database, boss, now }: DecideDependencies, organizationId: string, scanFileId: string, decision: VersionDecision, reason: string, actor: AuditActor): Promise<Decision> {
+  return inOrganization(database, organizationId, async (tx): Promise<Decision> => {
+    const file = await holdFile(tx, scanFileId);
+    if (!file) return { kind: 'not-found' };
+    const why = whyNot(file, decision);
+    if (why !== undefined) return { kind: 'refused', reason: why };
+    const replaced = decision === 'use' ? await putInUse(tx, file) : await setAside(tx, scanFileId);
+    await recordAudit(tx, {
+      ...auditEvents.procedureRecord, action: 'U', outcome: 'success', actor, object: { type: 'scan_file', id: scanFileId }, patientId: file.patient_id,
+      detail: { decision, reason, scan_id: file.scan_id, was: file.status, ...(replaced === undefined ? {} : { replaces: replaced }) },
+    });
+    await endSettledAlerts(tx);
+    if (decision === 'set aside') return { kind: 'done' };
+    await reopenScan(tx, file.scan_id);
+    await enterQueue(tx, [{ scanId: file.scan_id, priority: file.priority, whyWaiting: 'A person put another version of an image in use; the scan is completed again.' }], now());
+    await boss.send(QUEUES.completeScan.name, { organizationId, scanId: file.scan_id }, { singletonKey: file.scan_id, db: bossDb(tx) as never });
+    return { kind: 'done' };
+  });
+}
+
+function whyNot({ status, conflict_of: conflictOf }: HeldFile, decision: VersionDecision): string | undefined {
+  if (status === 'deleted') return 'The file was deleted; its facts are kept.';
+  if (status === 'stored' && conflictOf === null) return decision === 'use' ? 'The file is in use already.' : 'The file is in use. Put another version of it in use instead.';
+  return decision === 'set aside' && status === 'archived' ? 'The file was set aside already.' : undefined;
+}
