@@ -72,6 +72,7 @@ const fields = z.strictObject({
     .describe('How a report is sent: auto follows the CapabilityStatement (transaction, else batch, else single requests).'),
   report_as: z.enum(['auto', 'diagnostic-report', 'document-reference']).default('auto')
     .describe('What carries the report: auto sends a DiagnosticReport where the server takes and corrects it, else a DocumentReference.'),
+  profiles: z.array(z.enum(['us-core'])).max(1).default([]).describe('Profiles that the DiagnosticReport names in meta.profile, where it meets them: us-core is the US Core DiagnosticReport Profile for Report and Note Exchange. For servers that want to be told.'),
   pull_types: z.array(z.enum(['Patient', 'ServiceRequest'])).max(2).refine((types) => new Set(types).size === types.length, 'must name each type once').default([])
     .describe('What is fetched from this system because it does not send: each type is searched by _lastUpdated. In the order of the list: Patient before ServiceRequest.'),
   pull_seconds: z.int().min(5).max(86_400).default(60).describe('How often it is asked, in seconds.'),

@@ -7,13 +7,14 @@ import type { Attachment, CodeableConcept, DiagnosticReport, Observation, Refere
 import { codingOf, concept, conceptOf, systems } from './code-tables.ts';
 import type { Config } from './config.ts';
 import { orderIdentifier, ownIdentifier } from './identifiers.ts';
+import { withProfiles } from './profiles.ts';
 import type { Links } from './report-items.ts';
 
 /** `forms`: the whole report as pages; the HTML page alone where nobody made others. */
 export function diagnosticReport(document: ReportDocument, config: Config, links: Links, result: Reference<Observation>[], forms: readonly Attachment[] = [htmlForm(document)]): DiagnosticReport {
   const { scan, sections } = document;
   const text = narrativeOf(title(document), sections.impression);
-  return {
+  return withProfiles({
     resourceType: 'DiagnosticReport', ...(text === undefined ? {} : { text }),
     identifier: [ownIdentifier(config, 'report', document.reportId), ...(scan.accessionNumber === undefined ? [] : [orderIdentifier('ACSN', scan.accessionNumber, config)])],
     ...(links.order === undefined ? {} : { basedOn: [links.order] }), status: document.status,
@@ -22,7 +23,7 @@ export function diagnosticReport(document: ReportDocument, config: Config, links
     ...(result.length > 0 ? { result } : {}), imagingStudy: [links.study], ...(sections.impression.trim() === '' ? {} : { conclusion: sections.impression }),
     ...(document.conclusionCodes.length === 0 ? {} : { conclusionCode: document.conclusionCodes.map((coded) => conceptOf(coded, config.resource_system)) }),
     presentedForm: [...forms],
-  };
+  }, config);
 }
 
 /** 18748-4 Diagnostic imaging study, where nobody told the exam's code. */
