@@ -98,6 +98,19 @@ describe.each(archives)('$name', ({ isMissing, start, bodyParts }) => {
     expect(received.every(({ peer }) => peer === archive.aeTitle)).toBe(true);
   });
 
+  test.skipIf(isMissing).each(['C-MOVE', 'C-GET'] as const)('has a study and a named image sent by patient root too: %s', async (retrieve_by) => {
+    const got: string[] = [];
+    const receive: Receive = async (message) => { got.push(message.controlId); return { kind: 'accepted', links: {}, exchangeId: undefined, answered() { /* nobody looks */ } }; };
+    const arrived = (): string[] => (retrieve_by === 'C-GET' ? got : gateway.received.map(({ message }) => message.controlId));
+    const before = arrived().length;
+    const study = { studyInstanceUid: older.studyInstanceUid, patientId: patient.patientId };
+    expect(await queries.countInstances({ ...study, byName: true }, source({ query_root: 'patient' }), context())).toMatchObject({ kind: 'answered', value: { numberOfInstances: 8 } });
+    expect(await queries.retrieve(study, source({ query_root: 'patient', retrieve_by }), receive, context())).toMatchObject({ kind: 'answered', interaction: retrieve_by, value: { completed: 8, failed: 0 } });
+    const [{ sopClassUid, sopInstanceUid }] = older.objects as [typeof older.objects[number]];
+    expect(await queries.retrieve({ ...study, instances: [{ sopClassUid, sopInstanceUid, seriesInstanceUid: older.seriesInstanceUid }] }, source({ query_root: 'patient', retrieve_by }), receive, context())).toMatchObject({ kind: 'answered', value: { completed: 1 } });
+    expect(arrived().slice(before).toSorted()).toEqual([...older.objects.map((object) => object.sopInstanceUid), sopInstanceUid].toSorted());
+  });
+
   test.skipIf(isMissing)('tells the source of a C-GET that an image was not stored: it is counted as failed, never as fetched', async () => {
     let count = 0;
     const receive: Receive = async () => (++count === 1 ? { kind: 'failed', text: 'no', retryable: true, exchangeId: undefined, answered() { /* nobody looks */ } } : { kind: 'accepted', links: {}, exchangeId: undefined, answered() { /* nobody looks */ } });
