@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { generateKeyPair, exportPKCS8, jwtVerify } from 'jose';
 import fc from 'fast-check';
@@ -204,6 +205,24 @@ test('our login goes to nobody but the configured server', async () => {
     await client.close();
     await stranger.close();
   }
+});
+
+test('of the library nothing is used but its request: neither resolve(), which makes a regular expression of what a server says, nor its paging, reads and searches', () => {
+  const files = readdirSync(import.meta.dirname, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  const text = (name: string): string => readFileSync(path.join(import.meta.dirname, name), 'utf8');
+  expect(files.filter((name) => /from 'fhir-kit-client/.test(text(name)))).toEqual(['fhir-client.ts']);
+  expect([...text('fhir-client.ts').matchAll(/\b[Cc]lient\.(\w+)\(/g)].map(([, called]) => called)).toEqual(['request', 'httpFor']);
+});
+
+test('an order whose references are built to be slow to match is read over (find_order)', async () => {
+  const slow = `Encounter/${'(a+)+'.repeat(5)}${'a'.repeat(60)}!`;
+  server.intercept = (request, response) => {
+    if (!request.url?.includes('/ServiceRequest?')) return false;
+    send(response, 200, JSON.stringify({ resourceType: 'Bundle', type: 'searchset', entry: [{ resource: { resourceType: 'ServiceRequest', id: 'sr-1', status: 'active', intent: 'order', subject: { reference: slow }, encounter: { reference: slow }, requester: { reference: slow }, identifier: [{ value: 'ACC12345' }] } }] }));
+    return true;
+  };
+  expect(await deliver(sampleReport, { find_order: true })).toMatchObject({ kind: 'delivered' });
+  expect(JSON.stringify(server.requests.map(({ url }) => url))).not.toContain('a+');
 });
 
 test('SMART Backend Services: one token for many deliveries, a new one after a 401, none of it for a wrong key', async () => {
