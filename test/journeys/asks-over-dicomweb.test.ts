@@ -34,7 +34,7 @@ async function asks(settings: Readonly<Record<string, unknown>>): Promise<void> 
 
 beforeAll(async () => {
   if (isMissing) return;
-  journey = await startJourney();
+  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '1' });
   const { gateway: { db, ports, integrations }, seeded: { organizationId, organizationName } } = journey;
   const { token } = await createApiToken(db.database, { organizationName, role: 'service', name: 'archive' });
   archive = await startOrthancWeb({ url: `http://127.0.0.1:${ports.http}/dicom-web/`, token });

@@ -27,7 +27,7 @@ const counted = async (study: SyntheticStudy) =>
 
 beforeAll(async () => {
   if (isMissing) return;
-  journey = await startJourney();
+  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '1' });
   archive = await startDcmqrscp({ aeTitle: 'MEDSCAN', port: journey.gateway.ports.dicom! });
   directory = mkdtempSync(path.join(tmpdir(), 'medscan-archive-'));
 });

@@ -19,7 +19,7 @@ const receiver = http.createServer((request, response) => {
 beforeAll(async () => {
   receiver.listen(0, '127.0.0.1');
   await once(receiver, 'listening');
-  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3' });
+  journey = await startJourney();
   await changeSettings(journey.gateway, 'EMR', { base_url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/fhir` });
 });
 afterAll(async () => { await journey?.stop(); receiver.close(); });

@@ -8,7 +8,7 @@ import { eventually } from '../support/gateway.ts';
 
 let journey: Journey;
 beforeAll(async () => {
-  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3' });
+  journey = await startJourney();
   const { gateway } = journey;
   await changeSettings(gateway, 'EMR', { request_timeout_milliseconds: 2500 });
   await changeSettings(gateway, 'RIS', { acknowledgment_timeout_milliseconds: 2500 });

@@ -9,7 +9,7 @@ import { hl7Reader } from '#standards/hl7v2/reader.ts';
 let journey: Journey;
 let api: (method: string, path: string, body?: unknown) => Promise<ApiAnswer>;
 beforeAll(async () => {
-  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3' });
+  journey = await startJourney();
   api = await apiClient(journey.gateway, 'Sample Hospital', 'radiologist');
 });
 afterAll(() => journey?.stop());

@@ -6,7 +6,7 @@ import { anOrder, answered, delivered, expectAudited, exchanges, scanOf, smallSt
 import { eventually } from '../support/gateway.ts';
 
 let journey: Journey;
-beforeAll(async () => { journey = await startJourney(); });
+beforeAll(async () => { journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '3' }); });
 afterAll(() => journey?.stop());
 
 const patient = somebody(), { accessionNumber } = anOrder(), study = smallStudy({ patient, accessionNumber });

@@ -13,7 +13,7 @@ const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => { for (const cleanup of cleanups.splice(0).reverse()) await cleanup(); });
 
 test('stop() does not wait for a C-MOVE that goes on and on; the exchange says what is known, and the fetch stays queued', async () => {
-  journey = await startJourney({ MEDSCAN_STOP_SECONDS: '25' });
+  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '1', MEDSCAN_STOP_SECONDS: '25' });
   cleanups.push(() => journey.hospital.stop());
   const patient = somebody();
   const archive = await startScriptedArchive(({ command, respond }) => {

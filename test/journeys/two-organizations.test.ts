@@ -10,7 +10,7 @@ import { loadAdapters } from '../../src/gateway/registry.ts';
 import { saveIntegration } from '../../src/gateway/save-integration.ts';
 import { startHospital, type Hospital } from '../../src/simulator/hospital.ts';
 import { orderMessage, registrationMessage } from '../../src/simulator/hl7-messages.ts';
-import { anOrder, answered, apiClient, exchanges, expectAudited, request, smallStudy, somebody, type ApiAnswer } from '../support/journey.ts';
+import { anOrder, answered, apiClient, exchanges, expectAudited, passQuietTime, request, smallStudy, somebody, type ApiAnswer } from '../support/journey.ts';
 import { eventually, testGateway, type TestGateway } from '../support/gateway.ts';
 
 const SIDES = ['NORTH', 'SOUTH'] as const;
@@ -24,7 +24,7 @@ const shared = somebody({ patientId: 'P-1', assigningAuthority: 'HOSPITAL' });
 const study = smallStudy({ patient: shared, accessionNumber: order.accessionNumber });
 
 beforeAll(async () => {
-  gateway = await testGateway();
+  gateway = await testGateway({ MEDSCAN_QUIET_SECONDS: '3600' });
   const adapters = await loadAdapters();
   for (const side of SIDES) {
     const { organizationId } = await ensureOrganization(gateway.db.database, { name: `${side} Hospital` });
@@ -50,6 +50,7 @@ beforeAll(async () => {
     expect((await hospital.ris.send(orderMessage('NW', patient, order, envelope(side, 'SAME-2')))).code).toBe('AA');
     expect((await hospital.pacs.store(study.objects)).map((answer) => answer.status)).toEqual(study.objects.map(() => 0));
   }));
+  await passQuietTime(gateway);
   await eventually(async () => (await gateway.db.asOwner("SELECT FROM deliveries WHERE status = 'delivered'")).length === 6, 30_000);
 });
 afterAll(async () => {

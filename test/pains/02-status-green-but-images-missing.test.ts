@@ -15,7 +15,7 @@ const deeds: Deed[] = [];
 let journey: Journey, pacs: ScriptedAcceptor;
 
 beforeAll(async () => {
-  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3', MEDSCAN_RETRY_SECONDS: '0.2' });
+  journey = await startJourney({ MEDSCAN_RETRY_SECONDS: '0.2' });
   pacs = await startAcceptor({ onMessage: answer });
   await changeSettings(journey.gateway, 'PACS', { destination: { port: pacs.destination.port, response_timeout_milliseconds: 3000 } });
 });

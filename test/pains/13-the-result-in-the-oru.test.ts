@@ -9,7 +9,7 @@ import { hl7Reader } from '#standards/hl7v2/reader.ts';
 
 let journey: Journey;
 beforeAll(async () => {
-  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3' });
+  journey = await startJourney();
   await changeSettings(journey.gateway, 'RIS', { deliver_content: ['text', 'findings', 'measurements', 'pdf', 'link'], link_address: 'https://viewer.example/{study_instance_uid}' });
 });
 afterAll(() => journey?.stop());

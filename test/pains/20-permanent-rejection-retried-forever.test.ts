@@ -11,7 +11,7 @@ import { eventually } from '../support/gateway.ts';
 const rejections: Rejection[] = [];
 let journey: Journey, pacs: ScriptedAcceptor;
 beforeAll(async () => {
-  journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '0.3', MEDSCAN_RETRY_SECONDS: '0.2' });
+  journey = await startJourney({ MEDSCAN_RETRY_SECONDS: '0.2' });
   pacs = await startAcceptor({
     onAssociate: (request) => {
       const rejection = rejections.shift();

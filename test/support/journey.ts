@@ -16,13 +16,35 @@ export interface Journey {
   stop(): Promise<void>;
 }
 
-/** Short times, so that a repeat is seen soon. */
+/**
+ * Short times, so that a repeat is seen soon. Unless the environment sets the quiet time, it is over when the PACS has stored what it was told to, and
+ * not before: images that come slowly would be studies of their own otherwise.
+ */
 export async function startJourney(environment: Readonly<Record<string, string>> = {}, options: { reserveBytes?: number } = {}): Promise<Journey> {
-  const gateway = await testGateway({ MEDSCAN_RETRY_SECONDS: '0.3', ...environment }, options);
+  const gateway = await testGateway({ MEDSCAN_RETRY_SECONDS: '0.3', MEDSCAN_QUIET_SECONDS: '3600', ...environment }, options);
   const hospital = await startHospital({ gateway: { host: '127.0.0.1', dicomPort: gateway.ports.dicom!, hl7Port: gateway.ports.hl7! } });
   const seeded = await seedSampleHospital(gateway.db.database, gateway.db.keys, { pacs: hospital.pacs.port, ris: hospital.ris.port, emr: hospital.emr.port });
   await gateway.integrations.reload();
+  if (environment['MEDSCAN_QUIET_SECONDS'] === undefined) passQuietTimeAfterStores(gateway, hospital);
   return { gateway, hospital, seeded, stop: async () => { await gateway.stop(); await hospital.stop(); } };
+}
+
+function passQuietTimeAfterStores(gateway: TestGateway, { pacs }: Hospital): void {
+  const store = pacs.store.bind(pacs);
+  let open = 0;
+  pacs.store = async (...given) => {
+    open += 1;
+    const answers = await store(...given).finally(() => { open -= 1; });
+    if (open === 0) await passQuietTime(gateway);
+    return answers;
+  };
+}
+
+/** As if nothing had come for hours for the studies that are not complete. */
+export async function passQuietTime({ db, boss }: TestGateway): Promise<void> {
+  const scans = await db.asOwner<{ organization_id: string; scan_id: string }>(`
+    UPDATE scans SET last_instance_at = last_instance_at - interval '2 hours' WHERE images_complete_at IS NULL AND last_instance_at > now() - interval '1 hour' RETURNING organization_id, scan_id`);
+  for (const { organization_id: organizationId, scan_id: scanId } of scans) await boss.send('complete-scan', { organizationId, scanId });
 }
 
 /** Merges settings into an integration as its owner would, for example shorter time limits. */
