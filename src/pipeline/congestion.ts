@@ -14,6 +14,7 @@ import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
 const LOOK_MILLISECONDS = 1_000;
 const QUEUE_LOOK_MILLISECONDS = 5_000;
+const TELL_MILLISECONDS = 60_000;
 const SUBJECT = 'job queues';
 /** A queue that hovers about its limit is one alert. */
 const ALERT_QUIET_SECONDS = 60;
@@ -26,7 +27,16 @@ export function watchCongestion({ store, database, queueLimit }: CongestionDepen
     const freeBytes = await store.freeBytes();
     return freeBytes < store.reserveBytes ? `the object store has ${mebibytes(freeBytes)} MiB free and keeps ${mebibytes(store.reserveBytes)} MiB in reserve` : undefined;
   });
-  const queues = looking(QUEUE_LOOK_MILLISECONDS, () => tooManyJobs(database, queueLimit));
+  let toldAt = -Infinity;
+  const queues = looking(QUEUE_LOOK_MILLISECONDS, async () => {
+    const text = await tooManyJobs(database, queueLimit);
+    // Where no worker runs, no maintenance does: whoever turns senders away says so too, behind their backs.
+    if (text !== undefined && performance.now() - toldAt > TELL_MILLISECONDS) {
+      toldAt = performance.now();
+      void tellFull(database, text).catch(() => { toldAt = -Infinity; });
+    }
+    return text;
+  });
   return async () => await disk() ?? await queues();
 }
 
@@ -38,9 +48,12 @@ async function tooManyJobs(database: Database, queueLimit: number): Promise<stri
 /** What a sample of the queues says: beyond the limit an alert of the installation, below it for a while its end. Senders are told to come back, and nothing of theirs is on record. */
 export async function judgeQueues(database: Database, queueLimit: number): Promise<void> {
   const text = await tooManyJobs(database, queueLimit);
-  await inOrganization(database, UNASSIGNED_ORGANIZATION_ID, (tx) => (text === undefined ? resolveAlert(tx, 'queue_full', SUBJECT, ALERT_QUIET_SECONDS)
-    : raiseAlert(tx, { kind: 'queue_full', severity: 'critical', subject: SUBJECT, message: `Senders of images are told to come back later: ${text}. Look whether the workers run and what keeps them.` })));
+  if (text !== undefined) return tellFull(database, text);
+  await inOrganization(database, UNASSIGNED_ORGANIZATION_ID, (tx) => resolveAlert(tx, 'queue_full', SUBJECT, ALERT_QUIET_SECONDS));
 }
+
+const tellFull = (database: Database, text: string): Promise<void> => inOrganization(database, UNASSIGNED_ORGANIZATION_ID, (tx) =>
+  raiseAlert(tx, { kind: 'queue_full', severity: 'critical', subject: SUBJECT, message: `Senders of images are told to come back later: ${text}. Look whether the workers run and what keeps them.` }));
 
 const mebibytes = (bytes: number): number => Math.floor(bytes / 2 ** 20);
 

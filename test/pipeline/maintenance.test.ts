@@ -4,8 +4,9 @@ import { endSettledAlerts } from '../../src/db/alert-causes.ts';
 import { saveAssociations } from '../../src/db/associations.ts';
 import { inOrganization } from '../../src/db/transaction.ts';
 import { tidyAssociations } from '../../src/pipeline/associations.ts';
-import { judgeQueues } from '../../src/pipeline/congestion.ts';
+import { judgeQueues, watchCongestion } from '../../src/pipeline/congestion.ts';
 import { uuidV7 } from '#domain/uuid.ts';
+import { eventually } from '../support/gateway.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline, organizationId: string;
@@ -114,6 +115,16 @@ test('more waiting jobs than the limit are one alert of the installation, which 
   await own("UPDATE system_alerts SET last_seen_at = now() - interval '2 minutes'");
   await judgeQueues(pipeline.db.database, 1_000);
   expect(await alerts()).toMatchObject([{ is_open: false }]);
+});
+
+test('whoever turns a sender away says so, where no worker runs that would look', async () => {
+  await scan();
+  const store = { reserveBytes: 0, freeBytes: async () => 1 };
+  const look = watchCongestion({ store, database: pipeline.db.database, queueLimit: 0 });
+  expect(await look()).toContain('MEDSCAN_QUEUE_LIMIT');
+  const row = await eventually(async () => (await own("SELECT occurrences FROM system_alerts WHERE kind = 'queue_full' AND resolved_at IS NULL"))[0]);
+  expect(row).toEqual({ occurrences: 1 });
+  expect(await watchCongestion({ store, database: pipeline.db.database, queueLimit: 1_000 })()).toBeUndefined();
 });
 
 test('associations older than the organization\'s setting leave the log, with an audit row; the others stay', async () => {
