@@ -12,6 +12,7 @@ import { native, object, root } from '../../adapters/dicomweb/testing/objects.ts
 import { createApiToken } from '../../src/db/user-sessions.ts';
 import { restoreIdentity } from '../../src/pipeline/index.ts';
 import { eventually, testGateway, type TestGateway } from '../support/gateway.ts';
+import { passQuietTime } from '../support/journey.ts';
 import { insertIntegration } from '../support/pipeline.ts';
 
 const study = `${root}.51`;
@@ -45,7 +46,7 @@ beforeAll(async () => {
       response.writeHead(200, { 'inference-header-content-length': head.length }).end(Buffer.concat([head, bytes]));
     })();
   }).listen(0, '127.0.0.1');
-  gateway = await testGateway({ MEDSCAN_ROLES: 'gateway,worker,api', MEDSCAN_QUIET_SECONDS: '1' });
+  gateway = await testGateway({ MEDSCAN_ROLES: 'gateway,worker,api', MEDSCAN_QUIET_SECONDS: '3600' });
   ({ organizationId } = await insertIntegration(gateway.db, 'Sending Hospital', 'VNA', 'dicomweb'));
   const config = {
     endpoint: { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, model: 'their model', deidentify: { dates: 'shifted', allowsUnknownBurnedIn: true } },
@@ -57,6 +58,7 @@ beforeAll(async () => {
   const { token } = await createApiToken(gateway.db.database, { organizationName: 'Sending Hospital', role: 'service', name: 'sender' });
   const client = new DicomwebTestClient(gateway.ports.http!, token);
   expect((await client.store([...objects, refused].map(({ file }) => file))).status).toBe(200);
+  await passQuietTime(gateway);
   await eventually(async () => received.length > 0 && (await gateway.db.asOwner("SELECT FROM ai_analyses WHERE status = 'completed'")).length === 1);
 });
 afterAll(async () => {
