@@ -7,6 +7,7 @@ import { parsePart10Head } from '#standards/dicom/part10.ts';
 import type { TestGateway, TestGatewayOptions } from './testing/gateway.ts';
 import { integration, startGateway } from './testing/gateway.ts';
 import { BytePeer, command, ctContext, ctDataset, ctImageStorage, explicitLittleEndian, pData, pdv, releaseRequest, storeCommand, storePdus } from './testing/peer.ts';
+import { encodeStoreRequest } from './upper-layer/command-set.ts';
 
 let gateway: TestGateway;
 afterEach(async () => { await gateway.close(); });
@@ -34,6 +35,22 @@ test('stores the data set as it came behind a preamble and group 0002, and answe
   expect(stored.subarray(offset).equals(dataset)).toBe(true);
   expect(message.object!.byteSize).toBe(stored.length);
   expect(parsePart10Head(stored)).toMatchObject({ datasetOffset: offset, transferSyntaxUid: explicitLittleEndian, sopInstanceUid: '1.2.3.4.5' });
+});
+
+test('tells who asked for an object by C-MOVE, and whether that was the gateway', async () => {
+  const destination = { host: '127.0.0.1', port: 1, called_ae_title: 'PACS', calling_ae_title: 'OURS' } as never;
+  await start({ integrations: [integration({ destination })] });
+  const peer = await BytePeer.associate(gateway.port);
+  const originators = [undefined, { aeTitle: 'OURS', messageId: 7 }, { aeTitle: 'MEDSCAN', messageId: 65_535 }, { aeTitle: 'WORKSTATION', messageId: 7 }, { aeTitle: '', messageId: 7 }];
+  for (const [index, moveOriginator] of originators.entries()) {
+    const sopInstanceUid = `1.2.3.${index}`;
+    const request = encodeStoreRequest({ sopClassUid: ctImageStorage, sopInstanceUid, messageId: index + 1, ...(moveOriginator ? { moveOriginator } : {}) });
+    peer.send(pData(pdv(3, 3, request), pdv(3, 2, ctDataset(sopInstanceUid))));
+    expect((await peer.readResponse()).status).toBe(0);
+  }
+  expect(gateway.received.map(({ message: { facts } }) => [facts['retrieved'], facts['moveOriginatorAeTitle'], facts['moveOriginatorMessageId']])).toEqual([
+    [undefined, undefined, undefined], ['C-MOVE', 'OURS', 7], ['C-MOVE', 'MEDSCAN', 65_535], [undefined, 'WORKSTATION', 7], [undefined, undefined, undefined],
+  ]);
 });
 
 test('hands on a head that is a prefix of the file and ends where Pixel Data begins', async () => {
