@@ -47,7 +47,7 @@ const mostInlineBytes = 16 * 1024;
 export interface JsonOptions {
   /** Address of a value that is too large to stand in the answer; `path` is its tag, or tag/item/tag inside sequences. */
   bulkDataUri(path: string): string;
-  /** The header was written without VRs: where the dictionary has 'US or SS', Pixel Representation (0028,0103) tells which (PS3.5 A.1). */
+  /** The header was written without VRs, as an element of VR UN is in any: where the dictionary has 'US or SS', Pixel Representation (0028,0103) tells which (PS3.5 A.1). */
   readonly isImplicitVr?: boolean;
 }
 const pixelRepresentation = 0x00280103;
@@ -75,7 +75,7 @@ function datasetOf(dataset: Dataset, options: JsonOptions, around: Around, path:
 }
 
 function typed(element: DataElement, { isSigned }: Around, { isImplicitVr = false }: JsonOptions): DataElement {
-  return isImplicitVr && isSigned && element.vr === 'US' && unsignedOrSigned.has(element.tag) ? { ...element, vr: 'SS' } : element;
+  return (isImplicitVr || element.isVrImplied === true) && isSigned && element.vr === 'US' && unsignedOrSigned.has(element.tag) ? { ...element, vr: 'SS' } : element;
 }
 
 function elementOf(element: DataElement, around: Around & { readonly characterSet: CharacterSet }, options: JsonOptions, path: string): JsonElement {

@@ -11,6 +11,8 @@ export interface DataElement {
   readonly tag: number;
   /** As written; from the data dictionary in Implicit VR and for UN; 'UN' when nobody knows. */
   readonly vr: string;
+  /** Written as UN, and US by the data dictionary, which has 'US or SS' for some: Pixel Representation tells. */
+  readonly isVrImplied?: true;
   /** The value as it is encoded, a view; empty for sequences. */
   readonly bytes: Buffer;
   readonly littleEndian: boolean;
@@ -133,7 +135,8 @@ function readElement(reading: Reading, tag: number, end: number, encoding: Encod
     return { tag, vr: 'SQ', bytes: noBytes, littleEndian: isLittleEndian, items };
   }
   reading.position = valueEnd;
-  return { tag, vr, bytes: reading.buffer.subarray(head.valueOffset, valueEnd), littleEndian: isLittleEndian };
+  const element = { tag, vr, bytes: reading.buffer.subarray(head.valueOffset, valueEnd), littleEndian: isLittleEndian };
+  return head.vr === 'UN' && vr === 'US' ? { ...element, isVrImplied: true } : element;
 }
 
 /** A value of unknown VR that is a sequence by its looks: it opens with an item that fits into it. */
