@@ -2220,10 +2220,14 @@ END $$;
 -- ======== migrations/0035_search_leftovers.sql ========
 
 -- schema-version: 1.12.0
--- Two searches that had to look at everything: persons by birth date, and exchanges of a system that seldom speaks.
+-- Searches that had to look at everything: persons by birth date or by a part of the name, and exchanges of a system that seldom speaks.
 
 -- In "C" order, so that a day, a month or a year is a range of it; = and < are all that an index serves under row level security (0023).
 CREATE INDEX patients_birth_date ON patients (organization_id, birth_date COLLATE "C") WHERE birth_date IS NOT NULL;
+
+-- Nothing under row level security can be looked up by lower(family_name); as the smallest index it was walked through all the same, for every part of
+-- a name, fetching each patient, and every patient paid for it.
+DROP INDEX patients_family_name;
 
 -- Which systems have exchanges in which stretch of the log. An ordinary index would cost every message that comes in or goes out; this one is written
 -- when a stretch is full, and does not keep an update from staying on its page (from PostgreSQL 16 on).
@@ -2314,7 +2318,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0),
   ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0),
   ('0033_message_cost.sql', '3e17ed55e262fbf7995f31342794693eb8918f9654e27ac8a9ca8fda04d688dc', '1.5.0', 0),
-  ('0035_search_leftovers.sql', 'ac6e0d6823bf810f2fb2a44b93d3b25ac29b496bb4c95f4e71bfdd014ca207bb', '1.12.0', 0),
+  ('0035_search_leftovers.sql', 'f97f2c5abf3269aabb21b59bfdac015190bea99e92c8f79e329e23435c780fcd', '1.12.0', 0),
   ('0036_exports_resume.sql', 'ea9b289a326585e3a941d8b10fa01f5b0e82b41d194ff1971b4ea4c674fa8751', '1.12.1', 0),
   ('0037_association_log_ends.sql', '0f6a8689beb82dc033f4f77aaed061bff8f9924011f35f676bac974211ea62ff', '1.12.1', 0),
   ('0038_failed_retrievals.sql', '0b8cf387af637f1b7895ecc5d90c59d3297f320cdc317c6d6888fdc12d79db89', '1.12.1', 0),

@@ -5,6 +5,7 @@ import type { StoredInstance } from '#gateway/holdings.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { allOf, ALPHABETIC_NAME, candidateConditions, columnConditions, type Condition, dateCondition, fileConditions, type Matches, patientConditions, SEX, studyConditions, textCondition, timeCondition } from './holdings-match.ts';
 import { jsonText } from './json-text.ts';
+import { patientsByName } from './patient-names.ts';
 import { sql } from './pool.ts';
 
 export interface Page { readonly matches: Matches; readonly zone: string; readonly limit: number; readonly offset: number; /** Only scans older than this one. */ readonly before?: string | undefined }
@@ -59,8 +60,8 @@ async function candidatePatients(tx: CommonQueryMethods, matches: Matches): Prom
   const conditions = candidateConditions(matches);
   if (conditions.length === 0) return undefined;
   const found = new Set<string>();
-  for (const condition of conditions) {
-    const ids = await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`SELECT p.patient_id FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND ${condition} LIMIT ${MOST_CANDIDATES + 1}`);
+  for (const { condition, byPart } of conditions) {
+    const ids = await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`SELECT p.patient_id FROM ${byPart ? patientsByName : sql.fragment`patients p`} WHERE p.organization_id = ${ORGANIZATION} AND ${condition} LIMIT ${MOST_CANDIDATES + 1}`);
     for (const patientId of ids) found.add(patientId);
     if (found.size > MOST_CANDIDATES) return undefined;
   }

@@ -6,6 +6,7 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import type { Criteria, DayComparison, RecordKind, RecordSort, TextColumn, TimeRange } from '#gateway/records.ts';
 import { ORGANIZATION } from './current-organization.ts';
+import { patientsByName } from './patient-names.ts';
 import { sql } from './pool.ts';
 
 type Fragment = ReturnType<typeof sql.fragment>;
@@ -163,9 +164,10 @@ async function patientsNamed(tx: CommonQueryMethods, criteria: Criteria): Promis
     if (match !== 'begins') return sql.fragment`${key} LIKE ${`%${pattern}%`}`;
     return columns.length === 1 && columns[0] === 'family_name' ? sql.fragment`(${key} >= ${lowered} AND ${key} < ${`${lowered}\u{10ffff}`})` : sql.fragment`(${key} LIKE ${`${pattern}%`} OR ${key} LIKE ${`%^${pattern}%`})`;
   }));
+  const isByPart = criteria.born === undefined && (criteria.texts ?? []).every(({ columns, match }) => match !== 'begins' || columns.length > 1 || columns[0] !== 'family_name');
   const all = [...texts, ...(criteria.born === undefined ? [] : [condition('patient', 'born', criteria)])];
   const ids = await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`
-    SELECT p.patient_id FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND ${sql.join(all, sql.fragment` AND `)} LIMIT ${MOST_NAMED + 1}`);
+    SELECT p.patient_id FROM ${isByPart ? patientsByName : sql.fragment`patients p`} WHERE p.organization_id = ${ORGANIZATION} AND ${sql.join(all, sql.fragment` AND `)} LIMIT ${MOST_NAMED + 1}`);
   return ids.length > MOST_NAMED ? undefined : ids;
 }
 

@@ -85,3 +85,17 @@ test('birth dates of any precision compare as far as they are asked for', async 
     expect([name, found.map((row) => row.birth_date ?? '').toSorted()]).toEqual([name, expected[name as keyof typeof expected].toSorted()]);
   }
 });
+
+test('a part of a name is looked for in its index, which fetches nothing where it finds nothing', async () => {
+  await db.asOwner('VACUUM patients');
+  const ways: ((tx: Transaction) => Promise<readonly object[]>)[] = [
+    (tx) => searchPatients(tx, PatientSearch.parse({ name: 'nobody' })),
+    async (tx) => { await limitStatement(tx, 5000); return findRecords(tx, 'patient', { texts: [{ columns: ['family_name', 'given_name'], match: 'begins', values: ['nobody'] }] }, { after: undefined, limit: 51 }); },
+    async (tx) => { await limitStatement(tx, 5000); return findRecords(tx, 'patient', { texts: [{ columns: ['family_name'], match: 'contains', values: ['nobody'] }] }, { after: undefined, limit: 51 }); },
+    async (tx) => { await limitStatements(tx, 5000); return findPatients(tx, { matches: { patientName: { kind: 'wildcard', pattern: '*nobody*' } }, zone: 'UTC', limit: 50, offset: 0 }); },
+  ];
+  for (const way of ways) {
+    const { found, rows } = await fetched(way);
+    expect([found, rows < PEOPLE / 10]).toEqual([0, true]);
+  }
+});

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { ORGANIZATION } from '../../db/current-organization.ts';
+import { patientsByName } from '../../db/patient-names.ts';
 import { sql, type Transaction } from '../../db/pool.ts';
 import { id, json, text, timestamp } from '../fields.ts';
 import { keyAfter, maximumLimit, type Page } from '../pagination.ts';
@@ -53,7 +54,7 @@ export async function searchPatients(tx: Transaction, search: z.output<typeof Pa
   // As a range in "C" order, which an index serves under row level security.
   const born = search.birth_date === undefined ? [] : [sql.fragment`p.birth_date COLLATE "C" >= ${search.birth_date} AND p.birth_date COLLATE "C" < ${`${search.birth_date}\u{10ffff}`}`];
   if (names.length > 0) await tx.query(sql.typeAlias('void')`SELECT set_config('enable_seqscan', 'off', true)`);
-  for (const name of names) for (const patientId of await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`SELECT p.patient_id FROM patients p WHERE p.organization_id = ${ORGANIZATION} AND ${sql.join([...born, name], sql.fragment` AND `)} LIMIT ${mostCandidates + 1}`)) found.add(patientId);
+  for (const [index, name] of names.entries()) for (const patientId of await tx.anyFirst(sql.type(z.object({ patient_id: z.string() }))`SELECT p.patient_id FROM ${index === 0 && born.length === 0 ? patientsByName : sql.fragment`patients p`} WHERE p.organization_id = ${ORGANIZATION} AND ${sql.join([...born, name], sql.fragment` AND `)} LIMIT ${mostCandidates + 1}`)) found.add(patientId);
   const before = keyAfter(search);
   const conditions = [
     sql.fragment`p.organization_id = ${ORGANIZATION}`,
