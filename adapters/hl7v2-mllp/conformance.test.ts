@@ -44,7 +44,7 @@ function unreadOf(mapping: string, values: Readonly<Record<string, string>>): Se
 const required: Readonly<Record<string, string>> = { 'ORC-1': 'NW', 'MSH-9': 'SIU^S12' };
 const coded = ['ORC-1'];
 const conditions: readonly Readonly<Record<string, string>>[] = [
-  {}, { 'ORC-1': 'SC' }, { 'PID-3': 'X' }, { 'OBX-3': 'MODALITE_IMAGERIE' }, { 'OBX-3': 'REGION_ANATOMIQUE' }, { 'OBX-3': '113014' }, { 'PV1-19': 'X' }, { 'OBR-24': 'CT' }, { 'IPC-5': 'CT' }, { 'ORC-12': '^X' }, { 'OBR-4': 'X' }, { 'AL1-3': 'X' }, { 'DG1-3': 'X' }, { 'PR1-3': 'X' },
+  {}, { 'ORC-1': 'SC' }, { 'MSH-9': 'ADT^A08', 'PV1-19': 'X' }, { 'PID-3': 'X' }, { 'OBX-3': 'MODALITE_IMAGERIE' }, { 'OBX-3': 'REGION_ANATOMIQUE' }, { 'OBX-3': '113014' }, { 'PV1-19': 'X' }, { 'OBR-24': 'CT' }, { 'IPC-5': 'CT' }, { 'ORC-12': '^X' }, { 'OBR-4': 'X' }, { 'AL1-3': 'X' }, { 'DG1-3': 'X' }, { 'PR1-3': 'X' },
 ];
 
 test.each(used.map((mapping) => [mapping.name, mapping] as const))('%s: every field that is stated is read', (name, { fields }) => {

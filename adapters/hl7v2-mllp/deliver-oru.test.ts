@@ -221,6 +221,35 @@ test('after the receiver closed an idle connection the next delivery opens a new
   expect(connections()).toBe(2);
 });
 
+const closings: readonly (readonly [string, (socket: net.Socket) => void])[] = [['in order', (socket) => socket.end()], ['at once', (socket) => socket.destroy()], ['with a reset', (socket) => socket.resetAndDestroy()]];
+const answerAndClose = (close: (socket: net.Socket) => void): Behaviour => (message, socket) => {
+  socket.write(frame(Buffer.from(`MSH|^~\\&|EMR|HOSP|MEDSCAN||20260105||ACK^R01^ACK|A1|P|2.5.1\rMSA|AA|${message.split('|')[9]}\r`)), () => close(socket));
+};
+async function kindsOf(port: number, count: number, settings: Record<string, unknown>): Promise<string[]> {
+  const config = configFor(port, settings), stopping = context(), kinds: string[] = [];
+  for (let index = 0; index < count; index++) kinds.push((await deliverOru({ ...delivery, controlId: `R-${index}` }, config, stopping)).kind);
+  return kinds;
+}
+
+test.each(closings)('a receiver that closes the connection after each answer, %s, gets every message once where the setting says so', async (_, close) => {
+  const { port, messages, connections } = await receiver(answerAndClose(close));
+  expect(await kindsOf(port, 20, { connection: 'per-message' })).toEqual(Array.from({ length: 20 }, () => 'delivered'));
+  expect([messages.length, connections()]).toEqual([20, 20]);
+});
+
+test.each(closings)('... and else soon, because it is seen: %s', async (_, close) => {
+  const { port } = await receiver(answerAndClose(close));
+  const kinds = await kindsOf(port, 40, {});
+  expect(kinds.filter((kind) => kind !== 'delivered').length, 'not every second one').toBeLessThanOrEqual(10);
+  expect(new Set(kinds)).not.toContain('refused');
+});
+
+test('a connection that stays open is kept', async () => {
+  const { port, connections } = await receiver(answerWith('AA'));
+  expect(new Set(await kindsOf(port, 20, {}))).toEqual(new Set(['delivered']));
+  expect(connections()).toBe(1);
+});
+
 test('the connection test connects, sends nothing, and gives advice when nobody listens', async () => {
   const { port, messages } = await receiver(() => {});
   expect(await adapter.testConnection(configFor(port), context())).toMatchObject({ ok: true, steps: [{ step: 'TCP connection', ok: true }] });

@@ -98,7 +98,7 @@ function read(answer: Buffer): ReadAcknowledgment | undefined {
 export function endpointOf(config: Hl7v2Config): MllpEndpoint | undefined {
   if (config.host === undefined || config.port === undefined) return undefined;
   const { tls_ca: ca, tls_certificate: cert, tls_key: key } = config;
-  return { host: config.host, port: config.port, connectTimeoutMilliseconds: config.connect_timeout_milliseconds, tls: config.tls ? { ca, cert, key } : undefined };
+  return { host: config.host, port: config.port, connectTimeoutMilliseconds: config.connect_timeout_milliseconds, perMessage: config.connection === 'per-message', tls: config.tls ? { ca, cert, key } : undefined };
 }
 
 /** One connection per receiver and settings, kept over deliveries; all end when the gateway stops. */

@@ -1,6 +1,9 @@
 /**
  * One outbound connection: connects when first needed, stays open, sends one message at a time and waits for its answer. Never throws:
  * what happened is the result, and the three results are what a retry policy must tell apart.
+ *
+ * Some receivers close the connection after each answer. A message that meets the close half way is lost or unanswered, so from the first time that this
+ * is seen every message gets a connection of its own; where it is known before (perMessage), from the start.
  */
 import net from 'node:net';
 import tls from 'node:tls';
@@ -10,6 +13,8 @@ export interface MllpEndpoint {
   readonly host: string; readonly port: number;
   readonly tls?: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } | undefined;
   readonly connectTimeoutMilliseconds: number;
+  /** A connection for each message. */
+  readonly perMessage?: boolean;
 }
 
 export type SendResult =
@@ -22,13 +27,18 @@ export type SendResult =
 export type IsLast = (answer: Buffer) => boolean;
 
 const idleMilliseconds = 300_000;
+/** A receiver that closes this soon after its answer closes because of it. */
+const soonMilliseconds = 2_000;
 
 export class MllpClient {
   readonly #endpoint: MllpEndpoint;
   #socket: net.Socket | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #closed = false;
-  constructor(endpoint: MllpEndpoint) { this.#endpoint = endpoint; }
+  #perMessage: boolean;
+  /** When the connection in use last brought an answer. */
+  #answeredAt: number | undefined;
+  constructor(endpoint: MllpEndpoint) { this.#endpoint = endpoint; this.#perMessage = endpoint.perMessage ?? false; }
 
   /** Messages are sent in the order of the calls, each after the answer to the one before. `isLast`: whether no other answer follows this one. */
   send(message: Buffer, answerTimeoutMilliseconds: number, isLast: IsLast = () => true): Promise<SendResult> {
@@ -52,8 +62,22 @@ export class MllpClient {
       return { kind: 'not-connected', text: connectionErrorText(error, this.#endpoint) };
     }
     const result = await exchangeOn(socket, message, timeoutMilliseconds, isLast);
-    if (result.kind !== 'answered') this.reset();
+    if (result.kind === 'answered') this.#answeredAt = performance.now();
+    else { this.#noteClose(socket); this.reset(); }
+    if (this.#perMessage) this.#finish();
     return result;
+  }
+
+  /** The connection has brought an answer a moment ago and is at its end. */
+  #noteClose(socket: net.Socket): void {
+    if (socket === this.#socket && (socket.readableEnded || socket.destroyed) && this.#answeredAt !== undefined && performance.now() - this.#answeredAt < soonMilliseconds) this.#perMessage = true;
+  }
+
+  /** Our end of it; the receiver's follows, or the time for it ends. */
+  #finish(): void {
+    this.#socket?.setTimeout(soonMilliseconds);
+    this.#socket?.end();
+    this.#socket = undefined;
   }
 
   async #connected(): Promise<net.Socket> {
@@ -61,7 +85,9 @@ export class MllpClient {
     const socket = await connect(this.#endpoint);
     if (this.#closed) { socket.destroy(); throw new Error('The gateway is stopping'); }
     socket.setTimeout(idleMilliseconds, () => socket.destroy());
-    socket.on('end', () => socket.destroy()); // half open is of no use: no answer can come
+    socket.on('end', () => { this.#noteClose(socket); socket.destroy(); }); // half open is of no use: no answer can come
+    socket.once('close', () => this.#noteClose(socket));
+    this.#answeredAt = undefined;
     return this.#socket = socket;
   }
 }

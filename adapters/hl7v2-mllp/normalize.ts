@@ -17,6 +17,7 @@ export function rememberChecked(bytes: Buffer, message: Hl7Message): void { chec
 
 export async function normalize(message: StoredMessage<Hl7v2Config>, map: Mapper): Promise<Normalized> {
   const justRead = message.integration.config.character_set === undefined ? checked.get(message.head) : undefined;
+  checked.delete(message.head); // what such a map still holds makes every collection of young memory slower
   const parsed = justRead ?? readable(message);
   // Again: a message may have been kept before this was looked at, or be read in another character set.
   const problem = justRead ? undefined : contentProblem(parsed);
