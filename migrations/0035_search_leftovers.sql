@@ -1,12 +1,8 @@
 -- schema-version: 1.12.0
--- Searches that had to look at everything: persons by birth date or by a part of the name, and exchanges of a system that seldom speaks.
+-- Two searches that had to look at everything: persons by birth date, and exchanges of a system that seldom speaks.
 
 -- In "C" order, so that a day, a month or a year is a range of it; = and < are all that an index serves under row level security (0023).
 CREATE INDEX patients_birth_date ON patients (organization_id, birth_date COLLATE "C") WHERE birth_date IS NOT NULL;
-
--- Nothing under row level security can be looked up by lower(family_name); as the smallest index it was walked through all the same, for every part of
--- a name, fetching each patient, and every patient paid for it.
-DROP INDEX patients_family_name;
 
 -- Which systems have exchanges in which stretch of the log. An ordinary index would cost every message that comes in or goes out; this one is written
 -- when a stretch is full, and does not keep an update from staying on its page (from PostgreSQL 16 on).

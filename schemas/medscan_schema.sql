@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.12.1. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.12.2. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2217,17 +2217,54 @@ BEGIN
   version := pg_current_xact_id()::xid::text;
 END $$;
 
+-- ======== migrations/0034_answers_in_place.sql ========
+
+-- The answer to a message is written to its exchange a moment after the exchange itself. Pages of exchanges are left about half empty, so that the
+-- row with the answer finds room on the page of the row without: then none of the indexes is written a second time.
+DO $$
+DECLARE
+  partition regclass;
+BEGIN
+  FOR partition IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'sync_logs'::regclass LOOP
+    EXECUTE format('ALTER TABLE %s SET (fillfactor = 55)', partition);
+  END LOOP;
+END $$;
+
+-- As before (0007), for the months to come too.
+CREATE OR REPLACE FUNCTION medscan_ensure_partitions(months_ahead integer DEFAULT 3) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  parent text;
+  first_day date;
+  partition_name text;
+  made integer := 0;
+BEGIN
+  FOREACH parent IN ARRAY ARRAY['sync_logs', 'audit_logs', 'system_metrics'] LOOP
+    FOR i IN -1..months_ahead LOOP
+      first_day := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i))::date;
+      partition_name := parent || '_' || to_char(first_day, 'YYYY_MM');
+      IF to_regclass(partition_name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', partition_name, parent,
+          first_day || ' 00:00:00+00', (first_day + interval '1 month')::date || ' 00:00:00+00');
+        IF parent = 'sync_logs' THEN
+          EXECUTE format('ALTER TABLE %I SET (fillfactor = 55)', partition_name);
+        END IF;
+        -- Reached through the parent only: no policy and no grant here means no direct access.
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition_name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', partition_name);
+        made := made + 1;
+      END IF;
+    END LOOP;
+  END LOOP;
+  RETURN made;
+END $$;
+
 -- ======== migrations/0035_search_leftovers.sql ========
 
 -- schema-version: 1.12.0
--- Searches that had to look at everything: persons by birth date or by a part of the name, and exchanges of a system that seldom speaks.
+-- Two searches that had to look at everything: persons by birth date, and exchanges of a system that seldom speaks.
 
 -- In "C" order, so that a day, a month or a year is a range of it; = and < are all that an index serves under row level security (0023).
 CREATE INDEX patients_birth_date ON patients (organization_id, birth_date COLLATE "C") WHERE birth_date IS NOT NULL;
-
--- Nothing under row level security can be looked up by lower(family_name); as the smallest index it was walked through all the same, for every part of
--- a name, fetching each patient, and every patient paid for it.
-DROP INDEX patients_family_name;
 
 -- Which systems have exchanges in which stretch of the log. An ordinary index would cost every message that comes in or goes out; this one is written
 -- when a stretch is full, and does not keep an update from staying on its page (from PostgreSQL 16 on).
@@ -2280,6 +2317,13 @@ BEGIN
   END IF;
 END $$;
 
+-- ======== migrations/0040_no_index_of_lower_names.sql ========
+
+-- schema-version: 1.12.2
+-- Nothing under row level security can be looked up by lower(family_name); as the smallest index it was walked through all the same, for every part of
+-- a name, fetching each patient, and every patient paid for it. Names are looked for in patients_name_key (0023).
+DROP INDEX patients_family_name;
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2318,10 +2362,12 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0),
   ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0),
   ('0033_message_cost.sql', '3e17ed55e262fbf7995f31342794693eb8918f9654e27ac8a9ca8fda04d688dc', '1.5.0', 0),
-  ('0035_search_leftovers.sql', 'f97f2c5abf3269aabb21b59bfdac015190bea99e92c8f79e329e23435c780fcd', '1.12.0', 0),
+  ('0034_answers_in_place.sql', '5676b40bb161849c97808fd68e33277ab518ab7f175871574e0acb8d99a2740a', '1.5.0', 0),
+  ('0035_search_leftovers.sql', 'ac6e0d6823bf810f2fb2a44b93d3b25ac29b496bb4c95f4e71bfdd014ca207bb', '1.12.0', 0),
   ('0036_exports_resume.sql', 'ea9b289a326585e3a941d8b10fa01f5b0e82b41d194ff1971b4ea4c674fa8751', '1.12.1', 0),
   ('0037_association_log_ends.sql', '0f6a8689beb82dc033f4f77aaed061bff8f9924011f35f676bac974211ea62ff', '1.12.1', 0),
   ('0038_failed_retrievals.sql', '0b8cf387af637f1b7895ecc5d90c59d3297f320cdc317c6d6888fdc12d79db89', '1.12.1', 0),
-  ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0);
+  ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0),
+  ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0);
 
 COMMIT;
