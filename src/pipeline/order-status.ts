@@ -15,7 +15,7 @@ import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
 import { filesInUse } from '../db/analyses.ts';
-import { insertExchanges, insertPayloads, updateOutcome } from '../db/exchanges.ts';
+import { closeAbandonedQuestions, insertExchanges, insertPayloads, updateOutcome } from '../db/exchanges.ts';
 import { beginNotice, finishNotice, headOfLine, parkedNotices, type NoticeHead, type Obsolete } from '../db/order-notices.ts';
 import { recordHealth } from '../db/integrations.ts';
 import { lockReportSource } from '../db/reports.ts';
@@ -66,6 +66,7 @@ async function lookOrBegin({ now }: Dependencies, tx: Transaction, job: DeliverJ
   if (!await beginNotice(tx, head.notice_id, head.attempts + 1)) return otherwise;
   const source = await lockReportSource(tx, head.scan_id);
   if (!source) return otherwise;
+  if (head.attempts > 0) await closeAbandonedQuestions(tx, job.integrationId, head.notice_id); // the gateway may have ended in the middle
   const exchange = { syncId: uuidV7(), startedAt: now() };
   await insertExchanges(tx, [{
     sync_id: exchange.syncId, integration_id: job.integrationId, adapter: adapter.name, direction: 'outbound', interaction: 'order status', control_id: head.notice_id, message_status: 'sending',

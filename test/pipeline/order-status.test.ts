@@ -170,6 +170,16 @@ test('what a person gives up while it is under way stays given up', async () => 
   expect(await notices()).toEqual(['received skipped discarded']);
 });
 
+test('a try that the end of the gateway cut off is on record as unconfirmed, and is made again', async () => {
+  await milestone.received();
+  const id = await noticeId('received');
+  await owner('UPDATE order_notices SET attempts = 1 WHERE notice_id = $1', [id]);
+  await owner("INSERT INTO sync_logs (organization_id, sync_id, integration_id, adapter, direction, interaction, control_id, message_status, started_at) VALUES ($1, medscan_uuid_v7(), $2, 'fake', 'outbound', 'order status', $3, 'sending', now())", [organizationId, integrationId, id]);
+  await drain();
+  expect(heard).toEqual(['received']);
+  expect((await owner('SELECT message_status FROM sync_logs WHERE control_id = $1 ORDER BY started_at', [id])).map((row) => row['message_status'])).toEqual(['unconfirmed', 'delivered']);
+});
+
 test('nothing is told while delivering is paused', async () => {
   await milestone.received();
   await commands().pauseIntegration(organizationId, integrationId, { deliver: true }, actor);
