@@ -41,5 +41,6 @@ test.skipIf(files.length === 0).each(files.map((file) => [basename(file), file])
   expect(stored.subarray(0, message.head.length).equals(message.head)).toBe(true);
   const head = readHeader(message.head);
   expect([...head.dataset.keys()]).toEqual([...whole.dataset.keys()]);
-  if (whole.hasPixelData && !whole.part10.warnings.length && !transferSyntaxOf(transferSyntaxUid).deflated) expect(message.head.length).toBeLessThan(stored.length);
+  // Pixel data of a few bytes are no longer than the head of an element that has to be looked at.
+  if (whole.hasPixelData && stored.length > 4096 && !whole.part10.warnings.length && !transferSyntaxOf(transferSyntaxUid).deflated) expect(message.head.length).toBeLessThan(stored.length);
 });
