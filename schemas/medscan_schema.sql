@@ -2217,47 +2217,6 @@ BEGIN
   version := pg_current_xact_id()::xid::text;
 END $$;
 
--- ======== migrations/0034_answers_in_place.sql ========
-
--- The answer to a message is written to its exchange a moment after the exchange itself. Pages of exchanges are left about half empty, so that the
--- row with the answer finds room on the page of the row without: then none of the indexes is written a second time.
-DO $$
-DECLARE
-  partition regclass;
-BEGIN
-  FOR partition IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'sync_logs'::regclass LOOP
-    EXECUTE format('ALTER TABLE %s SET (fillfactor = 55)', partition);
-  END LOOP;
-END $$;
-
--- As before (0007), for the months to come too.
-CREATE OR REPLACE FUNCTION medscan_ensure_partitions(months_ahead integer DEFAULT 3) RETURNS integer LANGUAGE plpgsql AS $$
-DECLARE
-  parent text;
-  first_day date;
-  partition_name text;
-  made integer := 0;
-BEGIN
-  FOREACH parent IN ARRAY ARRAY['sync_logs', 'audit_logs', 'system_metrics'] LOOP
-    FOR i IN -1..months_ahead LOOP
-      first_day := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i))::date;
-      partition_name := parent || '_' || to_char(first_day, 'YYYY_MM');
-      IF to_regclass(partition_name) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', partition_name, parent,
-          first_day || ' 00:00:00+00', (first_day + interval '1 month')::date || ' 00:00:00+00');
-        IF parent = 'sync_logs' THEN
-          EXECUTE format('ALTER TABLE %I SET (fillfactor = 55)', partition_name);
-        END IF;
-        -- Reached through the parent only: no policy and no grant here means no direct access.
-        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition_name);
-        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', partition_name);
-        made := made + 1;
-      END IF;
-    END LOOP;
-  END LOOP;
-  RETURN made;
-END $$;
-
 -- ======== migrations/0035_search_leftovers.sql ========
 
 -- schema-version: 1.12.0
@@ -2362,7 +2321,6 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0030_store_instances_in_turn.sql', '93b2263284b898359cd4339f1af061dadab0ab2879eaa7fb5c272b0d1385c690', '1.5.0', 0),
   ('0031_withdrawn_is_not_analysed.sql', 'bfe56d018ff6f9ae2412cc048e98afc20863792dc1dc9452acfbbe984d48e816', '1.5.0', 0),
   ('0033_message_cost.sql', '3e17ed55e262fbf7995f31342794693eb8918f9654e27ac8a9ca8fda04d688dc', '1.5.0', 0),
-  ('0034_answers_in_place.sql', '5676b40bb161849c97808fd68e33277ab518ab7f175871574e0acb8d99a2740a', '1.5.0', 0),
   ('0035_search_leftovers.sql', 'ac6e0d6823bf810f2fb2a44b93d3b25ac29b496bb4c95f4e71bfdd014ca207bb', '1.12.0', 0),
   ('0036_exports_resume.sql', 'ea9b289a326585e3a941d8b10fa01f5b0e82b41d194ff1971b4ea4c674fa8751', '1.12.1', 0),
   ('0037_association_log_ends.sql', '0f6a8689beb82dc033f4f77aaed061bff8f9924011f35f676bac974211ea62ff', '1.12.1', 0),
