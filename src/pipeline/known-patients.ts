@@ -50,8 +50,9 @@ export class KnownPatients {
     const { patient_id: patientId } = patient.row;
     this.forget(patientId);
     if (patient.history.size > maximumStatements) return;
-    this.#patients.set(patientId, patient);
-    for (const [, value, authority] of patient.identifiers) this.#owners.set(`${value}\n${authority}`, patientId);
+    const { row, identifiers } = ownText(patient);
+    this.#patients.set(patientId, { ...patient, row, identifiers });
+    for (const [, value, authority] of identifiers) this.#owners.set(`${value}\n${authority}`, patientId);
     if (this.#patients.size <= maximumPatients) return;
     const [oldest] = this.#patients.keys();
     this.forget(oldest!);
@@ -64,4 +65,9 @@ export class KnownPatients {
     }
     this.#patients.delete(patientId);
   }
+}
+
+/** With texts of their own: a name that was cut from a message would keep the whole message in memory for as long as it is remembered. */
+function ownText({ row, identifiers }: KnownPatient): Pick<KnownPatient, 'row' | 'identifiers'> {
+  return JSON.parse(JSON.stringify({ row, identifiers })) as Pick<KnownPatient, 'row' | 'identifiers'>;
 }
