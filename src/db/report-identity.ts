@@ -53,7 +53,9 @@ export async function deliverInstead(tx: CommonQueryMethods, replaced: string, r
   const { rowCount } = await tx.query(sql.type(Nothing)`
     WITH open AS (SELECT delivery_id, integration_id, status, attempts FROM deliveries WHERE organization_id = ${ORGANIZATION} AND report_id = ${replaced} AND status IN ('queued', 'sending', 'refused') FOR UPDATE),
     kept AS (UPDATE deliveries d SET status = 'skipped', last_outcome = 'replaced', last_text = 'Its patient was merged before it was sent; the next version names the patient who remains.'
-      FROM open o WHERE d.organization_id = ${ORGANIZATION} AND d.delivery_id = o.delivery_id AND (o.status = 'refused' OR (o.status = 'queued' AND o.attempts = 0)))
+      FROM open o WHERE d.organization_id = ${ORGANIZATION} AND d.delivery_id = o.delivery_id AND (o.status = 'refused' OR (o.status = 'queued' AND o.attempts = 0))),
+    decided AS (UPDATE system_alerts a SET resolved_at = now() FROM open o
+      WHERE a.organization_id = ${ORGANIZATION} AND a.kind = 'delivery_refused' AND a.subject = 'delivery ' || o.delivery_id AND a.resolved_at IS NULL AND o.status = 'refused')
     INSERT INTO deliveries (organization_id, integration_id, report_id) SELECT ${ORGANIZATION}::uuid, integration_id, ${reportId}::uuid FROM open
     ON CONFLICT (organization_id, integration_id, report_id) DO NOTHING`);
   return rowCount;

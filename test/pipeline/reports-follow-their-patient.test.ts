@@ -105,8 +105,10 @@ test('merged: what a system does not have yet leaves under the number that remai
 test('merged: one that was refused under the old number leaves under the new one, and one that may have been heard is followed by it', async () => {
   await admit('DA'); await admit('DB');
   await image('2.7', 'DA');
-  await reported('2.7', { RIS: ['refused', 1], EMR: ['sending', 1] });
+  const reportId = await reported('2.7', { RIS: ['refused', 1], EMR: ['sending', 1] });
+  await rows("INSERT INTO system_alerts (organization_id, kind, severity, subject, message) SELECT organization_id, 'delivery_refused', 'critical', 'delivery ' || delivery_id, 'no' FROM deliveries WHERE report_id = $1", [reportId]);
   await merge('DB', 'DA');
+  expect(await rows("SELECT status FROM deliveries d JOIN system_alerts a ON a.subject = 'delivery ' || d.delivery_id WHERE d.report_id = $1 AND a.resolved_at IS NULL", [reportId]), 'what is decided needs nobody').toEqual([{ status: 'sending' }]);
   expect(await versionsOf('2.7')).toMatchObject([{ names: 'DA', deliveries: ['EMR sending', 'RIS skipped'] }, { names: 'DB', deliveries: ['EMR queued', 'RIS queued'] }]);
 });
 
