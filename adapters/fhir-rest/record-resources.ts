@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { AuditRecord, OrderRecord, PatientRecord, RecordRow, StudyRecord } from '#gateway/records.ts';
 import type { ReportDocument } from '#domain/report-document.ts';
 import type { AuditEvent, Patient, Reference, Resource, ServiceRequest } from '#standards/fhir/types.ts';
+import { isFhirDateTime } from '#standards/fhir/dates.ts';
 import { narrativeOf } from '#standards/fhir/narrative.ts';
 import { withoutEmpty } from '#standards/fhir/without-empty.ts';
 import { conceptOf, requestPriorities, systems } from './code-tables.ts';
@@ -69,9 +70,25 @@ function patientResource(record: PatientRecord, config: Config): Patient {
   const old = record.oldIdentifiers.length === 0 ? [] : patientIdentifiers({ ...record.patient, identifiers: record.oldIdentifiers }, config).map((identifier) => ({ ...identifier, use: 'old' as const }));
   const patient = patientOf(record, config);
   return {
-    ...patient, identifier: [...patient.identifier ?? [], ...old], active: record.isActive, ...(record.deceased === undefined ? {} : { deceasedBoolean: record.deceased }),
+    ...patient, identifier: [...patient.identifier ?? [], ...old], active: record.isActive, ...toldDeath(record), ...toldWhereabouts(record),
     ...(record.mergedInto === undefined ? {} : { link: [{ other: { reference: `Patient/${record.mergedInto}` }, type: 'replaced-by' as const }] }),
   };
+}
+
+/** The moment says that it was; a time of which FHIR has no form is told as its day. */
+function toldDeath({ deceased, deceasedAt }: PatientRecord): Partial<Patient> {
+  const moment = [deceasedAt, deceasedAt?.slice(0, 10)].find((text) => text !== undefined && isFhirDateTime(text));
+  return deceased !== false && moment !== undefined ? { deceasedDateTime: moment } : deceased === undefined ? {} : { deceasedBoolean: deceased };
+}
+
+const addressUses = new Set(['home', 'work', 'temp', 'old', 'billing']), contactUses = new Set(['home', 'work', 'temp', 'old', 'mobile']), contactSystems = new Set(['phone', 'fax', 'email']);
+const codeIn = (codes: ReadonlySet<string>, code: string | undefined): string | undefined => code !== undefined && codes.has(code) ? code : undefined;
+
+function toldWhereabouts({ addresses = [], contacts = [] }: PatientRecord): Partial<Patient> {
+  return {
+    telecom: contacts.filter(({ value }) => value !== undefined).map(({ system, value, use }) => ({ system: codeIn(contactSystems, system) ?? 'other', value, use: codeIn(contactUses, use) })),
+    address: addresses.map(({ line, line2, city, state, postal_code: postalCode, country, use }) => ({ use: codeIn(addressUses, use), line: [line, line2].filter(Boolean), city, state, postalCode, country })),
+  } as Partial<Patient>;
 }
 
 const orderStatuses = { ordered: 'active', held: 'on-hold', cancelled: 'revoked' } as const;

@@ -19,6 +19,7 @@ const Stored = { id: z.string(), updated_at: z.date(), sort_key: z.string().opti
 const PatientRow = z.object({
   ...Stored, patient_number: z.string(), family_name: text, given_name: text, middle_name: text, name_prefix: text, name_suffix: text, ideographic_name: text, phonetic_name: text,
   birth_date: text, sex: z.enum(['male', 'female', 'other', 'unknown']).nullable(), is_active: z.boolean(), merged_into_patient_id: text, deceased: z.boolean().nullable(),
+  deceased_at: text, address: z.array(z.record(z.string(), z.string())).nullable().catch(null), telecom: z.array(z.record(z.string(), z.string())).nullable().catch(null),
   identifiers: z.array(z.object({ value: z.string(), assigning_authority: z.string(), type_code: text, is_current: z.boolean() })),
 });
 export type PatientRecordRow = z.infer<typeof PatientRow>;
@@ -72,7 +73,7 @@ const SCAN = sql.fragment`s.scan_id AS id, s.updated_at, s.patient_id, s.scan_nu
 const NEWEST = sql.fragment`NOT EXISTS (SELECT FROM reports n WHERE n.organization_id = r.organization_id AND n.lineage_id = r.lineage_id AND n.version > r.version)`;
 
 const PATIENT = sql.fragment`p.patient_id AS id, p.updated_at, p.patient_number, p.family_name, p.given_name, p.middle_name, p.name_prefix, p.name_suffix, p.ideographic_name, p.phonetic_name,
-  p.birth_date, p.sex, p.is_active, p.merged_into_patient_id, p.deceased`;
+  p.birth_date, p.sex, p.is_active, p.merged_into_patient_id, p.deceased, p.deceased_at, p.address, p.telecom`;
 
 /** Per kind: what is selected, from where, which of it is there, and the column that pages run by. */
 interface Source { readonly columns: Fragment; readonly from: Fragment; readonly where: Fragment; readonly id: Fragment }

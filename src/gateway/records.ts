@@ -96,7 +96,14 @@ export interface PatientRecord extends Stored {
   /** The survivor, when this one was merged into another. */
   readonly mergedInto: string | undefined;
   readonly deceased: boolean | undefined;
+  /** ISO 8601, cut to the precision that was sent. */
+  readonly deceasedAt?: string | undefined;
+  readonly addresses?: readonly PostalAddress[];
+  readonly contacts?: readonly ContactPoint[];
 }
+/** `use` as the system named it that said so: FHIR's codes, or table 0190 in words. */
+export interface PostalAddress { readonly line?: string; readonly line2?: string; readonly city?: string; readonly state?: string; readonly postal_code?: string; readonly country?: string; readonly use?: string }
+export interface ContactPoint { readonly value?: string; readonly system?: string; readonly use?: string }
 interface OfPatient extends Stored { readonly patientId: string }
 export interface OrderRecord extends OfPatient {
   readonly kind: 'order';

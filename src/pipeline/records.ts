@@ -154,6 +154,7 @@ const stored = (row: { id: string; updated_at: Date }): { id: string; updatedAt:
 function patientRecord(row: PatientRecordRow): RecordRow {
   return {
     kind: 'patient', ...stored(row), isActive: row.is_active, mergedInto: row.merged_into_patient_id ?? undefined, deceased: row.deceased ?? undefined, oldIdentifiers: identifiersOf(row, false),
+    deceasedAt: row.deceased_at ?? undefined, addresses: row.address ?? [], contacts: row.telecom ?? [],
     patient: {
       patientId: row.id, patientNumber: row.patient_number,
       identifiers: identifiersOf(row, true),
