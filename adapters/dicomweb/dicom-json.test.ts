@@ -48,7 +48,7 @@ test('Pixel Representation tells US from SS where the header was written without
   const { dataset } = readElements(encodeDataset({ '(0028,0103)': 1, '(0028,0106)': 65_000 }), 0, explicitLittleEndian, () => false);
   expect(jsonDatasetOf(dataset, { ...options, isImplicitVr: false })['00280106']).toEqual({ vr: 'US', Value: [65_000] });
   // An archive that took the image over may have written UN: nothing was said of the sign.
-  const unknown = Buffer.from([...[0x28, 0, 0x03, 0x01], ...Buffer.from('US'), 2, 0, 1, 0, ...[0x28, 0, 0x20, 0x01], ...Buffer.from('UN'), 0, 0, 2, 0, 0, 0, 0, 0x80]);
+  const unknown = Buffer.from([0x28, 0, 0x03, 0x01, ...Buffer.from('US'), 2, 0, 1, 0, 0x28, 0, 0x20, 0x01, ...Buffer.from('UN'), 0, 0, 2, 0, 0, 0, 0, 0x80]);
   expect(jsonDatasetOf(readElements(unknown, 0, explicitLittleEndian, () => false).dataset, { ...options, isImplicitVr: false })['00280120']).toEqual({ vr: 'SS', Value: [-32_768] });
 });
 
