@@ -54,4 +54,4 @@ test('STOW-RS: nothing that was answered is lost, nothing is stored twice', asyn
   for (const row of rows) expect(createHash('sha256').update(readFileSync(path.join(home, 'storage', row.storage_location)).subarray(row.dataset_offset)).digest('hex')).toBe(row.sha256);
   expect(globSync('incoming/*/*', { cwd: path.join(home, 'storage') }), 'unfinished files of killed processes').toEqual([]);
   console.log(`STOW-RS: ${kills} kills at ${POINTS.length} failpoints, ${rows.length} instances; lost 0, doubled 0`);
-}, 60_000 + ROUNDS * 60_000);
+}, 180_000 + ROUNDS * 60_000);
