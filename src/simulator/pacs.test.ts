@@ -91,7 +91,8 @@ test('what is no DICOM file is not taken apart', () => {
 
 test.skipIf(!hasDcmtk || !existsSync(corpus))('DCMTK and this PACS give each other every corpus file unchanged', async () => {
   const files = globSync(join(corpus, '{charset_files,test_files}/*.dcm')).toSorted();
-  const read = (await Promise.all(files.map(readPart10File))).filter((each) => each !== undefined);
+  // Without an instance UID there is nothing that a C-STORE could name.
+  const read = (await Promise.all(files.map(readPart10File))).filter((each) => each !== undefined).filter((each) => each.sopInstanceUid !== '');
   // storescp names its files for the SOP Instance UID, which several corpus files share.
   const objects = [...new Map(read.map((each) => [each.sopInstanceUid, each])).values()];
   expect(objects.length).toBeGreaterThan(20);
