@@ -105,6 +105,7 @@ test('nothing else can be done: types, interactions, parameters, includes and op
     expect([type, (await get(`/${type}`)).status, (await get(`/${type}/1`)).status]).toEqual([type, 404, 404]);
     expect([type, (await ask('POST', `/${type}`, { headers: form, body: JSON.stringify({ resourceType: type }) })).status]).toEqual([type, 404]);
   }
+  expect([(await get('/Subscription?status=active')).status, (await get('/Subscription?status=active', { prefer: 'handling=lenient' })).status, (await get('/Subscription')).status]).toEqual([400, 200, 200]);
   for (const [type, resource] of [...stated].filter(([each]) => each !== 'Subscription')) {
     for (const method of ['DELETE', 'PATCH']) {
       const { status, headers, body } = await ask(method, `/${type}/1`, { headers: form }), isWritten = resource.interaction.some(({ code }: { code: string }) => code === 'update');

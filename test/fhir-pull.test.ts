@@ -8,6 +8,7 @@ import { insertIntegration } from './support/pipeline.ts';
 
 interface Held { readonly resourceType: string; readonly id: string; readonly meta: { readonly versionId: string; readonly lastUpdated: string }; readonly [name: string]: unknown }
 let gateway: TestGateway, emr: Server, base: string, integrationId: string, organizationId: string;
+const arrivals: { readonly url: URL; readonly at: number }[] = [];
 let onAsked: ((url: URL) => Promise<void>) | undefined;
 let held: Held[] = [], asked: URL[] = [], failing: ((url: URL) => number) | undefined, clockSkewMilliseconds = 0, isSorting = true;
 const PAGE = 2;
@@ -17,6 +18,7 @@ beforeAll(async () => {
   emr = createServer(async (request, response) => {
     const url = new URL(request.url ?? '', base), [, , type = ''] = url.pathname.split('/');
     asked.push(url);
+    arrivals.push({ url, at: Date.now() });
     const status = failing?.(url) ?? 200, since = Date.parse(url.searchParams.get('_lastUpdated')?.replace('ge', '') ?? ''), page = Number(url.searchParams.get('page') ?? 0);
     const matches = held.filter((resource) => resource.resourceType === type && Date.parse(resource.meta.lastUpdated) >= since).toSorted((a, b) => (Date.parse(a.meta.lastUpdated) - Date.parse(b.meta.lastUpdated)) * (isSorting ? 1 : -1));
     const next = new URL(url);
@@ -43,12 +45,16 @@ beforeEach(() => { [asked, failing, onAsked] = [[], undefined, undefined]; });
 const now = (): string => new Date(Date.now() + clockSkewMilliseconds).toISOString();
 const patient = (id: string, more: object = {}, versionId = '1'): Held => ({ resourceType: 'Patient', id, meta: { versionId, lastUpdated: now() }, identifier: [{ system: 'urn:oid:1.2.3', value: `N-${id}` }], name: [{ family: `Family-${id}` }], ...more });
 const order = (id: string, subject: string): Held => ({ resourceType: 'ServiceRequest', id, meta: { versionId: '1', lastUpdated: now() }, status: 'active', intent: 'order', identifier: [{ type: { coding: [{ system: 'http://terminology.hl7.org/CodeSystem/v2-0203', code: 'ACSN' }] }, value: `A-${id}` }], code: { text: 'CT' }, subject: { reference: `Patient/${subject}` } });
-/** A look at the EMR that begins after this. */
+/** A look at the EMR that begins after this, to its end: one that is under way now, and knows nothing of what the test has changed, does not count. */
 async function nextRun(): Promise<void> {
-  const [before] = await gateway.db.asOwner<{ at: Date | null }>("SELECT max(last_run_at) AS at FROM record_pulls WHERE resource_type = 'ServiceRequest'");
+  const from = arrivals.length;
   await gateway.db.asOwner('UPDATE record_pulls SET next_run_at = now()');
   await gateway.boss.send('pull', { organizationId, integrationId });
-  await eventually(async () => (await gateway.db.asOwner<{ at: Date | null }>("SELECT max(last_run_at) AS at FROM record_pulls WHERE resource_type = 'ServiceRequest'"))[0]?.at?.getTime() !== before?.at?.getTime());
+  await eventually(async () => {
+    const begun = arrivals.slice(from), first = begun.findIndex(({ url }) => url.pathname.endsWith('/Patient') && !url.searchParams.has('page'));
+    const last = first < 0 ? undefined : begun.slice(first).find(({ url }) => url.pathname.endsWith('/ServiceRequest'));
+    return last !== undefined && (await gateway.db.asOwner("SELECT FROM record_pulls WHERE resource_type = 'ServiceRequest' AND last_run_at >= $1", [new Date(last.at)])).length > 0;
+  }, 60_000);
 }
 const patients = async (): Promise<string[]> => (await gateway.db.asOwner<{ family_name: string }>('SELECT family_name FROM patients ORDER BY family_name')).map((row) => row.family_name);
 const accepted = async (): Promise<number> => (await gateway.db.asOwner<{ n: number }>("SELECT count(*)::int AS n FROM sync_logs WHERE direction = 'inbound' AND message_status = 'accepted'"))[0]!.n;
