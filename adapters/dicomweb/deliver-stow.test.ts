@@ -55,7 +55,7 @@ describe('to a gateway', () => {
       await gateway.integrations.reload();
       const { token } = await createApiToken(gateway.db.database, { organizationName: 'Receiving Hospital', role: 'service', name: 'sender' });
       const config = configSchema.parse({ base_url: `http://127.0.0.1:${gateway.ports.http}/dicom-web/`, authentication: 'bearer', bearer_token: token }) as Config;
-      expect(await testConnection(config, context)).toMatchObject({ ok: true, steps: [{ step: 'TCP', ok: true }, { step: 'GET /studies', ok: true, detail: expect.stringContaining('QIDO-RS') }] });
+      expect(await testConnection(config, context)).toMatchObject({ ok: true, steps: [{ step: 'TCP', ok: true }, { step: 'login', ok: true, detail: 'the server lets us in; logged in by a token' }, { step: 'QIDO-RS', ok: true, detail: expect.stringContaining('answers searches') }] });
       for (const attempt of [1, 2]) expect(await deliver({ ...delivery, attempt }, config, context)).toMatchObject({ kind: 'delivered', answerCode: '200', interaction: 'STOW-RS', peer: `http://127.0.0.1:${gateway.ports.http}/dicom-web/studies` });
       const rows = await gateway.db.asOwner<{ study_instance_uid: string; modality: string }>('SELECT s.study_instance_uid, f.modality FROM scan_files f JOIN scans s USING (organization_id, scan_id)');
       expect(rows).toEqual([{ study_instance_uid: sampleReport().scan.studyInstanceUid, modality: 'SR' }]);
@@ -111,7 +111,7 @@ describe('what an answer means', () => {
   });
 
   test('a web server that is no DICOMweb service is told from one', async () => {
-    expect(await testConnection(await serve(reply(200, '<html>', { 'content-type': 'text/html' })), context)).toMatchObject({ ok: false, steps: [{ ok: true }, { ok: false, detail: expect.stringContaining('text/html') }] });
+    expect(await testConnection(await serve(reply(200, '<html>', { 'content-type': 'text/html' })), context)).toMatchObject({ ok: false, steps: [{ ok: true }, { ok: true }, { step: 'QIDO-RS', ok: false, detail: expect.stringContaining('text/html') }] });
   });
 
   test('without base_url it is refused with advice', async () => {

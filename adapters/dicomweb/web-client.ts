@@ -8,7 +8,7 @@ import type { Config } from './config.ts';
 import { compressedCode, failureByError, tooLargeCode, type Failure, type Purpose } from './failure.ts';
 import { withIdleLimit } from './idle-limit.ts';
 
-interface Head { readonly status: number; readonly retryAfter: string | undefined }
+interface Head { readonly status: number; readonly retryAfter: string | undefined; /** WWW-Authenticate. */ readonly challenge: string | undefined }
 /** `contentType` is in lower case. */
 export interface HttpAnswer extends Head { readonly contentType: string; readonly body: Buffer }
 export type Exchanged = { readonly answer: HttpAnswer } | { readonly failure: Failure };
@@ -73,7 +73,7 @@ export function createClient(config: Config): DicomwebClient {
   };
 }
 
-const headOf = (answer: Dispatcher.ResponseData): Head => ({ status: answer.statusCode, retryAfter: textOf(answer, 'retry-after') });
+const headOf = (answer: Dispatcher.ResponseData): Head => ({ status: answer.statusCode, retryAfter: textOf(answer, 'retry-after'), challenge: textOf(answer, 'www-authenticate') });
 
 function textOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
   const value = headers[name];

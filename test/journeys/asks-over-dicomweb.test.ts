@@ -56,6 +56,17 @@ afterAll(async () => {
 describe.skipIf(isMissing)('an archive that speaks DICOMweb only', () => {
   beforeEach(() => asks({}));
 
+  test('is tried by the connection test, with an object there and back, and may ask us as well', async () => {
+    await asks({ priors: {}, allow_query: true, allow_retrieve: true });
+    const api = await apiClient(journey.gateway, 'Sample Hospital');
+    const { body } = await api('POST', `/api/v1/integrations/${integrationId}/test?store=true`);
+    expect(body).toMatchObject({ ok: true, steps: [{ step: 'TCP' }, { step: 'login', detail: 'the server lets us in; logged in as gateway (HTTP Basic)' }, { step: 'QIDO-RS' }, { step: 'WADO-RS' }, { step: 'STOW-RS', detail: expect.stringContaining('HTTP 200') },
+      { step: 'WADO-RS', detail: 'offered as multipart/related; type="application/dicom", its part as application/dicom, in Explicit VR Little Endian; it came back as it was sent' }] });
+    const study = smallStudy({ patient: somebody(), accessionNumber: 'ACC-W-0' });
+    await journey.hospital.pacs.store(study.objects);
+    expect(await archive.fetch(study.studyInstanceUid)).toBe(8);
+  });
+
   test('proves that a study is complete, and it is on record who said how many', async () => {
     await asks({ completeness: {} });
     const study = smallStudy({ patient: somebody(), accessionNumber: 'ACC-W-1' });

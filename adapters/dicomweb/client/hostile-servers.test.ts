@@ -199,7 +199,7 @@ describe('a retrieve', () => {
     expect(await whole(await facing(() => undefined, { retrieve_timeout_seconds: 1 }))).toMatchObject({ kind: 'unconfirmed', text: 'nothing came for retrieve_timeout_seconds' });
     const it = asking({ base_url: 'http://127.0.0.1/dicom-web' }), forever = new Promise<never>(() => undefined);
     const body = async function* () { yield multipartOf([one.file, other.file]).subarray(0, -200); await forever; };
-    const answer = { status: 200, retryAfter: undefined, contentType: relatedType, bytes: withIdleLimit(body(), 20), end: () => undefined };
+    const answer = { status: 200, retryAfter: undefined, challenge: undefined, contentType: relatedType, bytes: withIdleLimit(body(), 20), end: () => undefined };
     expect(await takeAnswer(answer, { ...it, study }, 10)).toEqual({ stored: 1, refused: 0, failure: { kind: 'unconfirmed', answerCode: 'timeout', text: 'nothing came for retrieve_timeout_seconds' } });
     expect(it.open()).toBe(0);
   });

@@ -20,7 +20,7 @@ import { takeAnswer, type Taken, type Taking } from './take-answer.ts';
 export type Selection = StudyReference & { readonly instances?: readonly FoundInstance[] };
 export const retrieveInteractions = { study: 'WADO-RS study', instances: 'WADO-RS instances' };
 
-const asStored = 'multipart/related; type="application/dicom"; transfer-syntax=*', asItLikes = 'multipart/related; type="application/dicom"';
+export const asStored = 'multipart/related; type="application/dicom"; transfer-syntax=*', asItLikes = 'multipart/related; type="application/dicom"';
 const instancesAtOnce = 3;
 /** A server that asks for more time than this gets it between attempts. */
 const mostWaitMilliseconds = 30_000, mostWaits = 5;

@@ -22,6 +22,8 @@ export interface WebArchive {
   store(...files: Buffer[]): Promise<void>;
   /** Sends instances that it has by STOW-RS to `known`; the status with which its own interface tells the end. */
   send(sopInstanceUids: readonly string[]): Promise<number>;
+  /** Fetches a study by WADO-RS from `known`; how many instances it took. */
+  fetch(studyInstanceUid: string): Promise<number>;
   /** What it says by its own interface, not DICOMweb: '/studies', '/instances/...'. */
   ask(resource: string): Promise<any>;
   stop(): Promise<void>;
@@ -51,6 +53,10 @@ export async function startOrthancWeb(known?: { readonly url: string; readonly t
     async send(sopInstanceUids) {
       const found = await Promise.all(sopInstanceUids.map(async (uid) => (await fetch(`${base}/tools/lookup`, { method: 'POST', headers, body: uid })).json() as Promise<{ ID: string }[]>));
       return (await fetch(`${base}/dicom-web/servers/gateway/stow`, { method: 'POST', headers, body: JSON.stringify({ Resources: found.map(([one]) => one!.ID), Synchronous: true }) })).status;
+    },
+    async fetch(studyInstanceUid) {
+      const answer = await fetch(`${base}/dicom-web/servers/gateway/retrieve`, { method: 'POST', headers, body: JSON.stringify({ Resources: [{ Study: studyInstanceUid }], Synchronous: true }) });
+      return Number(((await answer.json()) as { ReceivedInstancesCount?: string }).ReceivedInstancesCount);
     },
     ask: async (resource) => (await fetch(base + resource, { headers })).json(),
     async stop() {
