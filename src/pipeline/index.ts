@@ -13,7 +13,7 @@
  *                                     |  job complete-scan, held back for the quiet time
  *                                     v
  *                               complete.ts          the proof that fired; rules.ts chooses the models; own-results.ts: what comes back is no news
- *                                     |   completeness-at-source.ts   asks the source how many images there are (C-FIND)
+ *                                     |   completeness-at-source.ts   asks the source how many images there are (C-FIND, QIDO-RS)
  *                                     |   priors.ts, retrieve-study.ts    earlier studies, missing images: they come in by the door above
  *                                     |   worklist-import.ts   orders of a RIS without HL7, by the same door
  *                                     |  job analyze, by priority

@@ -1,6 +1,6 @@
 /**
  * Earlier studies of the same patient, for comparison. In: a scan that is complete or ordered, and the rule of a source (its settings). Out: the studies
- * that fit the rule, each wanted once (study_retrievals), sent by C-MOVE or C-GET and received as any image.
+ * that fit the rule, each wanted once (study_retrievals), sent by C-MOVE or C-GET, or fetched by WADO-RS, and received as any image.
  *
  *   complete | ordered -> search-priors job -> C-FIND by patient -> choose: not here, same modality, same body part, newest first, at most N
  *                      -> retrieve-study job each -> images by the ordinary way in; the scan they make is not analysed unless the rule says so
