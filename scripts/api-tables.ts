@@ -44,7 +44,7 @@ export const routeTables: Readonly<Record<string, RouteTables>> = {
   'POST /scans/{scan_id}/force-complete': writes(['scans', 'scan_queue', 'ai_analyses'], 'workflow_rules', 'ai_models', 'scan_files'),
   'GET /scan-files/{scan_file_id}': reads('scan_files', 'scans'),
   'GET /scan-files/{scan_file_id}/content': reads('scan_files', 'scans'),
-  'POST /scan-files/{scan_file_id}/use': writes(['scan_files', 'scans', 'scan_queue', 'system_alerts'], 'scan_files', 'scans'),
+  'POST /scan-files/{scan_file_id}/use': writes(['scan_files', 'scans', 'scan_queue', 'system_alerts', 'ai_analyses', 'source_counts'], 'scan_files', 'scans'),
   'POST /scan-files/{scan_file_id}/set-aside': writes(['scan_files', 'system_alerts'], 'scan_files', 'scans'),
 
   'GET /analyses': reads('ai_analyses', 'scans', 'ai_models'),

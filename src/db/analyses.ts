@@ -46,12 +46,18 @@ export async function filesInUse(tx: CommonQueryMethods, scanId: string): Promis
     ORDER BY series_number NULLS LAST, series_instance_uid, instance_number NULLS LAST, sop_instance_uid`);
 }
 
-/** Queues one model on one study content; undefined when exactly that is queued or was analysed. One that failed is tried anew. */
+/**
+ * Queues one model on one study content; undefined when exactly that is queued or was analysed. One that failed is tried anew. Content that the study had
+ * before, and has again, is analysed again: the newest analysis of a model is the one that reports are made of.
+ */
 export async function insertAnalysis(tx: CommonQueryMethods, row: { scanId: string; modelId: string; inputDigest: string; completionRun: number }): Promise<string | undefined> {
   const inserted = await tx.maybeOne(sql.type(z.object({ analysis_id: z.string() }))`
+    WITH earlier AS (SELECT analysis_id, input_digest, status, created_at FROM ai_analyses WHERE organization_id = ${ORGANIZATION} AND scan_id = ${row.scanId} AND model_id = ${row.modelId}),
+    same AS (SELECT input_digest, created_at FROM earlier WHERE split_part(input_digest, ' ', 1) = ${row.inputDigest} ORDER BY created_at DESC LIMIT 1)
     INSERT INTO ai_analyses (organization_id, analysis_id, scan_id, model_id, input_digest, completion_run, supersedes_analysis_id)
-    SELECT ${ORGANIZATION}, ${uuidV7()}, ${row.scanId}, ${row.modelId}, ${row.inputDigest}, ${row.completionRun},
-      (SELECT analysis_id FROM ai_analyses WHERE organization_id = ${ORGANIZATION} AND scan_id = ${row.scanId} AND model_id = ${row.modelId} ORDER BY created_at DESC LIMIT 1)
+    SELECT ${ORGANIZATION}, ${uuidV7()}, ${row.scanId}, ${row.modelId},
+      CASE WHEN EXISTS (SELECT FROM same, earlier e WHERE e.status <> 'cancelled' AND e.created_at > same.created_at) THEN ${`${row.inputDigest} ${row.completionRun}`} ELSE coalesce((SELECT input_digest FROM same), ${row.inputDigest}) END,
+      ${row.completionRun}, (SELECT analysis_id FROM earlier ORDER BY created_at DESC LIMIT 1)
     ON CONFLICT (organization_id, scan_id, model_id, input_digest) DO UPDATE SET status = 'queued', completion_run = excluded.completion_run, error_text = NULL, error_class = NULL
       WHERE ai_analyses.status IN ('failed', 'timeout', 'cancelled') RETURNING analysis_id`);
   return inserted?.analysis_id;

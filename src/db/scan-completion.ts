@@ -39,8 +39,10 @@ export async function findOverdueCompletions(tx: CommonQueryMethods, before: Dat
   return rows.map((row) => row.scan_id);
 }
 
-/** The images are to be completed again, as if the last of them had just come. */
+/** The images are to be completed again, as if the last of them had just come: a source that was given up on is asked again. */
 export async function reopenScan(tx: CommonQueryMethods, scanId: string): Promise<void> {
   await tx.query(sql.type(Nothing)`
     UPDATE scans SET images_complete_at = NULL, completeness_proof = NULL, status = 'in_progress' WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
+  await tx.query(sql.type(Nothing)`
+    UPDATE source_counts SET status = 'asking', attempts = 0, first_asked_at = now() WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND status = 'given_up'`);
 }

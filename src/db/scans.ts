@@ -86,11 +86,12 @@ export async function fillFromStudy(tx: CommonQueryMethods, scanId: string, stud
 const ExistingFile = z.object({ scan_file_id: z.string(), scan_id: z.string(), patient_id: z.string(), sop_instance_uid: z.string(), sha256: z.string(), source_sync_id: z.string().nullable() });
 export type ExistingFile = z.infer<typeof ExistingFile>;
 
+/** Of each instance the version in use first. */
 export async function findFiles(tx: CommonQueryMethods, sopInstanceUids: readonly string[]): Promise<readonly ExistingFile[]> {
   return tx.any(sql.type(ExistingFile)`
     SELECT f.scan_file_id, f.scan_id, s.patient_id, f.sop_instance_uid, f.sha256, f.source_sync_id
     FROM scan_files f JOIN scans s ON s.organization_id = f.organization_id AND s.scan_id = f.scan_id
-    WHERE f.organization_id = ${ORGANIZATION} AND f.sop_instance_uid = ANY(${sql.array([...sopInstanceUids], 'text')}) ORDER BY f.received_at`);
+    WHERE f.organization_id = ${ORGANIZATION} AND f.sop_instance_uid = ANY(${sql.array([...sopInstanceUids], 'text')}) ORDER BY f.conflict_of IS NOT NULL, f.received_at`);
 }
 
 export interface NewFile {

@@ -6,11 +6,12 @@ import type { PgBoss } from 'pg-boss';
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { endSettledAlerts } from '../db/alert-causes.ts';
+import { cancelUnfinishedAnalyses } from '../db/analyses.ts';
 import { holdFile, putInUse, setAside, type HeldFile } from '../db/file-versions.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { reopenScan } from '../db/scan-completion.ts';
 import { enterQueue } from '../db/scan-queue.ts';
-import { inOrganization } from '../db/transaction.ts';
+import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { QUEUES } from '../queue/queues.ts';
 import type { Decision } from './commands.ts';
 
@@ -26,15 +27,23 @@ export async function decideVersion({ database, boss, now }: DecideDependencies,
     const replaced = decision === 'use' ? await putInUse(tx, file) : await setAside(tx, scanFileId);
     await recordAudit(tx, {
       ...auditEvents.procedureRecord, action: 'U', outcome: 'success', actor, object: { type: 'scan_file', id: scanFileId }, patientId: file.patient_id,
-      detail: { decision, reason, scan_id: file.scan_id, was: file.status, ...(replaced === undefined ? {} : { replaces: replaced }) },
+      detail: { decision, reason, scan_id: file.scan_id, was: file.status, ...(replaced ? { replaces: replaced.scan_file_id, replaces_in_scan: replaced.scan_id } : {}) },
     });
     await endSettledAlerts(tx);
     if (decision === 'set aside') return { kind: 'done' };
-    await reopenScan(tx, file.scan_id);
-    await enterQueue(tx, [{ scanId: file.scan_id, priority: file.priority, whyWaiting: 'A person put another version of an image in use; the scan is completed again.' }], now());
-    await boss.send(QUEUES.completeScan.name, { organizationId, scanId: file.scan_id }, { singletonKey: file.scan_id, db: bossDb(tx) as never });
+    // An image that was in use in another study is not part of that one any more.
+    const changed = replaced && replaced.scan_id !== file.scan_id ? [file, replaced] : [file];
+    for (const { scan_id: scanId, priority } of changed) await completeAgain({ boss, now }, tx, organizationId, scanId, priority);
     return { kind: 'done' };
   });
+}
+
+/** What is being analysed may have begun with either version: only what is begun from here on counts. */
+async function completeAgain({ boss, now }: Pick<DecideDependencies, 'boss' | 'now'>, tx: Transaction, organizationId: string, scanId: string, priority: HeldFile['priority']): Promise<void> {
+  await cancelUnfinishedAnalyses(tx, scanId);
+  await reopenScan(tx, scanId);
+  await enterQueue(tx, [{ scanId, priority, whyWaiting: 'A person put another version of an image in use; the scan is completed again.' }], now());
+  await boss.send(QUEUES.completeScan.name, { organizationId, scanId }, { singletonKey: scanId, db: bossDb(tx) as never });
 }
 
 function whyNot({ status, conflict_of: conflictOf }: HeldFile, decision: VersionDecision): string | undefined {
