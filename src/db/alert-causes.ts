@@ -9,7 +9,7 @@ import type { AlertKind } from './alerts.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { sql } from './pool.ts';
 
-const Open = z.object({ alert_id: z.string(), kind: z.string(), subject: z.string(), message: z.string(), last_seen_at: z.date() });
+const Open = z.object({ alert_id: z.string(), kind: z.string(), subject: z.string(), message: z.string(), last_seen_at: z.date(), occurrences: z.number() });
 type Open = z.infer<typeof Open>;
 const Key = z.object({ key: z.string() });
 
@@ -65,11 +65,12 @@ const causes: readonly Cause[] = [
     },
   },
   {
-    // Only that of an image: what an order or a report says of a scan and another patient is for a person to compare.
+    // Only that of an image: what an order or a report says of a scan and another patient is for a person to compare. One of another patient may be
+    // another version of an image as well, so any that waits keeps the alert.
     kind: 'identity_conflict', subject: aboutScan,
     async remain(tx, ids, alerts) {
       const waiting = new Set(await tx.anyFirst(sql.type(Key)`
-        SELECT DISTINCT scan_id AS key FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_id = ANY(${uuids(ids)}) AND status = 'quarantined' AND conflict_of IS NULL`));
+        SELECT DISTINCT scan_id AS key FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_id = ANY(${uuids(ids)}) AND status = 'quarantined'`));
       return ids.filter((id, index) => waiting.has(id) || !alerts[index]!.message.startsWith('An instance names another patient'));
     },
   },
@@ -101,16 +102,19 @@ const causes: readonly Cause[] = [
 /** Returns how many ended. */
 export async function endSettledAlerts(tx: CommonQueryMethods): Promise<number> {
   const open = await tx.any(sql.type(Open)`
-    SELECT alert_id, kind, subject, message, last_seen_at FROM system_alerts
+    SELECT alert_id, kind, subject, message, last_seen_at, occurrences FROM system_alerts
     WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL AND kind = ANY(${texts([...new Set(causes.map(({ kind }) => kind))])}) ORDER BY last_seen_at DESC LIMIT ${MOST}`);
-  const settled: string[] = [];
+  const settled: Open[] = [];
   for (const cause of causes) {
     const about = open.flatMap((alert) => { const key = alert.kind === cause.kind ? cause.subject.exec(alert.subject)?.[1] : undefined; return key === undefined ? [] : [{ key, alert }]; });
     if (about.length === 0) continue;
     const remaining = new Set(await cause.remain(tx, about.map(({ key }) => key), about.map(({ alert }) => alert)));
-    settled.push(...about.filter(({ key }) => !remaining.has(key)).map(({ alert }) => alert.alert_id));
+    settled.push(...about.filter(({ key }) => !remaining.has(key)).map(({ alert }) => alert));
   }
   if (settled.length === 0) return 0;
-  const { rowCount } = await tx.query(sql.typeAlias('void')`UPDATE system_alerts SET resolved_at = now() WHERE organization_id = ${ORGANIZATION} AND alert_id = ANY(${uuids(settled)}) AND resolved_at IS NULL`);
+  // One that was raised again since it was read has a cause that was not looked at.
+  const { rowCount } = await tx.query(sql.typeAlias('void')`
+    UPDATE system_alerts a SET resolved_at = now() FROM unnest(${uuids(settled.map(({ alert_id }) => alert_id))}, ${sql.array(settled.map(({ occurrences }) => occurrences), 'int4')}) r(alert_id, occurrences)
+    WHERE a.organization_id = ${ORGANIZATION} AND a.alert_id = r.alert_id AND a.resolved_at IS NULL AND a.occurrences = r.occurrences`);
   return rowCount;
 }

@@ -95,6 +95,16 @@ test.each(Object.keys(causes))('an alert ends with its cause: %s', async (name) 
   expect(await own('SELECT FROM system_alerts WHERE resolved_at IS NULL')).toEqual([]);
 });
 
+test('an alert that is raised again while its cause is looked at stays', async () => {
+  await opened('instance_conflict', 'study 21.none');
+  const ended = await inOrganization(pipeline.db.database, organizationId, (tx) => endSettledAlerts({
+    any: (query) => tx.any(query), anyFirst: (query) => tx.anyFirst(query),
+    query: async (query) => { await own("UPDATE system_alerts SET occurrences = occurrences + 1"); return tx.query(query); },
+  } as typeof tx));
+  expect(ended).toBe(0);
+  expect(await settle()).toBe(1);
+});
+
 test('an alert that only a person can judge stays, and so do those of another organization', async () => {
   await opened('identity_conflict', `scan ${(await scan()).scanId}`, 'An order names this scan but another patient.');
   await opened('files_missing', 'somewhere');
