@@ -1,6 +1,7 @@
 /** A person decides about images that are kept out of use: which of two versions, and whether an image of another patient belongs to the study. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { endSettledAlerts } from '../../src/db/alert-causes.ts';
+import { filesInUseOf } from '../../src/db/commitments.ts';
 import { reopenScan } from '../../src/db/scan-completion.ts';
 import { inOrganization } from '../../src/db/transaction.ts';
 import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
@@ -79,6 +80,13 @@ test('an image that names another patient becomes part of the study, or is set a
   expect(await openAlerts(`scan ${own.scanId}`)).toEqual([]);
   await complete(own.scanId);
   expect(await analyses(own.scanId)).toHaveLength(2);
+});
+
+test('an image that is set aside is kept: who asks whether it is stored hears yes', async () => {
+  const own = await sends('30.9', 'own'), foreign = await sends('30.9', 'foreign', 'ANOTHER');
+  expect(await decide(foreign.file, 'set aside')).toEqual({ kind: 'done' });
+  expect(await files(own.scanId)).toMatchObject({ [foreign.file]: ['archived', null] });
+  expect((await inOrganization(pipeline.db.database, organizationId, (tx) => filesInUseOf(tx, ['30.9.1', '30.9.2']))).map((file) => file.sop_instance_uid).toSorted()).toEqual(['30.9.1', '30.9.2']);
 });
 
 test('an analysis that was begun with the version before is dropped, and one that failed of these images long ago is made anew, as the newest', async () => {
