@@ -37,6 +37,11 @@ test.each([
   expect(uids([study('1.2', more)])).toEqual(['1.2']);
 });
 
+test('a dose report or a presentation state makes no MR an earlier study of a CT', () => {
+  expect(uids([study('1.2', { modalities: ['MR', 'SR', 'PR'] }), study('1.3', { modalities: ['CT', 'SR'] })], {}, { modalities: ['CT', 'PR', 'SR'] })).toEqual(['1.3']);
+  expect(uids([study('1.2', { modalities: ['OT'] }), study('1.3')], {}, { modalities: ['OT'] }), 'where there is nothing else').toEqual(['1.2']);
+});
+
 test('"same" body part wants to be told of both; "any" asks for neither', () => {
   expect(uids([study('1.2', { bodyParts: [] })], { bodyPart: 'same' })).toEqual([]);
   expect(uids([study('1.2')], { bodyPart: 'same' }, { body_part: null as never })).toEqual([]);

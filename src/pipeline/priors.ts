@@ -127,8 +127,15 @@ function misfit(study: FoundStudy, scan: Parameters<typeof choose>[1], assigning
   const born = scan.birth_date?.replaceAll('-', '') ?? '';
   if (born.length === 8 && study.patientBirthDate.length === 8 && born !== study.patientBirthDate) return 'with another birth date';
   if (study.numberOfInstances !== undefined && study.numberOfInstances > rule.mostInstances) return 'with too many images';
-  if (rule.modality === 'same' && study.modalities.length > 0 && scan.modalities.length > 0 && !study.modalities.some((modality) => scan.modalities.includes(modality))) return 'of other modalities';
+  if (rule.modality === 'same' && study.modalities.length > 0 && scan.modalities.length > 0 && !study.modalities.some((modality) => ownModalities(scan.modalities).includes(modality))) return 'of other modalities';
   return fitsBodyPart(study, scan.body_part, rule) ? undefined : 'of other body parts';
+}
+
+/** What is made about images, whatever took them (PS3.3 C.7.3.1.1.1): a CT with its dose report is not like every study that has a report. */
+const aboutImages = new Set(['SR', 'PR', 'KO', 'DOC', 'OT', 'REG', 'SEG', 'RWV', 'FID', 'AU', 'PLAN']);
+function ownModalities(modalities: readonly string[]): readonly string[] {
+  const own = modalities.filter((modality) => !aboutImages.has(modality));
+  return own.length > 0 ? own : modalities;
 }
 
 function fitsBodyPart({ bodyParts }: FoundStudy, bodyPart: string | null, rule: PriorsRule): boolean {
