@@ -37,9 +37,11 @@ export async function report(dependencies: ReportDependencies, job: ReportJob): 
     const completed = analyses.filter((analysis) => analysis.status === 'completed');
     if (completed.length === 0) return undefined;
     const previous = await latestReport(tx, job.scanId);
-    if (previous && sameSet(previous.analysis_ids, completed.map((analysis) => analysis.analysis_id))) return undefined;
-
-    if (await isLeftWithdrawn(tx, job.scanId)) {
+    const isSame = previous && sameSet(previous.analysis_ids, completed.map((analysis) => analysis.analysis_id));
+    const isLeft = await isLeftWithdrawn(tx, job.scanId);
+    // Whoever has a scan completed by force after its report was withdrawn wants the next version, also where the images are those of before.
+    if (isSame && (isLeft || !isWithdrawn(previous.status))) return undefined;
+    if (isLeft) {
       await leaveToPerson(tx, job.scanId, dependencies.now());
       return undefined;
     }
@@ -104,4 +106,5 @@ async function routedTo(tx: Transaction, source: ReportSource): Promise<readonly
   return names;
 }
 
+const isWithdrawn = (status: string): boolean => status === 'entered-in-error' || status === 'cancelled';
 const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every((entry) => b.includes(entry));

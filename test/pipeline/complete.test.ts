@@ -138,6 +138,25 @@ test('after a withdrawal nothing is made of the scan until a person wants it: la
   expect(await analyses(scanId)).toHaveLength(4);
 });
 
+test('whoever completes by force after a withdrawal has a next version made, also where only an image came that is kept out of use', async () => {
+  const scan = await receivedScan('20.32'), { organizationId, scanId } = scan;
+  const make = async () => {
+    await pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed', processing_end_time = now() WHERE scan_id = $1", [scanId]);
+    return report(dependencies(0), { organizationId, scanId });
+  };
+  await completeWhenQuiet(dependencies(0), scan);
+  const first = await make();
+  await withdrawReport(dependencies(0), organizationId, first!, 'wrong patient', somebody);
+  expect(await make(), 'a job that comes twice makes nothing').toBeUndefined();
+  expect(await pipeline.db.asOwner("SELECT FROM system_alerts WHERE kind = 'images_after_withdrawal' AND subject = $1", [`scan ${scanId}`]), 'nor tells of images that did not come').toEqual([]);
+  await pipeline.receive({ interaction: 'C-STORE', controlId: '20.32.2', normalized: { patient: patient('SOMEBODY ELSE'), instance: instance('20.32', '20.32.2') } });
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
+  expect(await forceComplete(dependencies(60), organizationId, scanId, somebody)).toMatchObject({ kind: 'completed' });
+  expect(await analyses(scanId)).toHaveLength(1);
+  expect(await make()).toBeTypeOf('string');
+  expect(await make()).toBeUndefined();
+});
+
 const isFetched = { retrieved: 'C-MOVE' };
 /** As priors.ts wants it; returns the retrieval. */
 async function wantedAsPrior(scan: { organizationId: string; scanId: string }, study: string): Promise<string> {
