@@ -18,13 +18,15 @@ export async function reportsNaming(tx: CommonQueryMethods, scanIds: readonly st
 
 /**
  * Of the reports that were made of this patient's scans here: the newest version, when some system does not have it yet (it waits, is under way, or was
- * refused there) and it names another patient, or a number that is out of use.
+ * refused there) and it names another patient, or a number that is out of use. Not one that was told anew as another report: its withdrawal must reach
+ * the record that it is to be withdrawn from.
  */
 export async function openReportsUnderOldNumbers(tx: CommonQueryMethods, patientId: string): Promise<readonly string[]> {
   const rows = await tx.any(sql.type(z.object({ report_id: z.string() }))`
-    SELECT n.report_id FROM (SELECT DISTINCT ON (r.lineage_id) r.report_id, r.document->'patient' AS patient FROM scans s JOIN reports r ON r.organization_id = s.organization_id AND r.scan_id = s.scan_id
+    SELECT n.report_id FROM (SELECT DISTINCT ON (r.lineage_id) r.report_id, r.scan_id, r.lineage_id, r.version, r.document->'patient' AS patient FROM scans s JOIN reports r ON r.organization_id = s.organization_id AND r.scan_id = s.scan_id
       WHERE s.organization_id = ${ORGANIZATION} AND s.patient_id = ${patientId} AND r.author_kind = 'device' ORDER BY r.lineage_id, r.version DESC) n
     WHERE EXISTS (SELECT FROM deliveries d WHERE d.organization_id = ${ORGANIZATION} AND d.report_id = n.report_id AND d.status IN ('queued', 'sending', 'refused'))
+      AND NOT EXISTS (SELECT FROM reports a WHERE a.organization_id = ${ORGANIZATION} AND a.scan_id = n.scan_id AND a.author_kind = 'device' AND a.lineage_id <> n.lineage_id AND a.version > n.version)
       AND (n.patient->>'patientId' <> ${patientId} OR EXISTS (SELECT FROM jsonb_array_elements(n.patient->'identifiers') i JOIN patient_identifiers p ON p.value_index = i->>'value' AND p.assigning_authority = i->>'assigningAuthority'
         WHERE p.organization_id = ${ORGANIZATION} AND p.patient_id = ${patientId} AND NOT p.is_current))
     ORDER BY n.report_id`);

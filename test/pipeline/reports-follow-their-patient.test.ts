@@ -120,3 +120,16 @@ test('merged the other way round: what waits names the number that is in use aga
   await merge('EA', 'EB');
   expect(await versionsOf('2.8')).toMatchObject([{ names: 'EB', deliveries: ['RIS skipped'] }, { names: 'EA', deliveries: ['RIS queued'] }]);
 });
+
+test('merged after an undoing: the withdrawal still goes to the record that the report was told of, and what was told anew stays the newest', async () => {
+  for (const number of ['FA', 'FB', 'FC']) await admit(number);
+  await image('2.9', 'FA');
+  await merge('FB', 'FA');
+  await reported('2.9', { RIS: ['delivered', 1], EMR: ['delivered', 1] });
+  await undo('FA');
+  await merge('FA', 'FC');
+  await merge('FA', 'FB');
+  expect(await versionsOf('2.9')).toMatchObject([
+    { version: 1, names: 'FB' }, { version: 2, status: 'entered-in-error', names: 'FB', deliveries: ['EMR queued', 'RIS queued'] }, { version: 3, status: 'preliminary', names: 'FA', deliveries: ['EMR queued', 'RIS queued'] },
+  ]);
+});
