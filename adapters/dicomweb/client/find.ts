@@ -62,11 +62,11 @@ export function countInstances({ studyInstanceUid, byName }: StudyReference & { 
     if (!study) return { result: { kind: 'answered', answerCode: '200', value: undefined }, count: 0 };
     const told = study.wholeNumber(tags.studyInstances);
     // Number of Study Related Instances is told by most and owed by none: counted by name where it is not.
-    return byName || told === undefined ? listInstances(client, studyInstanceUid, context) : { result: { kind: 'answered', answerCode: '200', value: { numberOfInstances: told } }, count: 1 };
+    return byName || told === undefined ? listInstances(client, studyInstanceUid, told ?? 0, context) : { result: { kind: 'answered', answerCode: '200', value: { numberOfInstances: told } }, count: 1 };
   });
 }
 
-async function listInstances(client: DicomwebClient, study: string, context: AdapterContext): Promise<Asked<StudyContents | undefined>> {
+async function listInstances(client: DicomwebClient, study: string, toldOfStudy: number, context: AdapterContext): Promise<Asked<StudyContents | undefined>> {
   const series = await search(client, seriesQuestion(study), context);
   if ('failure' in series || series.isCut) return { result: incomplete(series) };
   const instances = new Map<string, FoundInstance>();
@@ -79,6 +79,8 @@ async function listInstances(client: DicomwebClient, study: string, context: Ada
     if (found.matches.length < told) return { result: { kind: 'unconfirmed', text: `the server lists ${found.matches.length} of the ${told} images that it says a series has` } };
     for (const match of found.matches) instances.set(match.text(tags.sopInstanceUid), { seriesInstanceUid, sopInstanceUid: match.text(tags.sopInstanceUid), sopClassUid: match.text(tags.sopClassUid) });
   }
+  // As little would one without some of the series.
+  if (instances.size < toldOfStudy) return { result: { kind: 'unconfirmed', text: `the server lists ${instances.size} of the ${toldOfStudy} images that it says the study has` } };
   const value = series.matches.length === 0 ? undefined : { numberOfInstances: instances.size, instances: [...instances.values()] };
   return { result: { kind: 'answered', answerCode: '200', value }, count: instances.size };
 }

@@ -99,6 +99,15 @@ describe('a search', () => {
     expect(await count(await facing(archive((offset) => instances.slice(offset, offset + 7), { '00201209': element(300) })), true)).toMatchObject({ kind: 'unconfirmed', text: 'the server lists 7 of the 300 images that it says a series has' });
   });
 
+  test('nor by a list without some of the series, where only the study says how many there are', async () => {
+    const it = await facing((response, _, url) => {
+      if (url.pathname.endsWith('/studies')) return json(response, [aStudy(study, { '00201208': element(21) })]);
+      // Never more than one series, whatever is asked for.
+      return json(response, url.pathname.endsWith('/series') ? [series] : instances);
+    });
+    expect(await count(it, true)).toMatchObject({ kind: 'unconfirmed', text: 'the server lists 7 of the 21 images that it says the study has' });
+  });
+
   test('ends although the list does not', async () => {
     let next = 0;
     const many = (tag: string) => Array.from({ length: 1_001 }, () => ({ ...aStudy(study), [tag]: element(`${study}.${next += 1}`) }));

@@ -34,7 +34,8 @@ type Asking = Pick<AdapterContext, 'signal' | 'now'>;
 
 export function pathOf({ path, keys = {}, told }: Pick<Question, 'path' | 'keys' | 'told'>, offset = 0): string {
   const parameters = new URLSearchParams([...Object.entries(keys), ...told.map((tag) => ['includefield', tag] as [string, string]), ['limit', String(pageLength)], ['offset', String(offset)]]);
-  return `${path}?${parameters.toString()}`;
+  // A blank as %20, which everybody reads; as + only those who take the question for a form.
+  return `${path}?${parameters.toString().replaceAll('+', '%20')}`;
 }
 
 export async function search(client: DicomwebClient, question: Question, context: Asking): Promise<Found> {
