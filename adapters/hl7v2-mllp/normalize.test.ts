@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { NormalizeError } from '#gateway/adapter.ts';
 import type { Normalized } from '#gateway/normalized.ts';
-import { normalize } from './normalize.ts';
+import { normalize, rememberChecked } from './normalize.ts';
+import { parseMessage } from '#standards/hl7v2/parse.ts';
 import { adt, integration, map } from './testing/fake-gateway.ts';
 
 function normalized(interaction: string, text: string, settings: Record<string, unknown> = {}): Promise<Normalized> {
@@ -45,6 +46,15 @@ test('a stored message is read again with the settings of now: the character set
     normalize({ integration: integration(settings), interaction: 'ADT^A08', controlId: 'M1', facts: {}, head: bytes, receivedAt: new Date(0) }, map);
   expect((await read({})).patient?.family_name).toBe('Müller');
   expect((await read({ character_set: '8859/5' })).patient?.family_name).toBe('Mќller');
+});
+
+test.each([['as the listener read it', {}], ['in the character set of the integration', { character_set: '8859/1' }]])('a message of several orders is read once, %s', async (_, settings) => {
+  const head = Buffer.from(order('ORC|NW|1\rOBR|1|1||A\rORC|NW|2\rOBR|2|2||A')), to = integration(settings);
+  const group = async (orderGroup: number): Promise<string | null | undefined> => (await normalize({ integration: to, interaction: 'ORM^O01', controlId: 'M1', facts: { orderGroup, orderGroups: 2 }, head, receivedAt: new Date(0) }, map)).order?.placer_order_number;
+  rememberChecked(head, parseMessage(head));
+  expect(await group(1)).toBe('1');
+  head.write('no message any more'); // who reads the bytes again is refused
+  expect(await group(2)).toBe('2');
 });
 
 test('the trace names what no rule has read', async () => {

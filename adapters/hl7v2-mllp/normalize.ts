@@ -15,10 +15,17 @@ import { normalizeSchedule, scheduleInteractions } from './receive-siu.ts';
 const checked = new WeakMap<Buffer, Hl7Message>();
 export function rememberChecked(bytes: Buffer, message: Hl7Message): void { checked.set(bytes, message); }
 
+/** Of a message of several order groups: read once in the integration's character set, not once for each group. */
+const readAgain = new WeakMap<Buffer, { readonly config: Hl7v2Config; readonly message: Hl7Message }>();
+
 export async function normalize(message: StoredMessage<Hl7v2Config>, map: Mapper): Promise<Normalized> {
-  const justRead = message.integration.config.character_set === undefined ? checked.get(message.head) : undefined;
-  checked.delete(message.head); // what such a map still holds makes every collection of young memory slower
-  const parsed = justRead ?? readable(message);
+  const { head, integration: { config } } = message, { orderGroup, orderGroups } = message.facts;
+  const justRead = config.character_set === undefined ? checked.get(head) : undefined;
+  // What such a map still holds makes every collection of young memory slower; of several order groups the last one reads it too.
+  if (orderGroup === orderGroups) checked.delete(head);
+  const known = orderGroups === undefined ? undefined : readAgain.get(head);
+  const parsed = justRead ?? (known?.config === config ? known.message : readable(message));
+  if (!justRead && orderGroups !== undefined) readAgain.set(head, { config, message: parsed });
   // Again: a message may have been kept before this was looked at, or be read in another character set.
   const problem = justRead ? undefined : contentProblem(parsed);
   if (problem) throw new NormalizeError(problem.reason, problem.text, problem.location);
