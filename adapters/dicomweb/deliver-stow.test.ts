@@ -1,4 +1,5 @@
 /** Reports by STOW-RS: to a gateway, which stores them; and to servers that answer in every way a server can. */
+import { gzipSync } from 'node:zlib';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
@@ -29,6 +30,12 @@ async function serve(listener: RequestListener, more: Partial<Config> = {}): Pro
   return configSchema.parse({ base_url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/dicom-web`, ...more }) as Config;
 }
 const reply = (status: number, body = '', headers: Record<string, string> = {}): RequestListener => (request, response) => { request.resume().once('end', () => { response.writeHead(status, { 'content-type': 'application/dicom+json', ...headers }).end(body); }); };
+const storedAs = (padding: string): RequestListener => (request, response) => {
+  void buffer(request).then((bytes) => {
+    const [part] = partsOf({ headers: new Headers({ 'content-type': request.headers['content-type']! }), body: bytes });
+    response.writeHead(200, { 'content-type': 'application/dicom+json' }).end(JSON.stringify({ '00081199': { vr: 'SQ', Value: [{ '00081155': { vr: 'UI', Value: [`${readHeader(part!.bytes).part10.sopInstanceUid}${padding}`] } }] } }));
+  });
+};
 /** The Failed SOP Sequence for the instance that was sent. */
 const failedAs = (status: number, reason: number): RequestListener => (request, response) => {
   void buffer(request).then((bytes) => {
@@ -72,6 +79,11 @@ describe('what an answer means', () => {
     ['200 without a body', reply(200), { kind: 'delivered', answerCode: '200' }],
     ['200 that names nothing as stored, as Orthanc for a part it passes over', reply(200, '{"00080005":{"vr":"CS","Value":["ISO_IR 100"]},"00081198":{"vr":"SQ"},"00081199":{"vr":"SQ"}}'), { kind: 'refused', answerCode: '200', text: expect.stringContaining('not among those') }],
     ['200 that names another instance as stored', reply(200, '{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]}}]}}'), { kind: 'refused', answerCode: '200' }],
+    ['503 from a proxy that compresses unasked', (request, response) => { request.resume().once('end', () => { response.writeHead(503, { 'content-type': 'text/html', 'content-encoding': 'gzip', 'retry-after': '7' }).end(gzipSync('<html>away</html>')); }); }, { kind: 'unreachable', retryAfterMilliseconds: 7_000 }],
+    ['200 compressed unasked, and a failure in it', (request, response) => { request.resume().once('end', () => { response.writeHead(200, { 'content-type': 'application/dicom+json', 'content-encoding': 'gzip' }).end(gzipSync('{"00081198":{"vr":"SQ","Value":[{"00081197":{"vr":"US","Value":[290]}}]}}')); }); }, { kind: 'refused', answerCode: '200 0122' }],
+    ['200 compressed unasked, without a word', (request, response) => { request.resume().once('end', () => { response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('')); }); }, { kind: 'delivered', answerCode: '200' }],
+    ['200 with a bomb', (request, response) => { request.resume().once('end', () => { response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(50_000_000))); }); }, { kind: 'refused', answerCode: 'compressed' }],
+    ['200 that names it with the padding of a UID', storedAs('\0'), { kind: 'delivered', answerCode: '200' }],
     ['200 in XML that names nothing, in empty sequences', reply(200, '<NativeDicomModel><DicomAttribute tag="00081198" vr="SQ" keyword="FailedSOPSequence" /><DicomAttribute tag="00081199" vr="SQ" /></NativeDicomModel>', { 'content-type': 'application/dicom+xml' }), { kind: 'refused', answerCode: '200', text: expect.stringContaining('not among those') }],
     ['200 in XML with the instance as failed', reply(200, '<NativeDicomModel><DicomAttribute tag="00081198" vr="SQ"><Item number="1"><DicomAttribute tag="00081197" vr="US"><Value number="1">43264</Value></DicomAttribute></Item></DicomAttribute></NativeDicomModel>', { 'content-type': 'application/dicom+xml' }), { kind: 'refused', answerCode: '200 A900' }],
     ['200 with the instance as failed', failedAs(200, 0xa900), { kind: 'refused', answerCode: '200 A900', text: expect.stringContaining('A900') }],

@@ -58,4 +58,8 @@ function valuesOf(dataset: Json, tag: string): readonly unknown[] {
   return isObject(element) && Array.isArray(element['Value']) ? element['Value'] as readonly unknown[] : [];
 }
 const itemsOf = (dataset: Json, tag: string): readonly Json[] => valuesOf(dataset, tag).filter(isObject);
-const firstOf = (dataset: Json, tag: string): unknown => valuesOf(dataset, tag)[0];
+/** Padding means nothing, and some servers leave it. */
+function firstOf(dataset: Json, tag: string): unknown {
+  const [value] = valuesOf(dataset, tag);
+  return typeof value === 'string' ? value.replace(/[\0 ]+$/, '') : value;
+}

@@ -3,6 +3,7 @@
  * undici's own request function: what it does not do (follow, decompress, pool cookies) need not be switched off.
  */
 import { createHash } from 'node:crypto';
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { Agent, request, type Dispatcher } from 'undici';
 import type { Config } from './config.ts';
 import { compressedCode, failureByError, tooLargeCode, type Failure, type Purpose } from './failure.ts';
@@ -43,16 +44,13 @@ export function createClient(config: Config): DicomwebClient {
     const answer = await request(`${base}${path}`, { method, dispatcher: agent, signal, headers: { 'accept-encoding': 'identity', ...login, ...headers }, ...(body === undefined ? {} : { body }) });
     // A body that is ended early says so by an error, whoever listens: without this the process would end with it.
     answer.body.on('error', () => { /* told to who reads it */ });
-    const encoding = textOf(answer, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
-    if (encoding === 'identity' || encoding === '') return answer;
-    answer.body.destroy();
-    throw Object.assign(new Error('the answer is compressed'), { code: compressedCode });
+    return answer;
   };
   return {
     async send(wanted, signal, { purpose, mostBytes = config.maximum_answer_bytes } = { purpose: 'store' }) {
       try {
         const answer = await ask(wanted, AbortSignal.any([signal, AbortSignal.timeout(config.request_timeout_milliseconds)]));
-        return { answer: { ...headOf(answer), contentType: (textOf(answer, 'content-type') ?? '').toLowerCase(), body: await wholeBody(answer.body, mostBytes) } };
+        return { answer: { ...headOf(answer), contentType: (textOf(answer, 'content-type') ?? '').toLowerCase(), body: await readableBody(answer, purpose, mostBytes) } };
       } catch (error) {
         return { failure: failureByError(error, purpose) };
       }
@@ -62,6 +60,7 @@ export function createClient(config: Config): DicomwebClient {
       const timer = setTimeout(() => patience.abort(new DOMException('nothing came', 'TimeoutError')), idleMilliseconds);
       try {
         const answer = await ask(wanted, AbortSignal.any([signal, patience.signal]));
+        if (encodingOf(answer) !== undefined && isSuccess(answer)) throw compressed(answer);
         return { answer: { ...headOf(answer), contentType: textOf(answer, 'content-type') ?? '', bytes: withIdleLimit(answer.body, idleMilliseconds), end: () => { answer.body.destroy(); } } };
       } catch (error) {
         return { failure: failureByError(error, 'retrieve') };
@@ -78,6 +77,33 @@ const headOf = (answer: Dispatcher.ResponseData): Head => ({ status: answer.stat
 function textOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
+}
+
+const isSuccess = ({ statusCode }: Dispatcher.ResponseData): boolean => statusCode >= 200 && statusCode < 300;
+function encodingOf(answer: Dispatcher.ResponseData): string | undefined {
+  const encoding = textOf(answer, 'content-encoding')?.trim().toLowerCase() ?? '';
+  return encoding === '' || encoding === 'identity' ? undefined : encoding;
+}
+function compressed(answer: Dispatcher.ResponseData): Error {
+  answer.body.destroy();
+  return Object.assign(new Error('the answer is compressed'), { code: compressedCode });
+}
+
+type Decode = (bytes: Buffer, options: { readonly maxOutputLength: number }) => Buffer;
+const decoders: Readonly<Record<string, Decode>> = { 'gzip': gunzipSync, 'x-gzip': gunzipSync, 'deflate': inflateSync, 'br': brotliDecompressSync };
+
+/** No compression is asked for. Whoever compresses all the same is heard where something was stored; and a status that is no success speaks for itself. */
+async function readableBody(answer: Dispatcher.ResponseData, purpose: Purpose, mostBytes: number): Promise<Buffer> {
+  const encoding = encodingOf(answer);
+  if (encoding === undefined) return wholeBody(answer.body, mostBytes);
+  const decode = purpose === 'store' ? decoders[encoding] : undefined;
+  const bytes = decode && await wholeBody(answer.body, mostBytes);
+  try {
+    if (bytes) return decode(bytes, { maxOutputLength: mostBytes });
+  } catch { /* not what it says it is, or a bomb */ }
+  if (isSuccess(answer)) throw compressed(answer);
+  answer.body.destroy();
+  return Buffer.alloc(0);
 }
 
 async function wholeBody(body: AsyncIterable<Uint8Array>, mostBytes: number): Promise<Buffer> {
