@@ -36,11 +36,17 @@ export const PATIENT_COLUMNS = ['family_name', 'given_name', 'middle_name', 'nam
 export type PatientColumn = (typeof PATIENT_COLUMNS)[number];
 export type PatientValues = Partial<Record<PatientColumn, unknown>>;
 
+const VALUES = sql.fragment`r(family_name text, given_name text, middle_name text, name_prefix text, name_suffix text,
+      ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text)`;
+const PRECISION = sql.fragment`CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END`;
+
 const Stored = z.object({
   ...Object.fromEntries(PATIENT_COLUMNS.map((column) => [column, z.unknown()])),
   provenance: z.record(z.string(), z.object({ authority: z.string(), sync_id: z.string().optional(), at: z.string() })),
 });
 export type StoredPatient = Record<PatientColumn, unknown> & { provenance: z.infer<typeof Stored>['provenance'] };
+/** A patient of whom nothing is known yet. */
+export const UNKNOWN_PATIENT = { ...Object.fromEntries(PATIENT_COLUMNS.map((column) => [column, null])), provenance: {} } as StoredPatient;
 
 /** Reads and locks one patient for this transaction. */
 export async function lockPatient(tx: CommonQueryMethods, patientId: string): Promise<StoredPatient> {
@@ -49,9 +55,15 @@ export async function lockPatient(tx: CommonQueryMethods, patientId: string): Pr
     FROM patients WHERE organization_id = ${ORGANIZATION} AND patient_id = ${patientId} FOR UPDATE`) as StoredPatient;
 }
 
-export async function insertPatient(tx: CommonQueryMethods, patient: { patientNumber: string; identityStatus: 'established' | 'quarantined' }): Promise<string> {
+export interface NewPatient { readonly patientNumber: string; readonly identityStatus: 'established' | 'quarantined'; readonly values?: PatientValues; readonly provenance?: StoredPatient['provenance'] }
+
+export async function insertPatient(tx: CommonQueryMethods, { patientNumber, identityStatus, values = {}, provenance = {} }: NewPatient): Promise<string> {
   const { id } = await tx.one(sql.type(Id)`
-    INSERT INTO patients (organization_id, patient_number, identity_status) VALUES (${ORGANIZATION}, ${patient.patientNumber}, ${patient.identityStatus}) RETURNING patient_id AS id`);
+    INSERT INTO patients (organization_id, patient_number, identity_status, family_name, given_name, middle_name, name_prefix, name_suffix, ideographic_name, phonetic_name, birth_date,
+      birth_date_precision, sex, address, telecom, deceased, deceased_at, provenance)
+    SELECT ${ORGANIZATION}, ${patientNumber}, ${identityStatus}, r.family_name, r.given_name, r.middle_name, r.name_prefix, r.name_suffix, r.ideographic_name, r.phonetic_name, r.birth_date,
+      ${PRECISION}, r.sex, r.address, r.telecom, r.deceased, r.deceased_at, ${sql.jsonb(provenance as never)}
+    FROM jsonb_to_record(${JSON.stringify(values)}::jsonb) AS ${VALUES} RETURNING patient_id AS id`);
   return id;
 }
 
@@ -60,10 +72,8 @@ export async function updatePatient(tx: CommonQueryMethods, patientId: string, v
     UPDATE patients p SET
       family_name = r.family_name, given_name = r.given_name, middle_name = r.middle_name, name_prefix = r.name_prefix, name_suffix = r.name_suffix,
       ideographic_name = r.ideographic_name, phonetic_name = r.phonetic_name, birth_date = r.birth_date,
-      birth_date_precision = CASE length(r.birth_date) WHEN 4 THEN 'year' WHEN 7 THEN 'month' WHEN 10 THEN 'day' END,
-      sex = r.sex, address = r.address, telecom = r.telecom, deceased = r.deceased, deceased_at = r.deceased_at, provenance = ${sql.jsonb(provenance as never)}
-    FROM jsonb_to_record(${JSON.stringify(values)}::jsonb) AS r(family_name text, given_name text, middle_name text, name_prefix text, name_suffix text,
-      ideographic_name text, phonetic_name text, birth_date text, sex text, address jsonb, telecom jsonb, deceased boolean, deceased_at text)
+      birth_date_precision = ${PRECISION}, sex = r.sex, address = r.address, telecom = r.telecom, deceased = r.deceased, deceased_at = r.deceased_at, provenance = ${sql.jsonb(provenance as never)}
+    FROM jsonb_to_record(${JSON.stringify(values)}::jsonb) AS ${VALUES}
     WHERE p.organization_id = ${ORGANIZATION} AND p.patient_id = ${patientId}`);
 }
 
@@ -77,11 +87,12 @@ export async function setPatientStatus(tx: CommonQueryMethods, patientId: string
 /** Adds identifiers that nobody owns yet; returns those that already belong to another patient. */
 export async function addIdentifiers(tx: CommonQueryMethods, patientId: string, identifiers: readonly PatientIdentifier[], isCurrent = true): Promise<readonly PatientIdentifier[]> {
   if (identifiers.length === 0) return [];
-  await tx.query(sql.type(Nothing)`
+  const { rowCount } = await tx.query(sql.type(Nothing)`
     INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index, type_code, is_current)
     SELECT ${ORGANIZATION}, ${patientId}, assigning_authority, value, value, type_code, ${isCurrent}
     FROM jsonb_to_recordset(${JSON.stringify(identifiers)}::jsonb) AS r(assigning_authority text, value text, type_code text)
     ON CONFLICT (organization_id, value_index, assigning_authority) DO NOTHING`);
+  if (rowCount === identifiers.length) return [];
   const owners = await findCandidates(tx, identifiers.map((identifier) => identifier.value));
   return identifiers.filter((identifier) => owners.some((owner) =>
     owner.value === identifier.value && owner.assigning_authority === identifier.assigning_authority && owner.patient_id !== patientId));

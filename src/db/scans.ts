@@ -14,6 +14,7 @@ const ScanKey = z.object({
 });
 export type ScanKey = z.infer<typeof ScanKey>;
 const KEY = sql.fragment`scan_id, patient_id, study_instance_uid, accession_number, status, priority, order_status, instance_count`;
+const OWN_KEY = sql.fragment`s.scan_id, s.patient_id, s.study_instance_uid, s.accession_number, s.status, s.priority, s.order_status, s.instance_count`;
 
 export async function findScansByStudy(tx: CommonQueryMethods, studyInstanceUids: readonly string[]): Promise<readonly ScanKey[]> {
   return tx.any(sql.type(ScanKey)`SELECT ${KEY} FROM scans WHERE organization_id = ${ORGANIZATION} AND study_instance_uid = ANY(${sql.array([...studyInstanceUids], 'text')})`);
@@ -59,27 +60,33 @@ export async function updateOrder(tx: CommonQueryMethods, scanId: string, patien
     WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`);
 }
 
-/** The scan of a study whose first instance arrived: the order's, when `orderedScanId` is given, else a new one. */
-export async function openStudy(tx: CommonQueryMethods, patientId: string, study: InstanceRow['study'], orderedScanId: string | undefined): Promise<string> {
+const STUDY = sql.fragment`r(study_id text, accession_number text, study_description text, study_at timestamptz,
+      referring_physician text, institution_name text, station_name text, body_part text, laterality text, procedure_code text)`;
+const FILLED = sql.fragment`study_id = coalesce(s.study_id, r.study_id), accession_number = coalesce(s.accession_number, r.accession_number),
+      study_description = coalesce(s.study_description, r.study_description), study_at = coalesce(s.study_at, r.study_at),
+      referring_physician = coalesce(s.referring_physician, r.referring_physician), institution_name = coalesce(s.institution_name, r.institution_name),
+      station_name = coalesce(s.station_name, r.station_name), body_part = coalesce(s.body_part, r.body_part), laterality = coalesce(s.laterality, r.laterality),
+      procedure_code = coalesce(s.procedure_code, r.procedure_code)`;
+
+/** The scan of a study whose first instance arrived: the order's, when `orderedScanId` is given, filled in from the image header, else a new one. */
+export async function openStudy(tx: CommonQueryMethods, patientId: string, study: InstanceRow['study'], orderedScanId: string | undefined): Promise<ScanKey> {
   if (orderedScanId) {
-    await tx.query(sql.type(Nothing)`UPDATE scans SET study_instance_uid = ${study.study_instance_uid} WHERE organization_id = ${ORGANIZATION} AND scan_id = ${orderedScanId}`);
-    return orderedScanId;
+    return tx.one(sql.type(ScanKey)`
+      UPDATE scans s SET study_instance_uid = ${study.study_instance_uid}, ${FILLED} FROM jsonb_to_record(${jsonText(study)}::jsonb) AS ${STUDY}
+      WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${orderedScanId} RETURNING ${OWN_KEY}`);
   }
-  const { scan_id } = await tx.one(sql.type(Id)`
-    INSERT INTO scans (organization_id, patient_id, scan_type, study_instance_uid) VALUES (${ORGANIZATION}, ${patientId}, ${study.scan_type}, ${study.study_instance_uid}) RETURNING scan_id`);
-  return scan_id;
+  return tx.one(sql.type(ScanKey)`
+    INSERT INTO scans (organization_id, patient_id, scan_type, study_instance_uid, study_id, accession_number, study_description, study_at, referring_physician, institution_name,
+      station_name, body_part, laterality, procedure_code)
+    SELECT ${ORGANIZATION}, ${patientId}, ${study.scan_type}, ${study.study_instance_uid}, r.study_id, r.accession_number, r.study_description, r.study_at, r.referring_physician, r.institution_name,
+      r.station_name, r.body_part, r.laterality, r.procedure_code
+    FROM jsonb_to_record(${jsonText(study)}::jsonb) AS ${STUDY} RETURNING ${KEY}`);
 }
 
 /** Fills in what the order did not say from the image header; a value that is there stays. */
 export async function fillFromStudy(tx: CommonQueryMethods, scanId: string, study: InstanceRow['study']): Promise<void> {
   await tx.query(sql.type(Nothing)`
-    UPDATE scans s SET study_id = coalesce(s.study_id, r.study_id), accession_number = coalesce(s.accession_number, r.accession_number),
-      study_description = coalesce(s.study_description, r.study_description), study_at = coalesce(s.study_at, r.study_at),
-      referring_physician = coalesce(s.referring_physician, r.referring_physician), institution_name = coalesce(s.institution_name, r.institution_name),
-      station_name = coalesce(s.station_name, r.station_name), body_part = coalesce(s.body_part, r.body_part), laterality = coalesce(s.laterality, r.laterality),
-      procedure_code = coalesce(s.procedure_code, r.procedure_code)
-    FROM jsonb_to_record(${jsonText(study)}::jsonb) AS r(study_id text, accession_number text, study_description text, study_at timestamptz,
-      referring_physician text, institution_name text, station_name text, body_part text, laterality text, procedure_code text)
+    UPDATE scans s SET ${FILLED} FROM jsonb_to_record(${jsonText(study)}::jsonb) AS ${STUDY}
     WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}`);
 }
 

@@ -10,7 +10,7 @@
  */
 import { raiseAlert, type Alert } from '../db/alerts.ts';
 import {
-  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, PATIENT_COLUMNS, setPatientStatus, updatePatient, type PatientCandidate, type PatientValues, type StoredPatient,
+  addIdentifiers, findById, findCandidates, insertPatient, lockPatient, PATIENT_COLUMNS, setPatientStatus, UNKNOWN_PATIENT, updatePatient, type PatientCandidate, type PatientValues, type StoredPatient,
 } from '../db/patients.ts';
 import type { Transaction } from '../db/transaction.ts';
 import { NormalizeError } from '#gateway/adapter.ts';
@@ -27,10 +27,10 @@ export interface Said { authority: SourceAuthority; syncId: string; at: Date; fi
 /** Finds or creates the patient, writes what the message may say about it. `unknownName` names a patient that has no identifier. */
 export async function identifyPatient(tx: Transaction, row: PatientRow, said: Said, unknownName: string): Promise<Identified> {
   const found = await held(tx, row, await findPatient(tx, row, said.warnings));
-  const identified = found ?? await createPatient(tx, row, unknownName);
+  const identified = found ?? await createPatient(tx, row, said, unknownName);
   const taken = await addIdentifiers(tx, identified.patientId, row.identifiers);
   if (taken.length > 0) await raiseAlert(tx, identityAlerts.taken(identified.patientId, taken.length, said.warnings));
-  await writeDemographics(tx, identified.patientId, row, said);
+  if (found) await writeDemographics(tx, identified.patientId, row, said);
   return identified;
 }
 
@@ -86,10 +86,11 @@ function contradicts(candidate: Owner, row: PatientRow): boolean {
   return Boolean(dates) || differ(candidate.family_name, row.family_name);
 }
 
-async function createPatient(tx: Transaction, row: PatientRow, unknownName: string): Promise<Identified> {
+async function createPatient(tx: Transaction, row: PatientRow, said: Said, unknownName: string): Promise<Identified> {
   const first = row.identifiers[0];
   const isQuarantined = first === undefined;
-  const patientId = await insertPatient(tx, { patientNumber: first?.value ?? unknownName, identityStatus: isQuarantined ? 'quarantined' : 'established' });
+  const patientId = await insertPatient(tx, { patientNumber: first?.value ?? unknownName, identityStatus: isQuarantined ? 'quarantined' : 'established', ...demographicsAfter(UNKNOWN_PATIENT, row, said) });
+  if (row.active !== undefined) await setPatientStatus(tx, patientId, { isActive: row.active });
   if (isQuarantined) await raiseAlert(tx, identityAlerts.unnamed(patientId));
   return { patientId, isNew: true, isQuarantined };
 }

@@ -200,10 +200,7 @@ async function openScan(tx: Transaction, instance: InstanceRow, patient: Patient
     order = orders.find((candidate) => candidate.patient_id === patientId);
     if (!order && orders.length > 0) said.warnings.push({ location: '(0008,0050)', text: 'the accession number is that of another patient\'s order; not linked' });
   }
-  const scanId = await openStudy(tx, patientId, instance.study, order?.scan_id);
-  await fillFromStudy(tx, scanId, instance.study);
-  const [scan] = await findScansByStudy(tx, [instance.study.study_instance_uid]);
-  return scan!;
+  return openStudy(tx, patientId, instance.study, order?.scan_id);
 }
 
 async function reportConflict(tx: Transaction, instance: InstanceRow, warnings: MappingWarning[]): Promise<void> {
