@@ -10,6 +10,7 @@ import { sampleReport } from '#standards/dicom/test/sample-report.ts';
 import { createApiToken } from '../../src/db/user-sessions.ts';
 import { testGateway } from '../../test/support/gateway.ts';
 import { insertIntegration } from '../../test/support/pipeline.ts';
+import { findStudies } from './client/find.ts';
 import { configSchema, type Config } from './config.ts';
 import { deliver } from './deliver-stow.ts';
 import { testConnection } from './test-connection.ts';
@@ -72,6 +73,14 @@ describe('to a gateway', () => {
       await gateway.stop();
     }
   });
+});
+
+test('a client certificate that is none breaks nothing: reports wait, and the connection test and questions say so', async () => {
+  const { base_url: plain } = await serve((request, response) => { request.resume(); response.end(); });
+  const config = configSchema.parse({ base_url: plain!.replace('http:', 'https:'), tls_certificate: 'no PEM', tls_key: 'no PEM' }) as Config;
+  expect(await testConnection(config, context)).toMatchObject({ ok: false, steps: [{ step: 'settings', ok: false, advice: expect.stringContaining('PEM') }] });
+  expect(await deliver(delivery, config, context)).toMatchObject({ kind: 'unreachable', text: expect.stringContaining('the settings cannot be used') });
+  expect(await findStudies({ patientId: 'x', describeSeries: 0 }, { integrationId: 'i', organizationId: 'o', name: 'n', config }, context)).toMatchObject({ kind: 'refused', answerCode: 'settings' });
 });
 
 describe('what an answer means', () => {

@@ -11,7 +11,7 @@ import { resultObjects, type MadeResult } from '#standards/dicom/result-objects.
 import type { Config } from './config.ts';
 import { failureByStatus, type Failure } from './failure.ts';
 import { multipartWriter } from './multipart-writer.ts';
-import { baseUrl, clientFor, type HttpAnswer } from './web-client.ts';
+import { baseUrl, clientFor, type DicomwebClient, type HttpAnswer } from './web-client.ts';
 import { statusOfStore } from './store-response.ts';
 
 export const interaction = 'STOW-RS';
@@ -22,19 +22,25 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
   if (config.base_url === undefined) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no base_url; add one or stop sending reports to it' };
   const peer = `${baseUrl(config)}/studies`;
   const options = { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}) };
+  let client: DicomwebClient;
+  try {
+    client = clientFor(config);
+  } catch (error) {
+    return { kind: 'unreachable', interaction, peer, text: `the settings cannot be used (${error instanceof Error ? error.message : 'unknown'}); check certificates and keys` };
+  }
   const steps: Step[] = [];
   let kept: Pick<DeliveryOutcome, 'sent' | 'sentType'> = {};
   try {
     for await (const made of resultObjects(delivery.document, config.results, options, { image: delivery.image?.bind(delivery), images: context.images, signal: context.signal })) {
       const file = Buffer.concat([buildPart10Header(made), made.dataset]);
       if (steps.length === 0 && file.length <= mostBytesKept) kept = { sent: file, sentType: 'application/dicom' };
-      const step = await store(made, file, config, context);
+      const step = await store(made, file, client, context);
       steps.push(step);
       if (!isSettled(step)) break;
     }
   } catch (error) {
     if ((error as { kind?: unknown }).kind === 'unavailable') return { kind: 'unreachable', text: 'a picture of the findings could not be made now', interaction, peer, ...kept };
-    return { kind: 'refused', interaction, peer, ...kept, answerCode: 'settings', text: `the settings cannot be used (${error instanceof Error ? error.message : 'unknown'}); check certificates and keys` };
+    return { kind: 'refused', interaction, peer, ...kept, answerCode: 'report', text: `the report cannot be written as DICOM (${error instanceof Error ? error.message : 'unknown'})` };
   }
   return { ...outcomeOf(steps), interaction, peer, ...kept, facts: { objects: steps.map(({ kind, sopInstanceUid, judged }) => ({ kind, sop_instance_uid: sopInstanceUid, outcome: judged.kind })) } };
 }
@@ -42,10 +48,10 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
 interface Step { readonly kind: MadeResult['kind']; readonly sopInstanceUid: string; readonly judged: Judgement; readonly answer?: Buffer }
 
 /** The part says application/dicom and no more: Orthanc passes a part over whose type has parameters, and answers 200. */
-async function store({ kind, sopInstanceUid }: MadeResult, file: Buffer, config: Config, context: AdapterContext): Promise<Step> {
+async function store({ kind, sopInstanceUid }: MadeResult, file: Buffer, client: DicomwebClient, context: AdapterContext): Promise<Step> {
   const writer = multipartWriter('application/dicom');
   const body = Buffer.concat([writer.head({ 'Content-Type': 'application/dicom' }), file, writer.end()]);
-  const exchanged = await clientFor(config).send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
+  const exchanged = await client.send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
   if ('failure' in exchanged) return { kind, sopInstanceUid, judged: outcomeOfFailure(exchanged.failure) };
   return { kind, sopInstanceUid, judged: judge(exchanged.answer, sopInstanceUid, context.now()), answer: exchanged.answer.body };
 }

@@ -3,6 +3,7 @@
  * undici's own request function: what it does not do (follow, decompress, pool cookies) need not be switched off.
  */
 import { createHash } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { Agent, request, type Dispatcher } from 'undici';
 import type { Config } from './config.ts';
@@ -36,6 +37,8 @@ export interface DicomwebClient {
 /** Throws when certificates or keys of the settings cannot be used. */
 export function createClient(config: Config): DicomwebClient {
   const base = baseUrl(config), login = authorization(config);
+  // Here, and not where a connection is made: what is thrown there, in an event, nobody catches.
+  if (base.startsWith('https:')) createSecureContext(tlsOptions(config));
   const agent = new Agent({
     connections: 8, headersTimeout: 0, bodyTimeout: 0, // the limits are those of each request
     connect: { timeout: config.connect_timeout_milliseconds, ...tlsOptions(config) },
