@@ -63,6 +63,19 @@ describe('the same request that arrives a second time after a newer one', () => 
     expect((await get('ServiceRequest/o-1')).code.text).toBe('CT chest');
   });
 
+  test('is no other order: a second one under the same id, with no number of its own, is refused and changes nothing', async () => {
+    const placed = (text: string) => ({ resourceType: 'ServiceRequest', id: 'example', status: 'active', intent: 'order', code: { text }, subject: { identifier: { system: 'urn:oid:1.2.3', value: 'C-1' } } });
+    const entry = (text: string) => ({ request: { method: 'POST', url: 'ServiceRequest' }, resource: placed(text) });
+    const orders = () => gateway.db.asOwner("SELECT placer_order_number, procedure_description FROM scans WHERE placer_order_number IN ('example', 'C-1') OR procedure_description LIKE 'CT foot%'");
+    expect((await ask('POST', '/fhir/r4', { resourceType: 'Bundle', type: 'transaction', entry: [entry('CT foot 1'), entry('CT foot 2')] })).status).toBe(409);
+    expect(await orders()).toEqual([]);
+    expect((await ask('POST', '/fhir/r4/ServiceRequest', placed('CT hand'))).status).toBe(201);
+    expect((await ask('POST', '/fhir/r4/ServiceRequest', placed('CT hand'))).status, 'sent again').toBeLessThan(300);
+    const other = await ask('POST', '/fhir/r4/ServiceRequest', placed('CT knee'));
+    expect([other.status, other.body.issue[0].diagnostics ?? other.body.issue[0].details?.text]).toEqual([409, expect.stringContaining('came with the same id')]);
+    expect(await orders()).toEqual([{ placer_order_number: 'example', procedure_description: 'CT hand' }]);
+  });
+
   test('leaves a patient', async () => {
     for (const [family, id] of [['One', 'p-1'], ['Two', 'p-2'], ['One', 'p-1']] as const) await put({ ...patient(family, 'P-1'), id: 'pat-1' }, { 'x-request-id': id });
     expect((await get('Patient/pat-1')).name[0].family).toBe('Two');

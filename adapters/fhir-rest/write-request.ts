@@ -63,10 +63,14 @@ export function writeRequest(asked: Asked, sender: Sender, isTold: boolean): Wri
   return { outcome, write: { message: messageOf(asked, sender), ...conditionsOf(asked, sender.integration, outcome), ...(isTold ? { reader: readerOf(sender) } : {}) } };
 }
 
-export function conditionsOf(asked: Pick<Asked, 'interaction' | 'resource' | 'preconditions'>, integration: Integration<Config>, outcome: Outcome): Pick<Write, 'kind' | 'guards' | 'names'> {
+export function conditionsOf(asked: Pick<Asked, 'interaction' | 'resource' | 'preconditions'>, integration: Integration<Config>, outcome: Outcome): Pick<Write, 'kind' | 'guards' | 'names' | 'isNewOrder'> {
   const { interaction, resource } = asked, { kind } = writtenTypes[interaction.resourceType], names = kind === 'patient' ? [] : namesOf(interaction, resource);
-  return { kind, guards: [...ownGuards(asked, integration, outcome)], ...(names.length === 0 ? {} : { names }) };
+  return { kind, guards: [...ownGuards(asked, integration, outcome)], ...(names.length === 0 ? {} : { names }), ...(isNumberedById(asked) ? { isNewOrder: true } : {}) };
 }
+
+/** A created order without a number of its own is numbered by the id it came with (normalize.ts), which some senders fill with the same word each time. */
+const isNumberedById = ({ interaction: { kind, resourceType }, resource }: Pick<Asked, 'interaction' | 'resource'>): boolean =>
+  kind === 'create' && resourceType === 'ServiceRequest' && !identifiersOf(resource).some((identifier) => identifier.value !== undefined);
 
 function readerOf({ principal, peer }: Sender): Reader {
   return { organizationId: principal.organizationId, userId: principal.userId, role: principal.role, address: peer.address };

@@ -176,6 +176,8 @@ export interface Write {
   readonly names?: readonly string[];
   /** Index of the write whose patient is this one's, too. */
   readonly patientOf?: number;
+  /** It makes an order: one that is here already is not what the sender means, whatever its numbers say. A repeat is no second order. */
+  readonly isNewOrder?: boolean;
   /** Who is shown the record as it is afterwards, beyond its id and version: on record as a read. */
   readonly reader?: Reader;
 }

@@ -10,6 +10,7 @@ import { insertExchanges, insertPayloads } from '../db/exchanges.ts';
 import { findStatement, nameRecord, renumberOrder, restateStatement, withdrawStatement } from '../db/record-names.ts';
 import { holdRecords } from '../db/records.ts';
 import { loadMessages } from '../db/store-messages.ts';
+import { findScansByOrder } from '../db/scans.ts';
 import { databaseWithin, inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
@@ -138,8 +139,10 @@ const ofPatient = (normalized: Normalized, patientId: string): Normalized => ({ 
 async function persist(dependencies: WriteDependencies, tx: Transaction, organizationId: string, write: Write, item: PersistItem, meant: RecordRow | undefined): Promise<Done> {
   // A repeat has no second effect: what was said since stays.
   const isRepeat = await wasReceived(tx, item), withdrawn = meant && !isRepeat ? await changeInPlace(tx, meant, item.normalized) : undefined;
+  const there = write.isNewOrder === true && !isRepeat && item.normalized.order ? await findScansByOrder(tx, item.normalized.order) : [];
   const [persisted] = await persistMessages(dependencies, organizationId, [item]);
   const { patients: patientId, scans: scanId } = persisted!.links;
+  if (there.some((scan) => scan.scan_id === scanId)) throw new NormalizeError('conflict', ONE_ID_TWICE);
   const statement = item.normalized.history?.[0];
   if (isRepeat && meant) return { outcome: persisted!.kind, record: await afterwards(tx, write, meant.id), patientId };
   const recordId = write.kind === 'patient' ? patientId : statement ? patientId && await findStatement(tx, patientId, statement) : scanId;
@@ -151,6 +154,8 @@ async function persist(dependencies: WriteDependencies, tx: Transaction, organiz
   if (withdrawn !== undefined && withdrawn !== recordId) await withdrawStatement(tx, withdrawn);
   return { outcome: persisted!.kind, record: await afterwards(tx, write, recordId), patientId };
 }
+
+const ONE_ID_TWICE = 'another order of this patient came with the same id, and this one has no other number: send it with an identifier, or change the other one by PUT';
 
 /** The same name with the same bytes was here before: persistMessages changes nothing. */
 async function wasReceived(tx: Transaction, { integration: { integrationId, organizationId }, message: { controlId, peer, sha256 } }: PersistItem): Promise<boolean> {
