@@ -38,6 +38,7 @@ async function fetched(work: (tx: Transaction) => Promise<readonly object[]>): P
 }
 
 test.each([[() => silent, 0], [() => quiet, 1]])('a system that seldom speaks is found in the log without walking through it', async (integration, expected) => {
+  if (Number((await db.asOwner<{ server_version_num: string }>('SHOW server_version_num'))[0]!.server_version_num) < 160_000) return; // its index is made from PostgreSQL 16 on (migrations/0035)
   const { found, rows } = await fetched((tx) => listSyncLogs(tx, syncLogQuery.parse({ integration_id: integration() }), { role: 'administrator', scopes: [] }));
   expect(found).toBe(expected);
   expect(rows).toBeLessThan(EXCHANGES / 10);
