@@ -167,11 +167,11 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
   }));
   app.post('/dead-letters/resend', form, visit('deliveries:decide', async (v) => {
     const { resent, leftOut } = await commands.resendParked(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
-    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : ''}.` });
+    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOutOf(leftOut)}` });
   }));
   app.post('/dead-letters/notices/resend', form, visit('deliveries:decide', async (v) => {
     const { resent, leftOut } = await commands.resendParkedNotices(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
-    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : ''}.` });
+    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOutOf(leftOut)}` });
   }));
   app.post(`/dead-letters/:what{deliveries|notices|jobs}/:id{${uuid}}/:how{again|discard}`, form, visit('deliveries:decide', async (v) => {
     const { what, id, how } = v.c.req.param() as { what: string; id: string; how: string };
@@ -249,6 +249,7 @@ function wordFor(c: ApiContext, caller: Caller, keys: ApiDependencies['keys']): 
     return { done: undefined, problem: undefined };
   }
 }
+const leftOutOf = (leftOut: readonly { readonly reason: string }[]): string => leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : '.';
 const withoutEmpty = (fields: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, name === 'message' ? value : value.trim()]).filter(([name, value]) => value !== '' && name !== 'word'));
 const wordsOf = (error: z.ZodError): string => error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
 

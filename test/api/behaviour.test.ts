@@ -26,6 +26,10 @@ test('a page follows a page until all rows were seen once, newest first', async 
   expect(seen).toEqual(seen.toSorted().toReversed());
 });
 
+test('a scan is found by its Study Instance UID, the name that alerts have for it, and no other organization\'s is', async () => {
+  for (const [uid, found] of [['1.2.3.5', 1], ['1.2.3.4', 0], ["1.2.3.5' OR true --", 0]] as const) expect((await get(`/scans?study_instance_uid=${encodeURIComponent(uid)}`)).body.items.length, uid).toBe(found);
+});
+
 test.each([['cursor', 'x'], ['cursor', Buffer.from('1:1; DROP TABLE scans').toString('base64url')], ['cursor', Buffer.from('2:00000000-0000-0000-0000-000000000000').toString('base64url')], ['limit', '0'], ['limit', '201'], ['limit', 'ten'], ['status', 'lost'], ['created_from', 'yesterday']])('a query with %s=%s is a 422 that names the parameter', async (name, value) => {
   const answer = await get(`/scans?${name}=${encodeURIComponent(value)}`);
   expectProblem(answer, 422);

@@ -102,6 +102,7 @@ test('giving up needs a reason', async () => {
   expect((await get(done.headers.get('location')!, cookie)).text).toContain('the reason is in the audit log');
   const { text } = await get('/dead-letters', cookie);
   expect(text).toContain(`action="/dead-letters/notices/${api.north.ids['notice_id']}/again"`);
+  expect(text).toMatch(/aria-label="Send again: the status \(received\) of /);
   const notice = await post(`/dead-letters/notices/${api.north.ids['notice_id']}/discard`, cookie, { reason: 'told by telephone' });
   expect((await get(notice.headers.get('location')!, cookie)).text).toContain('the reason is in the audit log');
 });

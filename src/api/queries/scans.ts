@@ -20,7 +20,7 @@ export const Scan = z.object({
 }).openapi('Scan');
 
 export const scanQuery = pageQuery.extend({
-  status: z.enum(scanStatuses).optional(), scan_type: z.enum(scanTypes).optional(), priority: z.enum(priorities).optional(), patient_id: id.optional(),
+  status: z.enum(scanStatuses).optional(), scan_type: z.enum(scanTypes).optional(), priority: z.enum(priorities).optional(), patient_id: id.optional(), study_instance_uid: z.string().min(1).max(64).optional(),
   created_from: instant.optional(), created_before: instant.optional(),
   study_from: instant.optional(), study_before: instant.optional(),
 });
@@ -55,6 +55,7 @@ export async function listScans(tx: Transaction, query: z.output<typeof scanQuer
     ...(query.scan_type === undefined ? [] : [sql.fragment`s.scan_type = ${query.scan_type}`]),
     ...(query.priority === undefined ? [] : [sql.fragment`s.priority = ${query.priority}`]),
     ...(query.patient_id === undefined ? [] : [sql.fragment`s.patient_id = ${query.patient_id}::uuid`]),
+    ...(query.study_instance_uid === undefined ? [] : [sql.fragment`s.study_instance_uid = ${query.study_instance_uid}`]),
     ...(query.created_from === undefined ? [] : [sql.fragment`s.created_at >= ${query.created_from}::timestamptz`, sql.fragment`s.scan_id >= ${idsFrom(query.created_from)}::uuid`]),
     ...(query.created_before === undefined ? [] : [sql.fragment`s.created_at < ${query.created_before}::timestamptz`, sql.fragment`s.scan_id < ${idsBefore(query.created_before)}::uuid`]),
     ...(query.study_from === undefined ? [] : [sql.fragment`s.study_at >= ${query.study_from}::timestamptz`]),
