@@ -33,7 +33,7 @@ integration.command('list').option('--organization <name>').description('list in
   .action(async (options: { organization?: string }) => (await import('./cli/integration.ts')).listIntegrationsCommand(options));
 integration.command('apply <file.yaml>').description('create or change the integrations that the file describes')
   .action(async (file: string) => (await import('./cli/integration.ts')).applyIntegrationsCommand(file));
-integration.command('test <name>').option('--organization <name>').option('--store', 'send a synthetic object too (DICOM)').description('try the connection; without --store it changes nothing on either side')
+integration.command('test <name>').option('--organization <name>').option('--store', 'send a synthetic object too (DICOM, DICOMweb)').description('try the connection; without --store it changes nothing on either side')
   .action(async (name: string, options: { organization?: string; store?: true }) => (await import('./cli/integration.ts')).testIntegrationCommand(name, options));
 
 const patient = program.command('patient').description('who is who');
@@ -69,10 +69,10 @@ exchange.command('replay [id]').option('--organization <name>').option('--integr
   .option('--from <date>').option('--before <date>').option('--yes', 'do it; without, only count').description('receive refused messages again after what refused them was put right')
   .action(async (id: string | undefined, options: { organization?: string; integration?: string; interaction?: string; error?: string; from?: string; before?: string; yes?: true }) => (await import('./cli/replay.ts')).replayCommand(id, options));
 
-const deadLetter = program.command('dead-letter').description('reports that were refused and jobs that failed for good');
+const deadLetter = program.command('dead-letter').description('reports and order status messages that were refused, and jobs that failed for good');
 deadLetter.command('list').option('--organization <name>').description('list what waits for a person')
   .action(async (options: { organization?: string }) => (await import('./cli/dead-letter.ts')).listDeadLettersCommand(options));
-deadLetter.command('resend [id]').option('--organization <name>').option('--integration <name>', 'all parked reports for it').option('--all', 'all parked reports').description('send or try again')
+deadLetter.command('resend [id]').option('--organization <name>').option('--integration <name>', 'all that is parked for it').option('--all', 'all that is parked').description('send or try again')
   .action(async (id: string | undefined, options: { organization?: string; integration?: string; all?: true }) => (await import('./cli/dead-letter.ts')).resendDeadLettersCommand(id, options));
 deadLetter.command('discard <id>').option('--organization <name>').requiredOption('--reason <text>', 'kept in the audit log').description('give it up')
   .action(async (id: string, options: { organization?: string; reason: string }) => (await import('./cli/dead-letter.ts')).discardDeadLetterCommand(id, options));
