@@ -26,10 +26,10 @@ const message = (controlId: string, accessions: readonly string[]): string => [
 ].join('\r');
 const placed = async (controlId: string): Promise<string[]> => (await gateway.db.asOwner<{ accession_number: string }>('SELECT accession_number FROM scans JOIN patients USING (organization_id, patient_id) WHERE patient_number = $1 ORDER BY 1', [controlId])).map((row) => row.accession_number);
 /** The database fails while the order with this accession number is written; fail_count keeps that it did, for a sequence is not rolled back. */
-async function failAt(accession: string): Promise<void> {
+async function failAt(accession: string, { times = 1_000, code = '53100' } = {}): Promise<void> {
   await gateway.db.asOwner('CREATE SEQUENCE fail_count');
   await gateway.db.asOwner('GRANT USAGE ON SEQUENCE fail_count TO PUBLIC');
-  await gateway.db.asOwner(`CREATE FUNCTION fail_at() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.accession_number = '${accession}' THEN PERFORM nextval('fail_count'); RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100'; END IF; RETURN NEW; END $$`);
+  await gateway.db.asOwner(`CREATE FUNCTION fail_at() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.accession_number = '${accession}' AND nextval('fail_count') <= ${times} THEN RAISE EXCEPTION 'the disk is full' USING ERRCODE = '${code}'; END IF; RETURN NEW; END $$`);
   await gateway.db.asOwner('CREATE TRIGGER fail_at BEFORE INSERT OR UPDATE ON scans FOR EACH ROW EXECUTE FUNCTION fail_at()');
 }
 async function heal(): Promise<void> {
@@ -93,4 +93,10 @@ test('while receiving is paused none of the orders is taken', async () => {
   expect(await placed('G-PAUSE')).toEqual([]);
   expect(await api('PUT', `/api/v1/integrations/${ris!.integration_id}/pause`, { receive: false })).toMatchObject({ status: 200 });
   expect(await sender.send(message('G-PAUSE', ['G-PAUSE-1', 'G-PAUSE-2']))).toContain('MSA|AA|G-PAUSE');
+});
+
+test('a deadlock with images of the same studies is tried again here, not by the sender', async () => {
+  await failAt('G-DEAD-2', { times: 1, code: '40P01' });
+  expect(await sender.send(message('G-DEAD', ['G-DEAD-1', 'G-DEAD-2']))).toContain('MSA|AA|G-DEAD');
+  expect(await placed('G-DEAD')).toEqual(['G-DEAD-1', 'G-DEAD-2']);
 });
