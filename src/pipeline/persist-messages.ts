@@ -38,13 +38,15 @@ export async function persistMessages(dependencies: PersistDependencies, organiz
   return outcomes.map((outcome) => outcome.persisted);
 }
 
-/** Decided in memory alone: it names its patient by identifiers, or none, changes nothing but patients, and comes for the first time. */
-const isPlain = (item: PersistItem): boolean => !needsDatabase(item.normalized) && !item.normalized.order && !tellsOfScan(item.normalized) && firstReceivedAt(item) === undefined;
+/** Changes nothing but its patient, whom it names by identifiers or not at all. */
+const changesItsPatientAlone = ({ normalized }: PersistItem): boolean => !needsDatabase(normalized) && !normalized.order && !tellsOfScan(normalized);
+/** Decided in memory alone: it comes for the first time, too. */
+const isPlain = (item: PersistItem): boolean => changesItsPatientAlone(item) && firstReceivedAt(item) === undefined;
 const needsDatabase = ({ patient, merges = [] }: Normalized): boolean => merges.length > 0 || patient?.patient_id !== undefined;
 
 /** What must keep its order: messages of one name, and of one patient. Undefined: with everything, because it may change more than its patient. */
 export function orderKeys(item: PersistItem, known: KnownPatients): readonly string[] | undefined {
-  if (!isPlain(item)) return undefined;
+  if (!changesItsPatientAlone(item)) return undefined;
   return [`message\n${keyOf(item)}`, ...(item.normalized.patient?.identifiers ?? []).flatMap((identifier) => [identifier.value, known.owner(identifier)?.row.patient_id ?? []].flat())];
 }
 
