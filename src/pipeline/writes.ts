@@ -70,7 +70,7 @@ async function prepare({ map }: WriteDependencies, adapter: Adapter, write: Writ
   }
 }
 
-/** Another process may have made the same patient or order at the same moment: seen again, it is found. Images of several of the orders may come in meanwhile: a deadlock is tried again. */
+/** Another process may have made the same patient or order at the same moment: seen again, it is found. */
 async function commit(dependencies: WriteDependencies, prepared: readonly Prepared[]): Promise<readonly Done[]> {
   const { organizationId } = prepared[0]!.item.integration;
   for (let attempt = 1; ; attempt++) {
@@ -79,7 +79,7 @@ async function commit(dependencies: WriteDependencies, prepared: readonly Prepar
       failpoint('writes.afterCommit');
       return done;
     } catch (error) {
-      if ((sqlState(error) !== '23505' && sqlState(error)?.startsWith('40') !== true) || attempt === MOST_ATTEMPTS) throw error;
+      if (sqlState(error) !== '23505' || attempt === MOST_ATTEMPTS) throw error;
     }
   }
 }
