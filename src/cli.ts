@@ -74,8 +74,8 @@ deadLetter.command('list').option('--organization <name>').description('list wha
   .action(async (options: { organization?: string }) => (await import('./cli/dead-letter.ts')).listDeadLettersCommand(options));
 deadLetter.command('resend [id]').option('--organization <name>').option('--integration <name>', 'all that is parked for it').option('--all', 'all that is parked').description('send or try again')
   .action(async (id: string | undefined, options: { organization?: string; integration?: string; all?: true }) => (await import('./cli/dead-letter.ts')).resendDeadLettersCommand(id, options));
-deadLetter.command('discard <id>').option('--organization <name>').requiredOption('--reason <text>', 'kept in the audit log').description('give it up')
-  .action(async (id: string, options: { organization?: string; reason: string }) => (await import('./cli/dead-letter.ts')).discardDeadLetterCommand(id, options));
+deadLetter.command('discard [id]').option('--organization <name>').option('--integration <name>', 'all parked order status messages for it').requiredOption('--reason <text>', 'kept in the audit log').description('give it up')
+  .action(async (id: string | undefined, options: { organization?: string; integration?: string; reason: string }) => (await import('./cli/dead-letter.ts')).discardDeadLetterCommand(id, options));
 
 try {
   await program.parseAsync();

@@ -1,6 +1,8 @@
+import { parkedNotices } from '../db/order-notices.ts';
 import { readDeadJobs, readParkedDeliveries, readParkedNotices } from '../db/operator-reads.ts';
+import { inOrganization } from '../db/transaction.ts';
 import { CommandError } from './explain.ts';
-import { asOperator, decidedOrThrow, integrationNamed } from './operator.ts';
+import { asOperator, decidedOrThrow, integrationNamed, type Operator } from './operator.ts';
 import { table } from './print.ts';
 import { withInstallation } from './with-installation.ts';
 
@@ -32,14 +34,32 @@ export async function resendDeadLettersCommand(id: string | undefined, options: 
   });
 }
 
-export async function discardDeadLetterCommand(id: string, options: { readonly organization?: string; readonly reason: string }): Promise<void> {
+const mostGivenUp = 1000;
+
+/** An id as for resend; without one, the parked order status messages for an integration, oldest first: a receiver that wants none of them leaves one or more of each study. */
+export async function discardDeadLetterCommand(id: string | undefined, options: { readonly organization?: string; readonly integration?: string; readonly reason: string }): Promise<void> {
   if (options.reason.trim().length < 3) throw new CommandError('A reason of at least 3 characters is needed; it is kept in the audit log.');
-  await asOperator(options.organization, (operator) => {
+  if ((id === undefined) === (options.integration === undefined)) throw new CommandError('Say which: an id of medscan dead-letter list, or --integration NAME for all parked order status messages for it.');
+  await asOperator(options.organization, async (operator) => {
     const { commands, organizationId, actor } = operator;
     const reason = options.reason.trim();
-    return firstKnown(id, [() => commands.discardDelivery(organizationId, id, reason, actor), () => commands.discardNotice(organizationId, id, reason, actor), () => commands.discardDeadJob(organizationId, id, reason, actor)]);
+    if (id === undefined) {
+      const givenUp = await discardNotices(operator, options.integration!, reason);
+      return console.log(`${givenUp} order status ${givenUp === 1 ? 'message' : 'messages'} given up; the reason is in the audit log.`);
+    }
+    await firstKnown(id, [() => commands.discardDelivery(organizationId, id, reason, actor), () => commands.discardNotice(organizationId, id, reason, actor), () => commands.discardDeadJob(organizationId, id, reason, actor)]);
+    console.log('Given up; the reason is in the audit log.');
   });
-  console.log('Given up; the reason is in the audit log.');
+}
+
+async function discardNotices(operator: Operator, name: string, reason: string): Promise<number> {
+  const { commands, organizationId, actor, installation } = operator;
+  const integrationId = await integrationNamed(operator, name);
+  let givenUp = 0;
+  for (const noticeId of await inOrganization(installation.database, organizationId, (tx) => parkedNotices(tx, integrationId, mostGivenUp))) {
+    if ((await commands.discardNotice(organizationId, noticeId, reason, actor)).kind === 'done') givenUp++;
+  }
+  return givenUp;
 }
 
 type Decide = () => Promise<Parameters<typeof decidedOrThrow>[0]>;

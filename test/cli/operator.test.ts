@@ -53,6 +53,10 @@ test('dead letters are listed, sent again and given up', async () => {
   expect(await medscan('dead-letter', 'resend', '--all', ...inNorth)).toMatchObject({ code: 0, out: '2 sent again.\n' });
   expect(await api.db.asOwner('SELECT status FROM order_notices ORDER BY notice_id')).toEqual([{ status: 'queued' }, { status: 'refused' }]);
   expect(await medscan('dead-letter', 'discard', api.north.ids['notice_id']!, '--reason', 'told by telephone', ...inNorth)).toMatchObject({ code: 0 });
+  await api.db.asOwner("UPDATE order_notices SET status = 'refused'");
+  expect((await medscan('dead-letter', 'discard', '--reason', 'it takes none', ...inNorth)).err).toContain('Say which');
+  expect(await medscan('dead-letter', 'discard', '--integration', 'PACS', '--reason', 'it takes none', ...inNorth)).toMatchObject({ code: 0, out: '1 order status message given up; the reason is in the audit log.\n' });
+  expect(await api.db.asOwner('SELECT status FROM order_notices ORDER BY notice_id')).toEqual([{ status: 'skipped' }, { status: 'refused' }]);
   expect(await api.db.asOwner('SELECT status FROM deliveries ORDER BY delivery_id')).toEqual([{ status: 'queued' }, { status: 'refused' }]);
   expect(await api.db.asOwner("SELECT count(*)::int AS jobs FROM pgboss.job WHERE name = 'deliver' AND singleton_key = $1 AND state = 'created'", [api.north.ids['integration_id']])).toEqual([{ jobs: 1 }]);
   expect((await medscan('dead-letter', 'discard', api.north.ids['dead_job_id']!, ...inNorth)).err).toContain('--reason');
