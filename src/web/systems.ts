@@ -12,7 +12,7 @@ ${section('Connected systems', ['System', 'State', 'Receives from it', 'Delivers
 <td>${system.is_enabled ? state(system.health_status) : state('switched off')}</td>
 <td>${system.direction === 'outbound' ? html`<span class="sub">no</span>` : flow(system, 'receive', system.receive_paused_at, mayPause, now)}</td><td>${system.direction === 'inbound' ? html`<span class="sub">no</span>` : flow(system, 'deliver', system.deliver_paused_at, mayPause, now)}</td>
 <td>${ago(system.last_ok_at, now)}</td><td>${ago(system.last_error_at, now)}<div class="sub">${system.last_error ?? ''}</div></td>${mayTry ? html`<td class="nowrap">${!dryRuns.has(system.adapter) ? '' : html`<a href="/systems/${system.integration_id}/try" aria-label="Try a message of ${system.name}">a message</a>`}</td>` : ''}</tr>`), 'No system is connected yet. Add one with: medscan integration apply FILE.yaml')}
-<p class="hint">While receiving is paused, the system hears "not now, try again" (A700, AE or CE, 503) and its own queue keeps what it sends. While delivering is paused, its reports wait here in order. Queries are answered all the same.</p>`;
+<p class="hint">While receiving is paused, the system hears "not now, try again" (A700, AE or CE, 503) and its own queue keeps what it sends. While delivering is paused, its reports and order status messages wait here in order. Queries are answered all the same.</p>`;
 }
 
 function flow(system: Integration, part: 'receive' | 'deliver', pausedAt: string | null, mayPause: boolean, now: Date): Html {
