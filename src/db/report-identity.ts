@@ -62,3 +62,11 @@ export async function deliverInstead(tx: CommonQueryMethods, replaced: string, r
     ON CONFLICT (organization_id, integration_id, report_id) DO NOTHING`);
   return rowCount;
 }
+
+/** Who does not get this version is not told that it follows (order_notices, written by the database with the report). */
+export async function announceToReceiversAlone(tx: CommonQueryMethods, reportId: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE order_notices n SET status = 'skipped', last_outcome = 'overtaken', last_text = 'The report is as it was for this system.' FROM reports r
+    WHERE r.organization_id = ${ORGANIZATION} AND r.report_id = ${reportId} AND n.organization_id = ${ORGANIZATION} AND n.scan_id = r.scan_id AND n.event = 'analysed' AND n.run = r.version AND n.status = 'queued'
+      AND NOT EXISTS (SELECT FROM deliveries d WHERE d.organization_id = ${ORGANIZATION} AND d.report_id = r.report_id AND d.integration_id = n.integration_id)`);
+}

@@ -9,7 +9,7 @@
  */
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { deliverInstead, deliverToSame, openReportsUnderOldNumbers, renameFindings, reportsNaming } from '../db/report-identity.ts';
+import { announceToReceiversAlone, deliverInstead, deliverToSame, openReportsUnderOldNumbers, renameFindings, reportsNaming } from '../db/report-identity.ts';
 import { insertReport, lockReportSource } from '../db/reports.ts';
 import { insertSubscriptionEvents } from '../db/subscriptions.ts';
 import type { Transaction } from '../db/transaction.ts';
@@ -56,6 +56,7 @@ export async function renameOpenReports(tx: Transaction, survivorId: string, syn
     const newest = (await newestVersion(tx, reportId))!, source = (await lockReportSource(tx, newest.scan_id))!;
     const next = await nextVersion(tx, newest, { ...newest.document, patient: reportPatient(source) }, newest.lineage_id, newest.version + 1, source.patient_id);
     const destinations = await deliverInstead(tx, reportId, next);
+    await announceToReceiversAlone(tx, next);
     await recordAudit(tx, {
       ...auditEvents.procedureRecord, action: 'U', outcome: 'success', actor: { kind: 'system', id: 'merge' }, object: { type: 'report', id: next }, patientId: source.patient_id, syncId, detail: { merged: true, replaces: reportId, destinations },
     });

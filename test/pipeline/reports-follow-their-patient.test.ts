@@ -133,3 +133,13 @@ test('merged after an undoing: the withdrawal still goes to the record that the 
     { version: 1, names: 'FB' }, { version: 2, status: 'entered-in-error', names: 'FB', deliveries: ['EMR queued', 'RIS queued'] }, { version: 3, status: 'preliminary', names: 'FA', deliveries: ['EMR queued', 'RIS queued'] },
   ]);
 });
+
+test('merged: who has the report already is not told that another version follows', async () => {
+  await admit('GA'); await admit('GB');
+  await image('2.10', 'GA');
+  await rows("UPDATE scans SET order_status = 'ordered' WHERE study_instance_uid = '2.10'");
+  await reported('2.10', { RIS: ['queued', 0], EMR: ['delivered', 1] });
+  await rows("UPDATE external_integrations SET settings = '{\"order_status_messages\": [\"analysed\"]}' WHERE integration_id = ANY($1)", [Object.values(systems)]);
+  await merge('GB', 'GA');
+  expect(await rows("SELECT i.name, n.run, n.status FROM order_notices n JOIN external_integrations i USING (organization_id, integration_id) ORDER BY i.name")).toEqual([{ name: 'EMR', run: 2, status: 'skipped' }, { name: 'RIS', run: 2, status: 'queued' }]);
+});
