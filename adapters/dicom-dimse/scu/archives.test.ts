@@ -64,6 +64,9 @@ describe.each(archives)('$name', ({ isMissing, start, bodyParts }) => {
     expect(await queries.countInstances({ ...study, byName: false }, source(), context())).toMatchObject({ kind: 'answered', value: { numberOfInstances: 8 } });
     const named = await queries.countInstances({ ...study, byName: true }, source(), context());
     expect(named.kind === 'answered' && new Set(named.value?.instances?.map(({ sopInstanceUid }) => sopInstanceUid))).toEqual(new Set(newer.objects.map(({ sopInstanceUid }) => sopInstanceUid)));
+    // What the settings would refuse is not waited for, and not fetched; of what SOP class an image is, not every archive tells.
+    for (const byName of [false, true]) expect(await queries.countInstances({ ...study, byName }, source({ modalities: ['MR'] }), context())).toMatchObject({ kind: 'answered', value: { numberOfInstances: 0, instances: [] } });
+    expect(await queries.countInstances({ ...study, byName: false }, source({ modalities: ['CT'], sop_classes: ['1.2.840.10008.5.1.4.1.1.2'] }), context())).toMatchObject({ kind: 'answered', value: { numberOfInstances: 8 } });
     expect(await queries.countInstances({ studyInstanceUid: absent, byName: false }, source(), context())).toMatchObject({ kind: 'answered', value: undefined });
   });
 

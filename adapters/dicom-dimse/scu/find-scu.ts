@@ -102,21 +102,26 @@ async function describe(inquiry: Inquiry, study: FoundStudy): Promise<FoundStudy
 const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
   (numbers.length === 0 || numbers.includes(undefined) ? undefined : numbers.reduce<number>((sum, one) => sum + (one ?? 0), 0));
 
+/** What these settings would refuse is not waited for, and not fetched. */
+const takesSome = ({ modalities, sop_classes: sopClasses }: Config): boolean => modalities.length + sopClasses.length > 0;
+const isTaken = ({ modalities, sop_classes: sopClasses }: Config, modality: string, sopClassUid: string): boolean =>
+  (modalities.length === 0 || modality === '' || modalities.includes(modality)) && (sopClasses.length === 0 || sopClassUid === '' || sopClasses.includes(sopClassUid));
+
 export function countInstances(study: StudyReference & { readonly byName: boolean }, integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<StudyContents | undefined>> {
   return inquire(integration, context, study.byName ? 'C-FIND IMAGE' : 'C-FIND STUDY', async (inquiry) => {
-    if (study.byName) return listInstances(inquiry, study);
+    if (study.byName) return listInstances(inquiry, study, integration.config);
     const { matches, status, isCut } = await inquiry.ask({ '(0008,0052)': 'STUDY', ...inquiry.above(study), '(0020,1208)': null }, 10);
     if (status !== 0) return { result: resultOf(status, undefined, { isCut }) };
     const match = matches.find(({ identifier }) => identifier.text(0x0020000d).trim() === study.studyInstanceUid);
     if (!match) return { result: resultOf(status, undefined), count: 0 };
     const told = wholeNumber(match.identifier.text(0x00201208));
-    if (told !== undefined) return { result: resultOf(status, { numberOfInstances: told }), count: 1 };
+    if (told !== undefined && !takesSome(integration.config)) return { result: resultOf(status, { numberOfInstances: told }), count: 1 };
     // Number of Study Related Instances is optional (PS3.4 C.6.2.1.2): counted by name where it is not told.
-    return listInstances(inquiry, study);
+    return listInstances(inquiry, study, integration.config);
   });
 }
 
-async function listInstances(inquiry: Inquiry, study: StudyReference): Promise<Asked<StudyContents | undefined>> {
+async function listInstances(inquiry: Inquiry, study: StudyReference, config: Config): Promise<Asked<StudyContents | undefined>> {
   const series = await inquiry.seriesOf(study);
   if (series.status !== 0) return { result: resultOf(series.status, undefined, series) };
   const instances: FoundInstance[] = [];
@@ -124,7 +129,8 @@ async function listInstances(inquiry: Inquiry, study: StudyReference): Promise<A
     const seriesInstanceUid = identifier.text(0x0020000e).trim();
     const images = await inquiry.instancesOf(study, seriesInstanceUid);
     if (images.status !== 0) return { result: resultOf(images.status, undefined, images) };
-    instances.push(...images.matches.map((image) => ({ seriesInstanceUid, sopInstanceUid: image.identifier.text(0x00080018).trim(), sopClassUid: image.identifier.text(0x00080016).trim() })).filter(({ sopInstanceUid }) => isUid(sopInstanceUid)));
+    instances.push(...images.matches.map((image) => ({ seriesInstanceUid, sopInstanceUid: image.identifier.text(0x00080018).trim(), sopClassUid: image.identifier.text(0x00080016).trim() }))
+      .filter(({ sopInstanceUid, sopClassUid }) => isUid(sopInstanceUid) && isTaken(config, identifier.text(0x00080060).trim(), sopClassUid)));
   }
   const named = [...new Map(instances.map((instance) => [instance.sopInstanceUid, instance])).values()];
   return { result: resultOf(0, series.matches.length === 0 ? undefined : { numberOfInstances: named.length, instances: named }), count: named.length };

@@ -52,7 +52,13 @@ async function describe(client: DicomwebClient, study: FoundStudy, context: Adap
 const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
   (numbers.length === 0 || numbers.includes(undefined) ? undefined : numbers.reduce<number>((sum, one) => sum + (one ?? 0), 0));
 
+/** What these settings would refuse is not waited for, and not fetched. */
+const takesSome = ({ modalities, sop_classes: sopClasses }: Config): boolean => modalities.length + sopClasses.length > 0;
+const isTaken = ({ modalities, sop_classes: sopClasses }: Config, modality: string, sopClassUid: string): boolean =>
+  (modalities.length === 0 || modality === '' || modalities.includes(modality)) && (sopClasses.length === 0 || sopClassUid === '' || sopClasses.includes(sopClassUid));
+
 export function countInstances({ studyInstanceUid, byName }: StudyReference & { readonly byName: boolean }, integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<StudyContents | undefined>> {
+  const { config } = integration;
   const question = { ...studyQuestion({ [tags.studyInstanceUid]: studyInstanceUid }, [tags.studyInstances]), name: studyInstanceUid };
   return asked(integration, byName ? interactions.listInstances : interactions.countInstances, pathOf(byName ? seriesQuestion(studyInstanceUid) : question), async (client) => {
     if (!isUid(studyInstanceUid)) return { result: { kind: 'refused', answerCode: 'uid', text: 'the Study Instance UID is not a UID: it cannot stand in an address' } };
@@ -62,14 +68,14 @@ export function countInstances({ studyInstanceUid, byName }: StudyReference & { 
     if (!study) return { result: { kind: 'answered', answerCode: '200', value: undefined }, count: 0 };
     const told = study.wholeNumber(tags.studyInstances);
     // Number of Study Related Instances is told by most and owed by none: counted by name where it is not.
-    return byName || told === undefined ? listInstances(client, studyInstanceUid, told ?? 0, context) : { result: { kind: 'answered', answerCode: '200', value: { numberOfInstances: told } }, count: 1 };
+    return byName || told === undefined || takesSome(config) ? listInstances(client, studyInstanceUid, told ?? 0, config, context) : { result: { kind: 'answered', answerCode: '200', value: { numberOfInstances: told } }, count: 1 };
   });
 }
 
-async function listInstances(client: DicomwebClient, study: string, toldOfStudy: number, context: AdapterContext): Promise<Asked<StudyContents | undefined>> {
+async function listInstances(client: DicomwebClient, study: string, toldOfStudy: number, config: Config, context: AdapterContext): Promise<Asked<StudyContents | undefined>> {
   const series = await search(client, seriesQuestion(study), context);
   if ('failure' in series || series.isCut) return { result: incomplete(series) };
-  const instances = new Map<string, FoundInstance>();
+  const instances = new Map<string, FoundInstance>(), listed = new Set<string>();
   for (const one of series.matches) {
     const seriesInstanceUid = one.text(tags.seriesInstanceUid);
     const found = await search(client, instanceQuestion(study, seriesInstanceUid), context);
@@ -77,10 +83,14 @@ async function listInstances(client: DicomwebClient, study: string, toldOfStudy:
     const told = one.wholeNumber(tags.seriesInstances) ?? 0;
     // A list that is shorter than the server itself says would prove a study complete that is not.
     if (found.matches.length < told) return { result: { kind: 'unconfirmed', text: `the server lists ${found.matches.length} of the ${told} images that it says a series has` } };
-    for (const match of found.matches) instances.set(match.text(tags.sopInstanceUid), { seriesInstanceUid, sopInstanceUid: match.text(tags.sopInstanceUid), sopClassUid: match.text(tags.sopClassUid) });
+    for (const match of found.matches) {
+      const instance = { seriesInstanceUid, sopInstanceUid: match.text(tags.sopInstanceUid), sopClassUid: match.text(tags.sopClassUid) };
+      listed.add(instance.sopInstanceUid);
+      if (isTaken(config, one.text(tags.modality), instance.sopClassUid)) instances.set(instance.sopInstanceUid, instance);
+    }
   }
   // As little would one without some of the series.
-  if (instances.size < toldOfStudy) return { result: { kind: 'unconfirmed', text: `the server lists ${instances.size} of the ${toldOfStudy} images that it says the study has` } };
+  if (listed.size < toldOfStudy) return { result: { kind: 'unconfirmed', text: `the server lists ${listed.size} of the ${toldOfStudy} images that it says the study has` } };
   const value = series.matches.length === 0 ? undefined : { numberOfInstances: instances.size, instances: [...instances.values()] };
   return { result: { kind: 'answered', answerCode: '200', value }, count: instances.size };
 }

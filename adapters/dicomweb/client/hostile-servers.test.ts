@@ -108,6 +108,21 @@ describe('a search', () => {
     expect(await count(it, true)).toMatchObject({ kind: 'unconfirmed', text: 'the server lists 7 of the 21 images that it says the study has' });
   });
 
+  test('neither waits for nor fetches what the settings would refuse', async () => {
+    const ct = { ...series, '00080060': element('CT') }, sr = { '0020000E': element(`${study}.9`), '00080060': element('SR') };
+    const document = { '00080018': element(`${study}.9.1`), '00080016': element('1.2.840.10008.5.1.4.1.1.88.67') };
+    const answer: Answer = (response, _, url) => {
+      if (url.pathname.endsWith('/studies')) return json(response, [aStudy(study, { '00201208': element(8) })]);
+      if (url.pathname.endsWith('/series')) return json(response, [ct, sr]);
+      return json(response, url.pathname.includes(`${study}.9`) ? [document] : instances);
+    };
+    for (const settings of [{ modalities: ['CT'] }, { sop_classes: ['1.2.840.10008.5.1.4.1.1.2'] }]) {
+      expect(await count(await facing(answer, settings))).toMatchObject({ kind: 'answered', value: { numberOfInstances: 7, instances: expect.not.arrayContaining([expect.objectContaining({ seriesInstanceUid: `${study}.9` })]) } });
+      server!.close();
+    }
+    expect(await count(await facing(answer))).toMatchObject({ kind: 'answered', value: { numberOfInstances: 8 } });
+  });
+
   test('ends although the list does not', async () => {
     let next = 0;
     const many = (tag: string) => Array.from({ length: 1_001 }, () => ({ ...aStudy(study), [tag]: element(`${study}.${next += 1}`) }));
