@@ -35,7 +35,7 @@ const questionsAreOver = () => eventually(async () => (await journey.gateway.db.
 /** Not under the request's own key: a job that waits for the next time to ask would keep this one out. */
 async function askNow(requestId: string): Promise<void> {
   const [row] = await journey.gateway.db.asOwner<{ organization_id: string }>('SELECT organization_id FROM asked_commitments WHERE request_id = $1', [requestId]);
-  await journey.gateway.boss.send('ask-commitment', { organizationId: row!.organization_id, requestId });
+  await journey.gateway.boss.send('ask-commitment', { organizationId: row!.organization_id, requestId }, { singletonKey: `${requestId} now` });
 }
 
 async function report(): Promise<string> {

@@ -40,11 +40,11 @@ function passQuietTimeAfterStores(gateway: TestGateway, { pacs }: Hospital): voi
   };
 }
 
-/** As if nothing had come for hours for the studies that are not complete. */
+/** As if nothing had come for hours for the studies that are not complete. Each has a key: of jobs without one, one waits at a time, and others are dropped. */
 export async function passQuietTime({ db, boss }: TestGateway): Promise<void> {
   const scans = await db.asOwner<{ organization_id: string; scan_id: string }>(`
     UPDATE scans SET last_instance_at = last_instance_at - interval '2 hours' WHERE images_complete_at IS NULL AND last_instance_at > now() - interval '1 hour' RETURNING organization_id, scan_id`);
-  for (const { organization_id: organizationId, scan_id: scanId } of scans) await boss.send('complete-scan', { organizationId, scanId });
+  for (const { organization_id: organizationId, scan_id: scanId } of scans) await boss.send('complete-scan', { organizationId, scanId }, { singletonKey: `${scanId} now` });
 }
 
 /** Merges settings into an integration as its owner would, for example shorter time limits. */
