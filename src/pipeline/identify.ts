@@ -24,11 +24,18 @@ export interface Identified { patientId: string; isNew: boolean; isQuarantined: 
 /** `firstAt`: of a message that comes late, when it first was here. */
 export interface Said { authority: SourceAuthority; syncId: string; at: Date; firstAt?: Date | undefined; warnings: MappingWarning[] }
 
+/** Told as PostgreSQL tells of a key that is there twice: who persists tries again (persist.ts, writes.ts). */
+class MadeMeanwhile extends Error {
+  readonly code = '23505';
+}
+
 /** Finds or creates the patient, writes what the message may say about it. `unknownName` names a patient that has no identifier. */
 export async function identifyPatient(tx: Transaction, row: PatientRow, said: Said, unknownName: string): Promise<Identified> {
   const found = await held(tx, row, await findPatient(tx, row, said.warnings));
   const identified = found ?? await createPatient(tx, row, said, unknownName);
   const taken = await addIdentifiers(tx, identified.patientId, row.identifiers);
+  // Nobody had one of them a moment ago: another transaction made the same patient meanwhile. Done again, it is found.
+  if (taken.length > 0 && !found) throw new MadeMeanwhile('the patient was made by another message at the same moment');
   if (taken.length > 0) await raiseAlert(tx, identityAlerts.taken(identified.patientId, taken.length, said.warnings));
   if (found) await writeDemographics(tx, identified.patientId, row, said);
   return identified;

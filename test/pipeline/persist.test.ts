@@ -1,5 +1,7 @@
+import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { NormalizeError } from '#gateway/adapter.ts';
+import { eventually } from '../support/gateway.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline;
@@ -136,4 +138,22 @@ test('a value that no column takes rejects its message and not its neighbours', 
     pipeline.receive({ interaction: 'ADT^A08', controlId: 'OK2', normalized: { authority: 'registration', patient: patient('P18') } }),
   ]);
   expect(receipts.map((receipt) => receipt.kind)).toEqual(['accepted', 'rejected', 'accepted']);
+});
+
+test('a patient that another message makes at the same moment is one patient, who has the images', async () => {
+  const other = new pg.Client({ connectionString: pipeline.db.ownerUrl });
+  await other.connect();
+  try {
+    await other.query('BEGIN');
+    const { rows: [made] } = await other.query<{ patient_id: string }>("INSERT INTO patients (organization_id, patient_number) VALUES ($1, 'MEANWHILE') RETURNING patient_id", [pipeline.integration.organizationId]);
+    await other.query("INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index) VALUES ($1, $2, 'HOSP', 'MEANWHILE', 'MEANWHILE')", [pipeline.integration.organizationId, made!.patient_id]);
+    const stored = store('1.99', '1.99.1', patient('MEANWHILE'));
+    await eventually(async () => (await rows("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO patient_identifiers%'")).length > 0);
+    await other.query('COMMIT');
+    expect((await stored).kind).toBe('accepted');
+    expect(await rows("SELECT patient_id FROM scans WHERE study_instance_uid = '1.99'")).toEqual([{ patient_id: made!.patient_id }]);
+    expect(await rows("SELECT patient_id FROM patients WHERE patient_number = 'MEANWHILE'")).toEqual([{ patient_id: made!.patient_id }]);
+  } finally {
+    await other.end();
+  }
 });
