@@ -167,7 +167,8 @@ async function retryDeadJob(dependencies: CommandDependencies, organizationId: s
 }
 
 async function sendAgain(boss: PgBoss, tx: Transaction, job: HeldDeadJob): Promise<void> {
-  const key = job.job_data['integrationId'] ?? job.job_data['scanId'] ?? job.job_data['commitmentId'] ?? job.job_data['replayId'];
+  // Of jobs without a key one waits at a time, and the others are dropped.
+  const key = ['integrationId', 'scanId', 'commitmentId', 'replayId', 'subscriptionId', 'requestId', 'retrievalId', 'exportId'].map((name) => job.job_data[name]).find((id) => typeof id === 'string');
   await boss.send(job.queue_name, job.job_data, { ...(typeof key === 'string' ? { singletonKey: key } : {}), db: bossDb(tx) as never });
 }
 
