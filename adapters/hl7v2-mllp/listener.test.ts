@@ -21,6 +21,13 @@ async function start(integrations?: readonly Integration<Hl7v2Config>[], options
   return { gateway, sender: await connect(listener.port), port: listener.port };
 }
 async function connect(port: number): Promise<Sender> { const sender = await Sender.connect(port); senders.push(sender); return sender; }
+/** A whole message, and in the same chunk the first half of another. Resolves with the other half when the first is answered: the second has begun then. */
+async function begin(sender: Sender, controlId: string): Promise<Buffer> {
+  const bytes = frame(Buffer.from(adt(controlId))), middle = bytes.length >> 1;
+  sender.write(Buffer.concat([frame(Buffer.from(adt('FIRST'))), bytes.subarray(0, middle)]));
+  expect(await sender.answer()).toContain('MSA|AA|FIRST');
+  return bytes.subarray(middle);
+}
 const segmentsOf = (answer: string | undefined): string[] => (answer ?? '').split('\r').filter(Boolean).map((segment) => segment.slice(0, 3));
 
 test('answers AA after the commit and not before', async () => {
@@ -317,6 +324,51 @@ test('a closing listener answers what it has received, takes nothing new, and en
   const late = net.connect(port, '127.0.0.1');
   const [error] = await once(late, 'error') as [NodeJS.ErrnoException];
   expect(error.code).toBe('ECONNREFUSED');
+});
+
+test('a frame that has begun when the listener closes may end, is answered, and is the last; a connection without one ends at once', async () => {
+  const { gateway, sender, port } = await start(undefined, { limits: { restMilliseconds: 60_000 } });
+  const idle = await connect(port);
+  const rest = await begin(sender, 'M1');
+  const closing = listener?.close(600_000);
+  await idle.closed; // neither waits for the other
+  sender.write(rest);
+  expect(await sender.answer()).toContain('MSA|AA|M1');
+  await closing;
+  await sender.closed;
+  expect(gateway.received.slice(1).map(({ message, answers }) => [message.controlId, answers])).toEqual([['M1', [{ code: 'AA', heard: true }]]]);
+});
+
+test('what follows the begun frame is not waited for, also when it begins in the same chunk', async () => {
+  const { gateway, sender } = await start(undefined, { limits: { restMilliseconds: 60_000 } });
+  const rest = await begin(sender, 'M1');
+  const closing = listener?.close(600_000);
+  sender.write(Buffer.concat([rest, frame(Buffer.from(adt('M2'))), frame(Buffer.from(adt('M3'))).subarray(0, 40)]));
+  expect(await sender.answer()).toContain('MSA|AA|M1');
+  expect(await sender.answer()).toContain('MSA|AA|M2'); // was whole
+  await closing;
+  expect(await sender.answer()).toBeUndefined();
+  expect(gateway.received.map(({ message }) => message.controlId)).toEqual(['FIRST', 'M1', 'M2']);
+});
+
+test.each([
+  ['its time', { restMilliseconds: 20 }, 600_000], ['half of the time for closing', { restMilliseconds: 600_000 }, 40],
+])('the rest of a frame that does not come is waited for no longer than %s', async (_name, limits, graceMilliseconds) => {
+  const { gateway, sender } = await start(undefined, { limits });
+  await begin(sender, 'M1');
+  await listener?.close(graceMilliseconds);
+  await sender.closed;
+  expect(gateway.received).toHaveLength(1);
+  expect(gateway.logged.join()).toContain('the rest of a message did not come in time');
+});
+
+test('a sender that ends its connection in the middle of a frame holds up nobody', async () => {
+  const { gateway, sender } = await start(undefined, { limits: { restMilliseconds: 600_000 } });
+  await begin(sender, 'M1');
+  const closing = listener?.close(1_200_000);
+  sender.socket.end();
+  await closing;
+  expect(gateway.received).toHaveLength(1);
 });
 
 test('many messages written at once on many connections are each answered once and in order', async () => {

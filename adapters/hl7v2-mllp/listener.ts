@@ -31,11 +31,13 @@ export interface ListenerLimits {
   readonly strayBytes: number;
   /** Frames of one connection waiting for their turn before its socket is paused. */
   readonly waitingFrames: number;
+  /** How long the rest of a frame that has begun is waited for when the listener closes; no more than half of the time for closing. */
+  readonly restMilliseconds: number;
 }
 
 export const defaultLimits: ListenerLimits = {
   frameBytes: maximumFrameBytes, strangerFrameBytes: 256 * 1024, heldBytes: 128 * 1024 * 1024, connections: 512, connectionsPerAddress: 64,
-  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16,
+  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16, restMilliseconds: 3_000,
 };
 
 export interface MllpListenOptions { readonly limits?: Partial<ListenerLimits> }
@@ -68,7 +70,7 @@ export async function listen(
   server.on('tlsClientError', (_error, socket: net.Socket) => socket.destroy());
   await bound(server, endpoint);
   server.on('error', (error) => context.log.error({ error: error.name }, 'the MLLP listener had an error'));
-  return { port: (server.address() as net.AddressInfo).port, close: (grace = 10_000) => closeListener(server, connections, grace) };
+  return { port: (server.address() as net.AddressInfo).port, close: (grace = 10_000) => closeListener(server, connections, grace, Math.min(limits.restMilliseconds, grace / 2)) };
 }
 
 function bound(server: net.Server, { host, port }: Endpoint): Promise<void> {
@@ -78,9 +80,10 @@ function bound(server: net.Server, { host, port }: Endpoint): Promise<void> {
   });
 }
 
-async function closeListener(server: net.Server, connections: ReadonlySet<Connection>, graceMilliseconds: number): Promise<void> {
+/** Takes no new connections. Frames that have begun may end, what is whole is answered, and a connection without either ends at once. */
+async function closeListener(server: net.Server, connections: ReadonlySet<Connection>, graceMilliseconds: number, restMilliseconds: number): Promise<void> {
   const closed = new Promise<void>((resolve) => { server.close(() => resolve()); });
-  for (const connection of connections) connection.finish();
+  for (const connection of connections) connection.finish(restMilliseconds);
   const timer = setTimeout(() => { for (const connection of connections) connection.cut(); }, graceMilliseconds);
   await closed;
   clearTimeout(timer);
@@ -106,6 +109,9 @@ class Connection implements Holder {
   #frameBeganAt = 0;
   #working = false;
   #finishing = false;
+  /** Closing, and the frame that had begun by then has not ended. */
+  #awaitsRest = false;
+  #restTimer: NodeJS.Timeout | undefined;
   #peerEnded = false;
   #oversize: FrameTooLargeError | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -117,8 +123,8 @@ class Connection implements Holder {
     this.peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, ...verifiedSubject(socket) };
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('error', () => {}); // 'close' follows; a peer that resets its connection is no event
-    socket.on('close', () => { clearTimeout(this.#timer); budget.update(this); });
-    socket.on('end', () => { this.#peerEnded = true; this.#endWhenDone(); });
+    socket.on('close', () => { clearTimeout(this.#timer); clearTimeout(this.#restTimer); budget.update(this); });
+    socket.on('end', () => { this.#peerEnded = true; this.#awaitsRest = false; this.#endWhenDone(); });
     this.#watch();
     this.flow();
   }
@@ -126,12 +132,18 @@ class Connection implements Holder {
   get heldBytes(): number { return this.#wholeBytes + (this.#socket.destroyed ? 0 : this.#decoder.heldBytes); }
   get frameBeganAt(): number | undefined { return this.#decoder.inFrame && !this.#oversize && !this.#socket.destroyed ? this.#frameBeganAt : undefined; }
   flow(): void {
-    if (this.#finishing || this.#oversize || this.#budget.isFull || this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
+    if ((this.#finishing && !this.#awaitsRest) || this.#oversize || this.#budget.isFull || this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
     else this.#socket.resume();
   }
 
-  /** Takes no more; what was received whole is answered, then the connection ends. */
-  finish(): void { this.#finishing = true; this.#socket.pause(); this.#endWhenDone(); }
+  /** Takes no more than the rest of a frame that has begun; what was received whole is answered, then the connection ends. */
+  finish(restMilliseconds: number): void {
+    this.#finishing = true;
+    this.#awaitsRest = this.#decoder.inFrame && !this.#oversize && restMilliseconds > 0;
+    if (this.#awaitsRest) this.#restTimer = setTimeout(() => this.#giveRestUp(), restMilliseconds);
+    this.flow();
+    this.#endWhenDone();
+  }
   cut(): void { this.#socket.destroy(); }
 
   #onData(chunk: Buffer): void {
@@ -157,8 +169,17 @@ class Connection implements Holder {
     if (!this.#working) void this.#work();
   }
 
+  #giveRestUp(): void {
+    if (!this.#awaitsRest) return;
+    this.#context.log.warn({ address: this.peer.address }, 'MLLP connection closed: the listener ends, and the rest of a message did not come in time');
+    this.#awaitsRest = false;
+    this.flow();
+    this.#endWhenDone();
+  }
+
   #take(chunk: Buffer): void {
     const wasInFrame = this.#decoder.inFrame, whole = this.#decoder.push(chunk);
+    if (whole.length > 0) this.#awaitsRest = false;
     if (whole.length > 0 || !wasInFrame) this.#frameBeganAt = performance.now();
     for (const message of whole) this.#wholeBytes += message.length;
     this.#waiting.push(...whole);
@@ -217,7 +238,7 @@ class Connection implements Holder {
   }
 
   #endWhenDone(): void {
-    if ((this.#finishing || this.#peerEnded) && !this.#working && this.#waiting.length === 0) this.#socket.end(() => this.#socket.destroy());
+    if ((this.#finishing || this.#peerEnded) && !this.#awaitsRest && !this.#working && this.#waiting.length === 0) this.#socket.end(() => this.#socket.destroy());
   }
 
   /** A frame that has begun must go on and end; a connection without one may be silent for long. */
