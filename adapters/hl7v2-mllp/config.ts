@@ -47,7 +47,7 @@ export const hl7v2Config = z.strictObject({
   host: z.string().min(1).max(253).optional().describe('Host results are sent to. Empty: this system gets no results.'),
   deliver_folder: folder.optional().describe('Folder below MEDSCAN_FOLDERS that results are written to as <MSH-10>.hl7, instead of host and port.'),
   port: z.int().min(1).max(65535).optional().describe('Port results are sent to.'),
-  connection: z.enum(['kept', 'per-message']).default('kept').describe('kept: one connection for all messages; a receiver that closes it after its answer gets one for each from then on. per-message: one for each from the start.'),
+  connection: z.enum(['kept', 'per-message']).default('kept').describe('kept: one connection for all messages; a receiver that closes it after its answer, twice in a row, gets one for each, and a kept one is tried again after 10 minutes, later less often. per-message: one for each, always.'),
   tls: z.boolean().default(false).describe('Send over TLS; the certificate of the receiver is checked.'),
   tls_ca: z.string().optional().describe('CA certificates (PEM) that sign the receiver. Empty: the well-known ones.'),
   tls_certificate: z.string().optional().describe('Our client certificate (PEM), when the receiver asks for one.'),

@@ -2,15 +2,16 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { AdapterContext, ConnectionStep, ConnectionTest } from '#gateway/adapter.ts';
+import type { ConnectionUse } from './closing-receiver.ts';
 import type { Hl7v2Config } from './config.ts';
-import { endpointOf } from './deliver-oru.ts';
+import { connectionUse, endpointOf } from './deliver-oru.ts';
 import { FolderError, codeOf, isShared, ownDirectory } from './folder/places.ts';
 import { connect } from './mllp-client.ts';
 
 export async function testConnection(config: Hl7v2Config, context: AdapterContext): Promise<ConnectionTest> {
   const folders = [...(config.folder === undefined ? [] : [config.folder]), ...(config.deliver_folder === undefined ? [] : [config.deliver_folder])];
   const steps = await Promise.all([...new Set(folders)].map((folder) => testFolder(folder, context)));
-  const rest = steps.length > 0 && !endpointOf(config) ? [] : (await testPeer(config)).steps;
+  const rest = steps.length > 0 && !endpointOf(config) ? [] : (await testPeer(config, context)).steps;
   return { ok: [...steps, ...rest].every(({ ok }) => ok), steps: [...steps, ...rest] };
 }
 
@@ -28,7 +29,7 @@ async function testFolder(folder: string, { folders, foldersOfOthers }: AdapterC
   }
 }
 
-async function testPeer(config: Hl7v2Config): Promise<ConnectionTest> {
+async function testPeer(config: Hl7v2Config, { signal }: AdapterContext): Promise<ConnectionTest> {
   const endpoint = endpointOf(config);
   if (!endpoint) return inboundOnly(config);
   const started = performance.now();
@@ -36,11 +37,17 @@ async function testPeer(config: Hl7v2Config): Promise<ConnectionTest> {
   const peer = `${endpoint.host}:${endpoint.port}`;
   try {
     (await connect(endpoint)).destroy();
-    return { ok: true, steps: [{ step, ok: true, milliseconds: since(started), detail: `Connected to ${peer}; no message was sent` }] };
+    return { ok: true, steps: [{ step, ok: true, milliseconds: since(started), detail: `Connected to ${peer}; no message was sent`, ...adviceOn(connectionUse(endpoint, signal)) }] };
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     return { ok: false, steps: [{ step, ok: false, milliseconds: since(started), detail: `No connection to ${peer}: ${code || message}`, advice: adviceFor(code, message) }] };
   }
+}
+
+/** Seen when results were sent by this process; another one may have seen nothing yet. */
+function adviceOn(use: ConnectionUse | undefined): { advice?: string } {
+  if (use?.kind !== 'per-message' || use.until === undefined) return {};
+  return { advice: `The receiver closed connections after its answers, so each message gets one of its own; from ${use.until.toISOString()} a kept one is tried again. If it always does so, set connection: per-message` };
 }
 
 function inboundOnly(config: Hl7v2Config): ConnectionTest {

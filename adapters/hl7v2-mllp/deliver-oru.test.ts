@@ -7,6 +7,7 @@ import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter
 import { hl7Reader } from '#standards/hl7v2/reader.ts';
 import { parseMessage, parseText } from '#standards/hl7v2/parse.ts';
 import adapter from './adapter.ts';
+import type { ClosingReceiverOptions } from './closing-receiver.ts';
 import { hl7v2Config } from './config.ts';
 import { deliverOru } from './deliver-oru.ts';
 import { fakeGateway } from './testing/fake-gateway.ts';
@@ -242,6 +243,50 @@ test.each(closings)('... and else soon, because it is seen: %s', async (_, close
   const kinds = await kindsOf(port, 40, {});
   expect(kinds.filter((kind) => kind !== 'delivered').length, 'not every second one').toBeLessThanOrEqual(10);
   expect(new Set(kinds)).not.toContain('refused');
+});
+
+const text = (id: number): Buffer => Buffer.from(`MSH|^~\\&|||||||ORU^R01|${id}|P|2.5.1\r`);
+function learning(port: number, options: ClosingReceiverOptions): MllpClient {
+  const client = new MllpClient({ host: '127.0.0.1', port, connectTimeoutMilliseconds: 60_000 }, options);
+  cleanUp.push(() => client.close());
+  return client;
+}
+async function answered(client: MllpClient, from: number, count: number): Promise<number> {
+  let answers = 0;
+  for (let id = from; id < from + count; id++) if ((await client.send(text(id), 60_000)).kind === 'answered') answers++;
+  return answers;
+}
+
+test.each(closings)('one close after an answer, %s, changes nothing but that the next connection is watched', async (_, close) => {
+  let closed = false;
+  const { port, connections } = await receiver((message, socket) => { if (closed) answerWith('AA')(message, socket); else { closed = true; answerAndClose(close)(message, socket); } });
+  const client = learning(port, { now: () => 0, soonMilliseconds: 20 });
+  expect(await answered(client, 1, 10)).toBeGreaterThanOrEqual(9);
+  expect([client.use, connections()]).toEqual([{ kind: 'kept' }, 2]);
+});
+
+test.each(closings)('a receiver that always closes, %s, is tried again after a time, without a message lost to it', async (_, close) => {
+  let now = 0;
+  const learned: unknown[] = [];
+  const { port, connections } = await receiver(answerAndClose(close));
+  const client = learning(port, { now: () => now, soonMilliseconds: 60_000, onLearned: (use) => learned.push(use) });
+  expect(await answered(client, 1, 5)).toBeGreaterThanOrEqual(4);
+  expect(learned).toEqual([{ kind: 'per-message', until: new Date(600_000) }]);
+  now = 600_000;
+  const before = connections();
+  expect(await answered(client, 6, 5)).toBe(5);
+  expect([learned.at(-1), connections() - before]).toEqual([{ kind: 'per-message', until: new Date(1_800_000) }, 5]);
+});
+
+test('an integrator sees in the exchange, in the log and in the connection test that each message gets a connection of its own', async () => {
+  const { port } = await receiver(answerAndClose((socket) => socket.end()));
+  const config = configFor(port), gateway = fakeGateway(), shared = { ...gateway.context, now: () => new Date() };
+  const facts: unknown[] = [];
+  for (let sent = 0; sent < 40 && facts.at(-1) === undefined; sent++) facts.push((await deliverOru({ ...delivery, controlId: `R-${sent}` }, config, shared)).facts);
+  expect([facts[0], facts.at(-1)]).toEqual([undefined, { connection: 'per-message', because: expect.stringContaining('closed') as string, kept_one_tried_from: expect.any(String) as string }]);
+  expect(gateway.logged.filter((line) => line.startsWith('the receiver closes the connection after its answer'))).toHaveLength(1);
+  expect(await adapter.testConnection(config, shared)).toMatchObject({ ok: true, steps: [{ ok: true, advice: expect.stringContaining('connection: per-message') as string }] });
+  expect(await adapter.testConnection(configFor(port, { connection: 'per-message' }), shared)).toEqual({ ok: true, steps: [expect.not.objectContaining({ advice: expect.anything() as unknown })] });
 });
 
 test('a connection that stays open is kept', async () => {

@@ -14,6 +14,7 @@ import type { ReadAcknowledgment } from '#standards/hl7v2/acknowledgment.ts';
 import { encodeMessage } from '#standards/hl7v2/encode.ts';
 import { Hl7ParseError } from '#standards/hl7v2/parse.ts';
 import { renderReportPdf } from '#standards/pdf/report-pdf.ts';
+import type { ConnectionUse } from './closing-receiver.ts';
 import type { Hl7v2Config } from './config.ts';
 import { deliveryControlId } from './control-id.ts';
 import { deliverToFolder } from './folder/deliver.ts';
@@ -43,14 +44,19 @@ export async function sendMessage(interaction: string, delivery: Pick<Delivery, 
   const sent = { ...common, sent: message, sentType: 'x-application/hl7-v2+er7' };
   if (folder !== undefined) return { ...sent, ...await deliverToFolder(folder, controlId, message, context) };
   if (!endpoint) throw new Error('an endpoint was looked for above');
-  const client = clientFor(endpoint, context.signal);
+  const client = clientFor(endpoint, context);
+  const facts = factsOf(client.use);
   const result = await client.send(message, config.acknowledgment_timeout_milliseconds, isLastTo(controlId, config, client));
   if (result.kind === 'not-connected') return { ...sent, kind: 'unreachable', text: result.text };
-  if (result.kind === 'no-answer') return { ...sent, kind: 'unconfirmed', text: result.text };
+  if (result.kind === 'no-answer') return { ...sent, ...facts, kind: 'unconfirmed', text: result.text };
   const outcome = outcomeOf(result.answer, controlId, { ...config, attempt: delivery.attempt });
   if (outcome.kind === 'unconfirmed') client.reset(); else lastAnswered.set(client, controlId);
-  return { ...sent, ...outcome, answer: result.answer };
+  return { ...sent, ...facts, ...outcome, answer: result.answer };
 }
+
+/** Kept with the exchange where it is not as the settings say. */
+const factsOf = (use: ConnectionUse): Pick<DeliveryOutcome, 'facts'> =>
+  (use.kind === 'per-message' && use.until ? { facts: { connection: 'per-message', because: 'the receiver closed connections after its answers', kept_one_tried_from: use.until.toISOString() } } : {});
 
 /**
  * Asked for both, a receiver answers CA when the message is safe there, and AA, AE or AR when it has processed it (ch. 2.9.3). One that answers twice
@@ -103,7 +109,7 @@ export function endpointOf(config: Hl7v2Config): MllpEndpoint | undefined {
 
 /** One connection per receiver and settings, kept over deliveries; all end when the gateway stops. */
 const clients = new WeakMap<AbortSignal, Map<string, MllpClient>>();
-function clientFor(endpoint: MllpEndpoint, signal: AbortSignal): MllpClient {
+function clientFor(endpoint: MllpEndpoint, { signal, log }: AdapterContext): MllpClient {
   let open = clients.get(signal);
   if (!open) {
     const opened = open = new Map<string, MllpClient>();
@@ -112,6 +118,15 @@ function clientFor(endpoint: MllpEndpoint, signal: AbortSignal): MllpClient {
   }
   const key = JSON.stringify(endpoint);
   let client = open.get(key);
-  if (!client) open.set(key, client = new MllpClient(endpoint));
+  if (!client) open.set(key, client = new MllpClient(endpoint, { onLearned: (use) => log.info({ host: endpoint.host, port: endpoint.port, ...use }, learnedText[use.kind]) }));
   return client;
+}
+const learnedText: Readonly<Record<ConnectionUse['kind'], string>> = {
+  'per-message': 'the receiver closes the connection after its answer: each message gets one of its own, until a kept one is tried again; the setting connection: per-message spares the trial',
+  kept: 'the receiver keeps the connection open after its answer again: one connection serves all messages',
+};
+
+/** How this process uses connections to the receiver; undefined while nothing was sent there. */
+export function connectionUse(endpoint: MllpEndpoint, signal: AbortSignal): ConnectionUse | undefined {
+  return clients.get(signal)?.get(JSON.stringify(endpoint))?.use;
 }

@@ -2,11 +2,13 @@
  * One outbound connection: connects when first needed, stays open, sends one message at a time and waits for its answer. Never throws:
  * what happened is the result, and the three results are what a retry policy must tell apart.
  *
- * Some receivers close the connection after each answer. A message that meets the close half way is lost or unanswered, so from the first time that this
- * is seen every message gets a connection of its own; where it is known before (perMessage), from the start.
+ * Some receivers close the connection after each answer (closing-receiver.ts). A message that meets the close half way is lost or unanswered, so there every
+ * message gets a connection of its own; where it is known before (perMessage), from the start.
  */
 import net from 'node:net';
 import tls from 'node:tls';
+import { ClosingReceiver } from './closing-receiver.ts';
+import type { ClosingReceiverOptions, ConnectionUse } from './closing-receiver.ts';
 import { FrameTooLargeError, MllpDecoder, frame } from './mllp.ts';
 
 export interface MllpEndpoint {
@@ -27,23 +29,26 @@ export type SendResult =
 export type IsLast = (answer: Buffer) => boolean;
 
 const idleMilliseconds = 300_000;
-/** A receiver that closes this soon after its answer closes because of it. */
-const soonMilliseconds = 2_000;
+/** For the receiver's end of a connection that we have ended. */
+const endMilliseconds = 2_000;
 
 export class MllpClient {
   readonly #endpoint: MllpEndpoint;
+  readonly #receiver: ClosingReceiver;
   #socket: net.Socket | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #closed = false;
-  #perMessage: boolean;
-  /** When the connection in use last brought an answer. */
-  #answeredAt: number | undefined;
-  constructor(endpoint: MllpEndpoint) { this.#endpoint = endpoint; this.#perMessage = endpoint.perMessage ?? false; }
+  constructor(endpoint: MllpEndpoint, options: ClosingReceiverOptions = {}) {
+    this.#endpoint = endpoint;
+    this.#receiver = new ClosingReceiver(endpoint.perMessage ?? false, options);
+  }
+
+  get use(): ConnectionUse { return this.#receiver.use; }
 
   /** Messages are sent in the order of the calls, each after the answer to the one before. `isLast`: whether no other answer follows this one. */
   send(message: Buffer, answerTimeoutMilliseconds: number, isLast: IsLast = () => true): Promise<SendResult> {
     const result = this.#queue.then(() => this.#exchange(message, answerTimeoutMilliseconds, isLast));
-    this.#queue = result;
+    this.#queue = result.then(() => this.#watched());
     return result;
   }
 
@@ -62,20 +67,30 @@ export class MllpClient {
       return { kind: 'not-connected', text: connectionErrorText(error, this.#endpoint) };
     }
     const result = await exchangeOn(socket, message, timeoutMilliseconds, isLast);
-    if (result.kind === 'answered') this.#answeredAt = performance.now();
+    if (result.kind === 'answered') this.#receiver.answered(socket);
     else { this.#noteClose(socket); this.reset(); }
-    if (this.#perMessage) this.#finish();
+    if (this.#receiver.isPerMessage) this.#finish();
     return result;
   }
 
-  /** The connection has brought an answer a moment ago and is at its end. */
+  /** Where the receiver is suspected, the next message waits until the connection has outlived its answer, or has not. */
+  #watched(): Promise<void> | undefined {
+    const socket = this.#socket;
+    if (!socket || this.#closed || !this.#receiver.isWatched(socket)) return undefined;
+    return new Promise((resolve) => {
+      const done = (): void => { clearTimeout(timer); socket.off('close', done); resolve(); };
+      const timer = setTimeout(() => { this.#receiver.outlived(socket); done(); }, this.#receiver.soonMilliseconds);
+      if (socket.destroyed) done(); else socket.once('close', done);
+    });
+  }
+
   #noteClose(socket: net.Socket): void {
-    if (socket === this.#socket && (socket.readableEnded || socket.destroyed) && this.#answeredAt !== undefined && performance.now() - this.#answeredAt < soonMilliseconds) this.#perMessage = true;
+    if (socket === this.#socket && (socket.readableEnded || socket.destroyed)) this.#receiver.closed(socket);
   }
 
   /** Our end of it; the receiver's follows, or the time for it ends. */
   #finish(): void {
-    this.#socket?.setTimeout(soonMilliseconds);
+    this.#socket?.setTimeout(endMilliseconds);
     this.#socket?.end();
     this.#socket = undefined;
   }
@@ -87,7 +102,6 @@ export class MllpClient {
     socket.setTimeout(idleMilliseconds, () => socket.destroy());
     socket.on('end', () => { this.#noteClose(socket); socket.destroy(); }); // half open is of no use: no answer can come
     socket.once('close', () => this.#noteClose(socket));
-    this.#answeredAt = undefined;
     return this.#socket = socket;
   }
 }

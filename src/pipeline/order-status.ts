@@ -100,7 +100,7 @@ async function writeOutcome({ database, now: clock, retrySeconds }: Dependencies
     await finishNotice(tx, head.notice_id, change);
     await updateOutcome(tx, exchange.syncId, exchange.startedAt, {
       message_status: outcome.kind, answer_status: answerCode === undefined ? 'unanswered' : 'answered', answer_code: answerCode, interaction: outcome.interaction, peer_address: outcome.peer, finished_at: now,
-      duration_ms: now.getTime() - exchange.startedAt.getTime(), byte_size: outcome.sent?.length, sha256: outcome.sent && createHash('sha256').update(outcome.sent).digest('hex'), payload_location: outcome.sent ? 'database' : undefined,
+      duration_ms: now.getTime() - exchange.startedAt.getTime(), byte_size: outcome.sent?.length, sha256: outcome.sent && createHash('sha256').update(outcome.sent).digest('hex'), payload_location: outcome.sent ? 'database' : undefined, facts: outcome.facts,
       ...(outcome.kind === 'delivered' ? {} : { error_class: ERROR_CLASS[outcome.kind], error_text: text ?? undefined }),
     });
     await insertPayloads(tx, [
