@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.12.2. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.13.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2283,6 +2283,41 @@ END $$;
 -- a name, fetching each patient, and every patient paid for it. Names are looked for in patients_name_key (0023).
 DROP INDEX patients_family_name;
 
+-- ======== migrations/0042_scan_arrivals.sql ========
+
+-- schema-version: 1.13.0
+-- A quiet time alone does not say that a study is complete while its sender is still at it. Whoever receives keeps here, once in a few seconds and never per
+-- image, for which scans more may come; completion waits while holds_until is ahead. No reference to scans: it would lock their rows against the receiver.
+CREATE TABLE scan_arrivals (
+  organization_id  uuid NOT NULL,
+  -- of the association or request that brought the images; of the start of the gateway, for 'restarted'
+  arrival_id       uuid NOT NULL,
+  scan_id          uuid NOT NULL,
+  -- the process that receives: it alone renews the row, and what it no longer has ends with its next look
+  gateway_id       uuid NOT NULL,
+  -- open: it may bring more. broken: it ended without a release, and its sender may try again. restarted: the gateway was away
+  state            text NOT NULL CHECK (state IN ('open', 'broken', 'restarted')),
+  -- what the sender calls itself
+  peer             text,
+  -- a process that died renews nothing, and the row ends by itself
+  holds_until      timestamptz NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, arrival_id, scan_id)
+);
+CREATE INDEX scan_arrivals_scan ON scan_arrivals (organization_id, scan_id);
+
+ALTER TABLE scan_arrivals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE scan_arrivals FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON scan_arrivals USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE, DELETE ON scan_arrivals TO medscan_app;
+  END IF;
+END $$;
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON scan_arrivals FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2326,6 +2361,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0037_association_log_ends.sql', '0f6a8689beb82dc033f4f77aaed061bff8f9924011f35f676bac974211ea62ff', '1.12.1', 0),
   ('0038_failed_retrievals.sql', '0b8cf387af637f1b7895ecc5d90c59d3297f320cdc317c6d6888fdc12d79db89', '1.12.1', 0),
   ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0),
-  ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0);
+  ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0),
+  ('0042_scan_arrivals.sql', 'd1fe5d55d1e9a8a419bda875c6328d112424ad36df2621142325f1e43d762287', '1.13.0', 0);
 
 COMMIT;

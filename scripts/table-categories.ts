@@ -18,7 +18,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Medical imaging',
     tables: { scans: 'one row per study, with its order', scan_files: 'one row per DICOM instance', scan_queue: 'where a scan stands, as a person sees it' },
-    additions: { performed_procedures: 'what a modality says it did (MPPS)', source_counts: 'how many images the source says a scan has', prior_searches: 'questions for earlier studies', study_retrievals: 'studies and missing images that a source is to send' },
+    additions: { scan_arrivals: 'scans of which a sender may still bring images', performed_procedures: 'what a modality says it did (MPPS)', source_counts: 'how many images the source says a scan has', prior_searches: 'questions for earlier studies', study_retrievals: 'studies and missing images that a source is to send' },
   },
   {
     title: 'AI processing',

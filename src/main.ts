@@ -26,7 +26,7 @@ import { listenerLimits } from './gateway/listener-limits.ts';
 import { loadAdapters } from './gateway/registry.ts';
 import { openInstallation, type Installation } from './installation.ts';
 import { createMapper } from './mapping/mapper.ts';
-import { createAnswerRecorder, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createReceiveAgain, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, refuseWritesWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
+import { createAnswerRecorder, createArrivals, createConfirmations, createAssociationLog, createClientTokens, createCommitments, createExports, createHoldings, createImages, createInboundHealth, createPersist, createProcedures, createReceive, createReceiveAgain, createRecords, createSources, createSubscriptions, recoverObjects, startMaintenance, startPulls, tidyExportsAtTimes, type PullSource, startWorkers, watchCongestion, watchSources, watchStorage, refuseWhilePaused, refuseWritesWhilePaused, watchUnreferenced, createWrites } from './pipeline/index.ts';
 import { startQueue } from './queue/boss.ts';
 import { readHead } from './storage/read-head.ts';
 import { openObjectStore, type ObjectStore } from './storage/object-store.ts';
@@ -93,8 +93,10 @@ async function startParts(config: Config, installation: Installation, store: Obj
   const associations = createAssociationLog(database, log);
   const congestion = watchCongestion({ store, database, queueLimit: config.queueLimit });
   closing.push(() => associations.flush());
+  const arrivals = createArrivals({ database, log, quietSeconds: config.quietSeconds });
+  closing.push(() => arrivals.stop());
   const portsOf = (adapter: Adapter) => ({
-    associations, congestion,
+    associations, arrivals, congestion,
     records: createRecords({ database, keys }), exports: createExports({ database, boss, keys, exportDirectory }), subscriptions: createSubscriptions({ database, boss, keys, now }, adapter.name), writes: refuseWritesWhilePaused({ isReceivePaused }, createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter)), tokens: createClientTokens({ database }), images, holdings: createHoldings({ database, store, log, now }, adapter.name), confirmations: createConfirmations({ database, boss, now }, adapter.name), commitments: createCommitments({ database, boss, store, log, answers, now }, adapter.name),
     procedures: createProcedures({ database, boss, answers, quietSeconds: config.quietSeconds, now }, adapter.name),
   });
@@ -110,6 +112,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
     createWrites({ database, boss, store, quietSeconds: config.quietSeconds, log, map, answers, alive, now }, adapter), adapter);
   const messages = messageCommands({ database, adapters, integrations, map, receiveAgainFor, readHead: (location) => readHead(store, location), now });
 
+  if (has('gateway') || has('api')) await arrivals.start();
   if (has('worker')) {
     const ai = createAiRuntime({ log: log.child({ area: 'ai' }) });
     closing.push(() => ai.close());

@@ -49,6 +49,8 @@ export class AssociationTally {
     this.#requests[name] = (this.#requests[name] ?? 0) + 1;
   }
   object(receipt: Receipt): void { this.#objects[receipt.kind] = (this.#objects[receipt.kind] ?? 0) + 1; }
+  /** In good order, as far as it is known. */
+  get isReleased(): boolean { return this.#outcome === 'released'; }
   get objects(): number { return this.#requests['C-STORE'] ?? 0; }
 
   /** Once the connection is closed; again with `repeats` at the end of a burst. A connection on which nothing was said (a port check) is no association. */

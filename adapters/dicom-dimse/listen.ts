@@ -1,6 +1,7 @@
 /** Binds the upper layer to the gateway: who may associate (association.ts), and which message goes to which receiver. */
 import { createHash, randomUUID } from 'node:crypto';
 import type { AdapterContext, Endpoint, Integration, IntegrationDirectory, Listener, Peer, Receipt, Receive, Refusal } from '#gateway/adapter.ts';
+import type { Arrival } from '#gateway/arrivals.ts';
 import { implementationClassUid, implementationVersionName } from '#standards/dicom/part10.ts';
 import type { AssociationDecision } from './association.ts';
 import { decideAssociation, isStorage, rejections, settingFor } from './association.ts';
@@ -81,6 +82,7 @@ class GatewayUser implements UpperLayerUser {
   readonly #tally: AssociationTally;
   #association: StoreAssociation | undefined;
   #services: ServiceDispatcher | undefined;
+  #arrival: Arrival | undefined;
   #receiveCounted: Receive;
   /** A refusal that repeats one of its burst: counted, not told. */
   #isRepeat = false;
@@ -93,6 +95,7 @@ class GatewayUser implements UpperLayerUser {
     this.#receiveCounted = async (message, refusal) => {
       const receipt = await door.receive(message, refusal);
       tally.object(receipt);
+      this.#arrival?.brought(receipt);
       return receipt;
     };
     queueMicrotask(() => { void acceptor.closed.then(() => { this.#closed(); }); });
@@ -139,6 +142,7 @@ class GatewayUser implements UpperLayerUser {
     const association = { acceptor: this.#acceptor, request, integration, peer: this.#peer(request) };
     this.#association = association;
     this.#tally.accepted(integration, contexts);
+    this.#arrival = this.#door.context.arrivals?.begin(integration, request.callingAeTitle);
     const invoker = new Invoker((bytes) => this.#acceptor.send(bytes), request.maximumLength, this.#acceptor.over);
     this.#services = new ServiceDispatcher({ ...association, invoker, contexts, integrations: this.#door.integrations }, this.#door.context);
   }
@@ -165,6 +169,7 @@ class GatewayUser implements UpperLayerUser {
   }
 
   #closed(): void {
+    this.#arrival?.ended(this.#tally.isReleased ? 'released' : 'broken');
     if (!this.#isRepeat) this.#tally.tell(this.#door.context.associations, this.#door.context.now());
   }
 

@@ -5,6 +5,7 @@
  *   content type -> part -> part -> ...        read one after the other, committed up to mostUncommitted at a time
  *        \-> 415      \-> its own success or failure in the answer: 200 all | 202 some | 409 none | 503 none, our trouble | 400 not multipart
  */
+import type { Receive } from '#gateway/adapter.ts';
 import type { Caller } from './caller.ts';
 import { SilentSenderError, withIdleLimit } from './idle-limit.ts';
 import { MultipartError, isBoundary } from './multipart.ts';
@@ -26,7 +27,13 @@ export interface StowRequest extends Recorder {
 /** Throws Refusal: 406, 415, 400. Rejects with what the body's stream throws when the sender goes away. */
 export async function receiveStow(request: Request, { caller, study, peer, receive, context }: StowRequest, base: string): Promise<Response> {
   checkAccept(request);
-  const store: StoreRequest = { interaction: 'STOW-RS', integration: caller.integration, study, receive, context, peer: { ...peer, application: caller.principal.userId } };
+  const arrival = context.arrivals?.begin(caller.integration, caller.integration.name);
+  const receiveOne: Receive = async (message, refusal) => {
+    const receipt = await receive(message, refusal);
+    arrival?.brought(receipt);
+    return receipt;
+  };
+  const store: StoreRequest = { interaction: 'STOW-RS', integration: caller.integration, study, receive: receiveOne, context, peer: { ...peer, application: caller.principal.userId } };
   const parts: Promise<StoredPart>[] = [];
   const failed: FailedPart[] = [];
   let endedBy: Refusal | undefined;
@@ -39,12 +46,14 @@ export async function receiveStow(request: Request, { caller, study, peer, recei
     if (error instanceof TooLargeError) parts.push(error.part);
     else if (!(error instanceof MultipartError)) {
       for (const { receipt } of await Promise.all(parts)) receipt.answered('connection lost', false);
+      arrival?.ended('broken');
       throw error;
     }
     endedBy = new Refusal(error instanceof TooLargeError ? 413 : error instanceof SilentSenderError ? 408 : 400, `The request was not read to its end: ${error.message}.`);
     if (error instanceof MultipartError) failed.push({ text: error.message });
   }
   const stored = await Promise.all(parts);
+  arrival?.ended(endedBy === undefined ? 'released' : 'broken');
   if (stored.length === 0 && endedBy !== undefined) throw endedBy;
   if (stored.length === 0 && failed.length === 0) throw new Refusal(400, 'The request holds no object.');
   if (failed.length > 0) await recordRefusal(request, 'store', caller, { peer, receive, context }, { reason: 'malformed', text: failed[0]!.text });

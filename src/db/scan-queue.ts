@@ -45,6 +45,12 @@ export async function moveInQueue(tx: CommonQueryMethods, scanId: string, change
     WHERE q.organization_id = ${ORGANIZATION} AND q.scan_id = ${scanId}`);
 }
 
+/** Says it anew, and moves nothing: whoever holds the scan keeps it. */
+export async function sayWhyWaiting(tx: CommonQueryMethods, scanId: string, whyWaiting: string): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE scan_queue SET why_waiting = ${whyWaiting} WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND status IN ('pending', 'assigned', 'in_progress') AND why_waiting IS DISTINCT FROM ${whyWaiting}`);
+}
+
 export async function setPriority(tx: CommonQueryMethods, scanId: string, priority: ScanPriority): Promise<void> {
   await tx.query(sql.type(Nothing)`
     UPDATE scan_queue SET priority_score = ${priorityScore(priority)}, sla_due_at = least(sla_due_at, queue_entered_at + make_interval(secs => ${(slaDueAt(priority, new Date(0)).getTime()) / 1000}))

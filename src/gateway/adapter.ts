@@ -19,6 +19,7 @@ import type { ServerOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import type { z } from 'zod';
+import type { Arrivals } from './arrivals.ts';
 import type { AssociationLog } from './associations.ts';
 import type { CommitmentItem, CommitmentReporter, Commitments } from './commitments.ts';
 import type { OpenHoldings, StoredInstance } from './holdings.ts';
@@ -280,6 +281,8 @@ export interface AdapterContext {
   readonly confirmations?: Confirmations;
   /** Where ended and refused associations are told. Absent in a connection test. */
   readonly associations?: AssociationLog;
+  /** Where it is told that more images of a scan may come (arrivals.ts). Absent in a connection test. */
+  readonly arrivals?: Arrivals;
   /** Why nothing new should begin now (the store is full, too many jobs wait), in words; undefined when there is room. Never rejects. */
   congestion?(): Promise<string | undefined>;
 }

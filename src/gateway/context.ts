@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { AdapterContext } from './adapter.ts';
 
-export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly folders?: string | undefined; readonly foldersOfOthers?: AdapterContext['foldersOfOthers']; readonly ports?: Pick<AdapterContext, 'holdings' | 'images' | 'commitments' | 'procedures' | 'confirmations' | 'records' | 'writes' | 'tokens' | 'subscriptions' | 'exports'> }
+export interface ContextDependencies { readonly database: Database; readonly log: Log; readonly signal: AbortSignal; readonly store?: ObjectStore; readonly now?: () => Date; readonly folders?: string | undefined; readonly foldersOfOthers?: AdapterContext['foldersOfOthers']; readonly ports?: Pick<AdapterContext, 'holdings' | 'images' | 'commitments' | 'procedures' | 'confirmations' | 'records' | 'writes' | 'tokens' | 'subscriptions' | 'exports' | 'arrivals'> }
 
 export function adapterContext(dependencies: ContextDependencies): AdapterContext {
   const { database, log, signal, store, now, folders, foldersOfOthers, ports } = dependencies;

@@ -2,7 +2,7 @@
  * Is the scan complete? In: a complete-scan job, or a person's force-complete. Out: images_complete_at with the proof that fired, and one
  * queued analysis per model that a workflow rule chose.
  *
- * C-STORE never says "that was all". The proof here is quiet time: no instance for MEDSCAN_QUIET_SECONDS; where the settings of the source say
+ * C-STORE never says "that was all". The proof here is quiet time: no instance for MEDSCAN_QUIET_SECONDS, and no sender that is still at it (arrivals.ts); where the settings of the source say
  * so, it is asked for its own count first (completeness-at-source.ts). The job was queued with the first instance; when others came since, it queues itself again for the rest of the time. Late images open the scan again, and the
  * next completion makes exactly one superseding run: the analysis is keyed by the content of the study.
  */
@@ -12,15 +12,17 @@ import { z } from 'zod';
 import { auditEvents, type AuditActor } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
+import { arrivalOf, type HoldingArrival } from '../db/arrivals.ts';
 import { activeRules, filesInUse, findActiveModel, insertAnalysis, type AnalyzableFile } from '../db/analyses.ts';
 import { bossDb, type Database } from '../db/pool.ts';
 import { lockScan, markComplete, setScanPriority, type LockedScan } from '../db/scan-completion.ts';
-import { assignScan, isPaused, moveInQueue, setPriority } from '../db/scan-queue.ts';
+import { assignScan, isPaused, moveInQueue, sayWhyWaiting, setPriority } from '../db/scan-queue.ts';
 import { isPriorOnly } from '../db/source-questions.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { isLeftWithdrawn } from '../db/withdrawals.ts';
 import { QUEUES, type AnalyzeJob, type CompleteScanJob, type ReportJob } from '../queue/queues.ts';
 import { priorityScore } from '#domain/priority.ts';
+import { limitSeconds, lookSeconds } from './arrivals.ts';
 import { isLeftToSource } from './completeness-at-source.ts';
 import { resultSeriesOf } from './own-results.ts';
 import { queuePriorSearches } from './priors.ts';
@@ -39,10 +41,26 @@ export async function completeWhenQuiet(dependencies: CompleteDependencies, job:
       await dependencies.boss.send(QUEUES.completeScan.name, job, { singletonKey: job.scanId, startAfter: new Date(quietAt), db: bossDb(tx) as never });
       return 'waiting';
     }
+    if (await isArriving(dependencies, tx, job)) return 'waiting';
     if (await isLeftToSource(dependencies, tx, job.organizationId, scan)) return 'waiting';
     await complete(dependencies, tx, job.organizationId, scan, 'quiet_time', { kind: 'system', id: 'complete-scan' });
     return 'completed';
   });
+}
+
+/** True: its sender is still at it, or may come again. Looked at again soon, under a key of its own: a job that waits for a quiet time has the scan's. */
+async function isArriving(dependencies: CompleteDependencies, tx: Transaction, job: CompleteScanJob): Promise<boolean> {
+  const arrival = await arrivalOf(tx, job.scanId);
+  if (!arrival) return false;
+  await sayWhyWaiting(tx, job.scanId, whyArriving(arrival, limitSeconds(dependencies.quietSeconds) / 60));
+  const again = new Date(dependencies.now().getTime() + lookSeconds(dependencies.quietSeconds) * 1000);
+  await dependencies.boss.send(QUEUES.completeScan.name, job, { singletonKey: `${job.scanId} arriving`, startAfter: again, db: bossDb(tx) as never });
+  return true;
+}
+
+function whyArriving({ state, peer }: HoldingArrival, minutes: number): string {
+  if (state === 'open') return `${peer} is still connected and may send more images; the scan is complete when it ends, at the latest after ${Math.round(minutes)} minutes without an image.`;
+  return state === 'broken' ? `The connection of ${peer} broke off while it sent images; it gets the quiet time to come again.` : 'The gateway was started again while images were arriving; their sender gets the quiet time to go on.';
 }
 
 /** A person says that no more images will come, or that a complete scan whose analysis failed or had no model is to be tried again. */

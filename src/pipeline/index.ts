@@ -30,6 +30,7 @@
  *
  * writes.ts is persist.ts for messages that belong together (a FHIR transaction): one commit for all of them, and conditions judged inside it.
  * congestion.ts says whether there is room for more before an association begins; associations.ts keeps who called and how it ended.
+ * arrivals.ts keeps who may still bring images of a scan: an open association, one that broke off, those of before a restart. complete.ts waits for them.
  * decide-version.ts is what a person decides about images that are kept out of use. commands.ts is what a person does: pause.ts holds a system off, replay-messages.ts (a job) receives refused messages again (receive-again.ts; overtaken.ts keeps
  * an older one from undoing a newer one), parked reports are sent again.
  * exports.ts writes whole sets of records into files for a system that asks (job export-records); pulls.ts reads what a system changed that does not
@@ -38,6 +39,7 @@
  * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
+export { createArrivals } from './arrivals.ts';
 export { createAssociationLog } from './associations.ts';
 export { createClientTokens } from './client-tokens.ts';
 export { operatorCommands, type Decision, type OperatorCommands } from './commands.ts';

@@ -44,6 +44,7 @@ function passQuietTimeAfterStores(gateway: TestGateway, { pacs }: Hospital): voi
 export async function passQuietTime({ db, boss }: TestGateway): Promise<void> {
   const scans = await db.asOwner<{ organization_id: string; scan_id: string }>(`
     UPDATE scans SET last_instance_at = last_instance_at - interval '2 hours' WHERE images_complete_at IS NULL AND last_instance_at > now() - interval '1 hour' RETURNING organization_id, scan_id`);
+  await db.asOwner("DELETE FROM scan_arrivals WHERE state <> 'open'");
   for (const { organization_id: organizationId, scan_id: scanId } of scans) await boss.send('complete-scan', { organizationId, scanId }, { singletonKey: `${scanId} now` });
 }
 

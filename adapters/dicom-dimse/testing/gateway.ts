@@ -70,7 +70,7 @@ export interface TestGatewayOptions {
   /** Awaited before each write: a slow disk. */
   readonly writeDelay?: () => Promise<void>;
   /** What queries, retrieves and commitments are answered from. */
-  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'associations' | 'congestion' | 'confirmations'>;
+  readonly ports?: Pick<AdapterContext, 'holdings' | 'commitments' | 'procedures' | 'associations' | 'arrivals' | 'congestion' | 'confirmations'>;
   /** Instead of a file in the temporary directory. */
   readonly store?: () => Promise<ObjectWriter>;
 }
