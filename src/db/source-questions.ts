@@ -46,13 +46,13 @@ export async function instancesHere(tx: CommonQueryMethods, studyInstanceUid: st
 const Count = z.object({ status: z.enum(['asking', 'proven', 'missing', 'unknown_study', 'no_answer', 'given_up']), attempts: z.number(), first_asked_at: z.date(), next_at: z.date() });
 export type CountRow = z.infer<typeof Count>;
 
-/** The question about a scan: opened when there is none, and anew when images came since it was last asked. */
+/** The question about a scan: opened when there is none, and anew when images came since it was last asked. A source that did not answer is left alone as long as it would be. */
 export async function openCount(tx: CommonQueryMethods, scanId: string, integrationId: string, now: Date): Promise<CountRow> {
   const at = now.toISOString();
   return tx.one(sql.type(Count)`
     INSERT INTO source_counts AS c (organization_id, scan_id, integration_id, status, first_asked_at, next_at) VALUES (${ORGANIZATION}, ${scanId}, ${integrationId}, 'asking', ${at}::timestamptz, ${at}::timestamptz)
     ON CONFLICT (organization_id, scan_id) DO UPDATE SET (status, attempts, first_asked_at, next_at) = (
-      SELECT CASE WHEN is_new THEN 'asking' ELSE c.status END, CASE WHEN is_new THEN 0 ELSE c.attempts END, CASE WHEN is_new THEN ${at}::timestamptz ELSE c.first_asked_at END, CASE WHEN is_new THEN ${at}::timestamptz ELSE c.next_at END
+      SELECT CASE WHEN is_new THEN 'asking' ELSE c.status END, CASE WHEN is_new THEN 0 ELSE c.attempts END, CASE WHEN is_new THEN ${at}::timestamptz ELSE c.first_asked_at END, CASE WHEN NOT is_new THEN c.next_at WHEN c.status IN ('no_answer', 'asking') THEN greatest(c.next_at, ${at}::timestamptz) ELSE ${at}::timestamptz END
       FROM (SELECT coalesce(s.last_instance_at > c.asked_at, false) AS is_new FROM scans s WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = ${scanId}) n)
     RETURNING status, attempts, first_asked_at, next_at`);
 }
@@ -67,6 +67,12 @@ export async function saveCount(tx: CommonQueryMethods, scanId: string, count: C
     WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId}`);
   if (count.there === undefined) return;
   await tx.query(sql.type(Nothing)`UPDATE scans SET expected_instances = ${count.there} WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND expected_instances IS DISTINCT FROM ${count.there}`);
+}
+
+/** What was asked of the source has come: the next look is due. */
+export async function askNow(tx: CommonQueryMethods, scanId: string, at: Date): Promise<void> {
+  await tx.query(sql.type(Nothing)`
+    UPDATE source_counts SET next_at = least(next_at, ${at.toISOString()}::timestamptz) WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND status <> 'given_up'`);
 }
 
 /** False: this scan was searched for at this source before. */

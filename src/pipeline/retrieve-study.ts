@@ -1,12 +1,13 @@
 /**
  * Has a source send a study, or the images of it that are missing. In: a retrieve-study job. Out: images, received as from any sender; the row says how
  * many are here. Done only when all that the source has are here: what its answer counts is not proof. Sending again is harmless, for a repeat changes nothing.
+ * A scan that waited for missing images is looked at again at once (completeness-at-source.ts).
  */
 import { raiseAlert } from '../db/alerts.ts';
 import { bossDb } from '../db/pool.ts';
-import { instancesHere, ownObjects, saveRetrieval, scanToAskAbout, takeRetrieval, type RetrievalRow } from '../db/source-questions.ts';
-import { inOrganization } from '../db/transaction.ts';
-import { QUEUES, type RetrieveStudyJob } from '../queue/queues.ts';
+import { askNow, instancesHere, ownObjects, saveRetrieval, scanToAskAbout, takeRetrieval, type RetrievalRow } from '../db/source-questions.ts';
+import { inOrganization, type Transaction } from '../db/transaction.ts';
+import { QUEUES, type CheckSourceJob, type RetrieveStudyJob } from '../queue/queues.ts';
 import type { FoundInstance, QueryOutcome, Retrieved } from '#gateway/queries.ts';
 import type { PriorsDependencies } from './priors.ts';
 import { askOnRecord, pauseMilliseconds, textOf, type Source } from './sources.ts';
@@ -50,6 +51,12 @@ async function missingImages(dependencies: PriorsDependencies, source: Source, s
   return { instances: instances.filter(({ sopInstanceUid }) => !here.has(sopInstanceUid)), there: instances.length };
 }
 
+/** Under a key of its own: the job of the next look has the scan's. */
+async function lookAtOnce({ boss, now }: PriorsDependencies, tx: Transaction, job: CheckSourceJob): Promise<void> {
+  await askNow(tx, job.scanId, now());
+  await boss.send(QUEUES.checkSource.name, job, { singletonKey: `${job.scanId} fetched`, db: bossDb(tx) as never });
+}
+
 async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, row: RetrievalRow, source: Source, outcome: QueryOutcome<Retrieved> | undefined, listed: number | undefined): Promise<'retrieved' | 'again' | 'failed'> {
   return inOrganization(dependencies.database, job.organizationId, async (tx) => {
     const here = (await instancesHere(tx, row.study_instance_uid)).size;
@@ -58,6 +65,7 @@ async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, ro
     const isDone = (outcome === undefined || said?.failed === 0) && here >= expected && here > 0;
     if (isDone) {
       await saveRetrieval(tx, row.retrieval_id, { status: 'retrieved', retrieved: here, ...(expected > 0 ? { expected } : {}), text: null });
+      if (row.purpose === 'missing') await lookAtOnce(dependencies, tx, { organizationId: job.organizationId, scanId: row.for_scan_id });
       return 'retrieved' as const;
     }
     const text = outcome === undefined ? `${here} of ${expected} images are here` : outcome.kind === 'answered' ? `${here} of ${expected} images are here; the source counted ${said?.completed ?? 0} sent and ${said?.failed ?? 0} failed` : textOf(outcome);

@@ -66,8 +66,8 @@ describe.skipIf(isMissing)('completeness', () => {
     expect(await completed(study)).toMatchObject({ completeness_proof: 'instance_count', completion_run: 1 });
   });
 
-  test('fetches what is missing, and nothing else, where the settings want it', async () => {
-    await asks({ completeness: { when_missing: 'fetch', look_again_seconds: 5 } });
+  test('fetches what is missing, and nothing else, where the settings want it; when it has come the scan is complete, however long the time to the next look', async () => {
+    await asks({ completeness: { when_missing: 'fetch', look_again_seconds: 600 } });
     const study = smallStudy({ patient: somebody(), accessionNumber: 'ACC-CS-3' });
     await archiveHas(study);
     await journey.hospital.pacs.store(study.objects.slice(0, 6));
