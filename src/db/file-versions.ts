@@ -22,6 +22,12 @@ export async function holdFile(tx: CommonQueryMethods, scanFileId: string): Prom
     FROM scan_files f JOIN scans s ON s.organization_id = f.organization_id AND s.scan_id = f.scan_id WHERE f.organization_id = ${ORGANIZATION} AND f.scan_file_id = ${scanFileId} FOR UPDATE OF f`) ?? undefined;
 }
 
+/** Another version of the same instance is kept, which could take its place. */
+export async function hasOtherVersions(tx: CommonQueryMethods, file: HeldFile): Promise<boolean> {
+  return tx.exists(sql.type(Nothing)`
+    SELECT FROM scan_files WHERE organization_id = ${ORGANIZATION} AND sop_instance_uid = ${file.sop_instance_uid} AND scan_file_id <> ${file.scan_file_id} AND status <> 'deleted'`);
+}
+
 const Replaced = z.object({ scan_file_id: z.string(), scan_id: z.string(), patient_id: z.string(), priority: Held.shape.priority });
 export type ReplacedFile = z.infer<typeof Replaced>;
 

@@ -63,6 +63,8 @@ function whyArriving({ state, peer }: HoldingArrival, minutes: number): string {
   return state === 'broken' ? `The connection of ${peer} broke off while it sent images; it gets the quiet time to come again.` : 'The gateway was started again while images were arriving; their sender gets the quiet time to go on.';
 }
 
+const NO_IMAGE_IN_USE = 'None of its images is in use, and nothing is analysed: a person decides about those that are kept out of use, and whether a report that was made of them is withdrawn.';
+
 /** A person says that no more images will come, or that a complete scan whose analysis failed or had no model is to be tried again. */
 export async function forceComplete(dependencies: CompleteDependencies, organizationId: string, scanId: string, actor: AuditActor): Promise<{ kind: 'completed'; completionRun: number } | { kind: 'not-found' } | { kind: 'refused'; reason: string }> {
   return inOrganization(dependencies.database, organizationId, async (tx) => {
@@ -93,10 +95,15 @@ export async function complete(dependencies: CompleteDependencies, tx: Transacti
     await moveInQueue(tx, scan.scan_id, { status: 'completed', whyWaiting: null }, now);
     return;
   }
+  const files = await foreignFiles(tx, scan.scan_id);
+  if (files.length === 0) {
+    await moveInQueue(tx, scan.scan_id, { status: 'paused', whyWaiting: NO_IMAGE_IN_USE }, now);
+    return;
+  }
   await queuePriorSearches(dependencies, tx, organizationId, scan);
   const actions = await chosenActions(tx, scan);
   const priority = await applyRouting(tx, scan, actions);
-  const { queued, missing } = await queueAnalyses(dependencies, tx, organizationId, scan, actions, run, priorityScore(priority));
+  const { queued, missing } = await queueAnalyses(dependencies, tx, organizationId, { scanId: scan.scan_id, files, run }, actions, priorityScore(priority));
   if (proof === 'forced') await resolveAlert(tx, 'images_after_withdrawal', `scan ${scan.scan_id}`);
   // Analyses may have been made that no report was wanted of then.
   if (queued === 0 && proof === 'forced') await dependencies.boss.send(QUEUES.report.name, { organizationId, scanId: scan.scan_id } satisfies ReportJob, { db: bossDb(tx) as never });
@@ -145,8 +152,7 @@ async function applyRouting(tx: Transaction, scan: LockedScan, actions: readonly
   return priority;
 }
 
-async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, scan: LockedScan, actions: readonly Action[], run: number, priority: number): Promise<{ queued: number; missing: readonly string[] }> {
-  const files = await foreignFiles(tx, scan.scan_id);
+async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction, organizationId: string, { scanId, files, run }: { scanId: string; files: readonly AnalyzableFile[]; run: number }, actions: readonly Action[], priority: number): Promise<{ queued: number; missing: readonly string[] }> {
   const missing: string[] = [];
   let queued = 0;
   for (const action of actions) {
@@ -157,7 +163,7 @@ async function queueAnalyses(dependencies: CompleteDependencies, tx: Transaction
       missing.push([action.model_name, action.model_version].filter(Boolean).join(' '));
       continue;
     }
-    const analysisId = await insertAnalysis(tx, { scanId: scan.scan_id, modelId: model.model_id, inputDigest: contentDigest(files), completionRun: run });
+    const analysisId = await insertAnalysis(tx, { scanId, modelId: model.model_id, inputDigest: contentDigest(files), completionRun: run });
     if (!analysisId) continue;
     const data: AnalyzeJob = { organizationId, analysisId };
     await dependencies.boss.send(QUEUES.analyze.name, data, { priority, db: bossDb(tx) as never });

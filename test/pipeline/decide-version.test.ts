@@ -31,6 +31,7 @@ const files = async (scanId: string) => Object.fromEntries((await pipeline.db.as
 const analyses = (scanId: string) => pipeline.db.asOwner('SELECT FROM ai_analyses WHERE scan_id = $1', [scanId]);
 const analysed = (scanId: string) => pipeline.db.asOwner("UPDATE ai_analyses SET status = 'completed' WHERE scan_id = $1", [scanId]);
 const reopen = (scanId: string) => inOrganization(pipeline.db.database, organizationId, (tx) => reopenScan(tx, scanId));
+const why = async (scanId: string) => (await pipeline.db.asOwner<{ why: string }>('SELECT why_waiting AS why FROM scan_queue WHERE scan_id = $1', [scanId]))[0]!.why;
 const openAlerts = (subject: string) => pipeline.db.asOwner("SELECT FROM system_alerts WHERE resolved_at IS NULL AND subject = $1", [subject]);
 
 test('of two versions the later is put in use: the first is set aside, the scan is completed and analysed again, and the alert ends', async () => {
@@ -82,6 +83,33 @@ test('an image that names another patient becomes part of the study, or is set a
   expect(await analyses(own.scanId)).toHaveLength(2);
 });
 
+test('an image of another patient that was put in use is set aside again: the decision is on record, and the scan is analysed as before', async () => {
+  const own = await sends('30.10', 'own'), foreign = await sends('30.10', 'foreign', 'SOMEBODY');
+  await decide(foreign.file, 'use');
+  await complete(own.scanId);
+  await analysed(own.scanId);
+  expect(await decide(foreign.file, 'set aside')).toEqual({ kind: 'done' });
+  expect(await files(own.scanId)).toEqual({ [own.file]: ['stored', null], [foreign.file]: ['archived', null] });
+  expect(await why(own.scanId)).toBe('A person set one of its images aside; the scan is completed again without it.');
+  expect(await complete(own.scanId)).toBe('completed');
+  const digests = async () => (await pipeline.db.asOwner<{ input_digest: string }>('SELECT input_digest FROM ai_analyses WHERE scan_id = $1 ORDER BY analysis_id', [own.scanId])).map((row) => row.input_digest);
+  expect(new Set(await digests()).size, 'with it, and without it').toBe(2);
+  expect(await pipeline.db.asOwner("SELECT detail->>'decision' AS decision, detail->>'was' AS was FROM audit_logs WHERE object_id = $1 AND detail ? 'decision' ORDER BY audit_id", [foreign.file])).toEqual([{ decision: 'use', was: 'quarantined' }, { decision: 'set aside', was: 'stored' }]);
+  await analysed(own.scanId);
+  expect(await decide(foreign.file, 'use'), 'and back again').toEqual({ kind: 'done' });
+  await complete(own.scanId);
+  expect(await digests()).toHaveLength(3);
+});
+
+test('a scan none of whose images is in use waits for a person, and nothing is analysed', async () => {
+  const only = await sends('30.11', 'only');
+  await complete(only.scanId);
+  expect(await decide(only.file, 'set aside')).toEqual({ kind: 'done' });
+  expect(await complete(only.scanId)).toBe('completed');
+  expect(await why(only.scanId)).toMatch(/^None of its images is in use/);
+  expect(await pipeline.db.asOwner('SELECT status FROM ai_analyses WHERE scan_id = $1', [only.scanId])).toEqual([{ status: 'cancelled' }]);
+});
+
 test('an image that is set aside is kept: who asks whether it is stored hears yes', async () => {
   const own = await sends('30.9', 'own'), foreign = await sends('30.9', 'foreign', 'ANOTHER');
   expect(await decide(foreign.file, 'set aside')).toEqual({ kind: 'done' });
@@ -118,7 +146,8 @@ test('a version that comes from another study takes the image out of that one, w
   expect(await scans(here.scanId)).toEqual([{ status: 'in_progress', instance_count: 0, series_count: 0 }]);
   expect(await scans(there.scanId)).toEqual([{ status: 'in_progress', instance_count: 1, series_count: 1 }]);
   expect(await complete(here.scanId)).toBe('completed');
-  expect(await analyses(here.scanId)).toHaveLength(2);
+  expect(await analyses(here.scanId), 'there is nothing left to analyse').toHaveLength(1);
+  expect(await why(here.scanId)).toMatch(/^None of its images is in use/);
 });
 
 test('the source of the images is asked again where it had been given up on', async () => {

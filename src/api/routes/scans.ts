@@ -65,7 +65,7 @@ export function scanRoutes(router: ApiRouter, { commands }: ApiDependencies): vo
 const Reasoned = z.strictObject({ reason: z.string().trim().min(1).max(500) }).openapi('VersionDecision');
 const decisions = [
   ['POST /scan-files/{scan_file_id}/use', 'use', 'Put an image in use that was kept out of it', 'A version under a UID that was stored already takes the place of the one in use, which is set aside; an image that names another patient than its study becomes part of it. The scan is completed again and analysed with it.'],
-  ['POST /scan-files/{scan_file_id}/set-aside', 'set aside', 'Keep an image out of use for good', 'It stays stored, and nothing is made of it. The alert about it ends when no other waits.'],
+  ['POST /scan-files/{scan_file_id}/set-aside', 'set aside', 'Keep an image out of use for good', 'It stays stored, and nothing is made of it. The alert about it ends when no other waits. One that is in use is taken out of the study, which is completed again and analysed without it; where another version of the same image is kept, that one is put in use instead.'],
 ] as const;
 
 export function scanFileRoutes(router: ApiRouter, { commands }: ApiDependencies): void {
