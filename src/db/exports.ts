@@ -75,3 +75,8 @@ export async function notePullFailed(tx: CommonQueryMethods, integrationId: stri
     UPDATE record_pulls SET read_until = greatest(read_until, ${failure.until ?? null}::timestamptz), last_run_at = now(), failure_count = failure_count + 1, last_error = ${failure.text}, next_run_at = ${failure.nextRunAt.toISOString()}
     WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId} AND resource_type = ${type}`);
 }
+
+/** Nothing is fetched from the system before this. */
+export async function holdPulls(tx: CommonQueryMethods, integrationId: string, until: Date): Promise<void> {
+  await tx.query(sql.typeAlias('void')`UPDATE record_pulls SET next_run_at = greatest(next_run_at, ${until.toISOString()}::timestamptz) WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId}`);
+}

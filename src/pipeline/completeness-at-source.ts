@@ -90,8 +90,11 @@ async function judge(dependencies: CheckSourceDependencies, tx: Transaction, job
     : there === undefined ? `${name} does not know this study yet` : `${missing} of ${there} images that ${name} has are not here`;
   const status = outcome.kind !== 'answered' ? 'no_answer' as const : there === undefined ? 'unknown_study' as const : 'missing' as const;
   const now = dependencies.now();
-  if (now.getTime() - look.count.first_asked_at.getTime() >= rule.giveUpMinutes * 60_000) return giveUp(dependencies, tx, job, scan, { ...look, text, record });
-  const nextAt = new Date(now.getTime() + rule.lookAgainSeconds * 1000);
+  const untilGivenUp = look.count.first_asked_at.getTime() + rule.giveUpMinutes * 60_000 - now.getTime();
+  if (untilGivenUp <= 0) return giveUp(dependencies, tx, job, scan, { ...look, text, record });
+  // A source that asks for more time gets it, up to the time when the settings decide without it.
+  const askedFor = outcome.kind === 'unreachable' ? outcome.retryAfterMilliseconds ?? 0 : 0;
+  const nextAt = new Date(now.getTime() + Math.max(rule.lookAgainSeconds * 1000, Math.min(askedFor, untilGivenUp)));
   await saveCount(tx, job.scanId, { ...record, status, text, nextAt });
   const isFetched = status === 'missing' && rule.whenMissing === 'fetch';
   if (isFetched) await fetchMissing(dependencies, tx, job, source, look.scan, there!);

@@ -7,7 +7,7 @@
  */
 import type { PgBoss } from 'pg-boss';
 import { raiseAlert, resolveAlert } from '../db/alerts.ts';
-import { notePulled, notePullFailed, pullsOf } from '../db/exports.ts';
+import { holdPulls, notePulled, notePullFailed, pullsOf } from '../db/exports.ts';
 import type { Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
@@ -41,8 +41,9 @@ export async function pull(dependencies: PullDependencies, job: PullJob, signal:
   const { database, now } = dependencies, { organizationId, integrationId } = job;
   const source = dependencies.pullSource(organizationId, integrationId), puller = source?.adapter.pulls, plan = source && puller?.plan(source.integration.config);
   if (!source || !puller || !plan) return;
+  let heldUntil = new Date(0);
   for (const { resource_type: type, read_until: readUntil, next_run_at: nextRunAt, failure_count: failures } of await inOrganization(database, organizationId, (tx) => pullsOf(tx, integrationId, plan.types))) {
-    if (nextRunAt > now() || signal.aborted) continue;
+    if (nextRunAt > now() || heldUntil > now() || signal.aborted) continue;
     const pulled = await puller.pull(source.integration, type, readUntil?.toISOString(), source.receive, source.context);
     const { name } = source.integration;
     await inOrganization(database, organizationId, async (tx) => {
@@ -54,8 +55,15 @@ export async function pull(dependencies: PullDependencies, job: PullJob, signal:
       // A long reading that breaks off and goes on is not kept waiting for it.
       const isFurther = pulled.until !== undefined && (readUntil === null || Date.parse(pulled.until) > readUntil.getTime());
       const wait = Math.max(pulled.retryAfterMilliseconds ?? 0, isFurther ? plan.everySeconds * 1000 : Math.min(LAST_RETRY_MILLISECONDS, plan.everySeconds * 1000 * 2 ** Math.min(failures, 10)));
-      await notePullFailed(tx, integrationId, type, { text: pulled.text, until: pulled.until, nextRunAt: new Date(now().getTime() + wait) });
-      if (failures + 1 >= ALERT_FROM) await raiseAlert(tx, { kind: 'pull_failing', severity: 'warning', subject: `${name}: ${type}`, message: `${type} cannot be fetched from ${name}: ${pulled.text}. It goes on where it stopped.` });
+      const nextAt = new Date(now().getTime() + wait);
+      await notePullFailed(tx, integrationId, type, { text: pulled.text, until: pulled.until, nextRunAt: nextAt });
+      // "Later" is said for the server, not for one type.
+      if (pulled.retryAfterMilliseconds) {
+        heldUntil = new Date(now().getTime() + pulled.retryAfterMilliseconds);
+        await holdPulls(tx, integrationId, heldUntil);
+      }
+      const isLong = wait > LAST_RETRY_MILLISECONDS;
+      if (failures + 1 >= ALERT_FROM || isLong) await raiseAlert(tx, { kind: 'pull_failing', severity: 'warning', subject: `${name}: ${type}`, message: `${type} cannot be fetched from ${name}: ${pulled.text}. It goes on where it stopped${isLong ? `, not before ${nextAt.toISOString()}: the server asked for that` : ''}.` });
     });
     if (pulled.kind === 'read' && pulled.refused > 0) dependencies.log.warn({ integrationId, type, refused: pulled.refused }, 'some of what was fetched was refused; the exchanges say why');
   }
