@@ -12,17 +12,19 @@ import { createSite } from './web/site.ts';
 import type { ApiCommands } from './api/commands.ts';
 import type { Config } from './config.ts';
 import type { Adapter, AdapterContext, Peer, Receive } from './gateway/adapter.ts';
+import type { Images } from './gateway/images.ts';
 import { integrationCommands } from './gateway/integration-commands.ts';
 import type { Integrations } from './gateway/integrations.ts';
 import type { MessageCommands } from './gateway/message-commands.ts';
 import type { Installation } from './installation.ts';
 import { createSources, decideVersion, requestPriors, forceComplete, operatorCommands, withdrawReport } from './pipeline/index.ts';
 import type { ObjectStore } from './storage/object-store.ts';
+import { readHead } from './storage/read-head.ts';
 import type { GatewayTls } from './tls.ts';
 
 export interface HttpDependencies {
   readonly config: Config; readonly installation: Installation; readonly adapters: ReadonlyMap<string, Adapter>; readonly integrations: Integrations;
-  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined; readonly messages: MessageCommands;
+  readonly store: ObjectStore; readonly boss: PgBoss; readonly tls: GatewayTls | undefined; readonly messages: MessageCommands; readonly images: Images;
   receiveFor(adapter: Adapter): Receive;
   contextOf(adapter: Adapter): AdapterContext;
 }
@@ -107,6 +109,8 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
       const { size } = await stat(store.resolve(location));
       return { byteSize: size, stream: Readable.toWeb(store.read(location)) as ReadableStream<Uint8Array> };
     },
+    storedHead: (location) => readHead(store, location),
+    picture: (image, wanted, signal) => dependencies.images.render(image, wanted, signal),
     reloadIntegrations: () => integrations.reload(),
     async handleAdapterHttp(request: Request, peer: Peer) {
       const { pathname } = new URL(request.url);

@@ -162,7 +162,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
   }
   if (has('api')) {
     const { startHttp } = await import('./http.ts');
-    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, messages, receiveFor, contextOf });
+    const http = await startHttp({ config, installation, adapters, integrations, store, boss, tls, messages, images, receiveFor, contextOf });
     Object.assign(bound, http.ports);
     doors.push(() => http.close());
   }

@@ -4,8 +4,9 @@
  */
 import type { Peer } from '#gateway/adapter.ts';
 import type { AuditActor } from '../audit/event.ts';
+import type { ImageFile, Picture, PictureWanted } from '../gateway/images.ts';
 import type { IntegrationCommands } from '../gateway/integration-commands.ts';
-import type { MessageCommands } from '../gateway/message-commands.ts';
+import type { MessageCommands, StoredHead } from '../gateway/message-commands.ts';
 import type { Decision, OperatorCommands, PriorsRequest, VersionDecision, Withdrawal } from '../pipeline/index.ts';
 
 export interface ApiCommands extends MessageCommands, OperatorCommands, Pick<IntegrationCommands, 'adapterCatalog' | 'conformanceStatement' | 'saveIntegration' | 'testIntegration'> {
@@ -19,6 +20,10 @@ export interface ApiCommands extends MessageCommands, OperatorCommands, Pick<Int
   withdrawReport(organizationId: string, reportId: string, reason: string, actor: AuditActor): Promise<Withdrawal>;
   /** Opens a stored object for reading; throws when it is not there. `offset` skips that many bytes. */
   openStoredObject(location: string): Promise<StoredObjectContent>;
+  /** The beginning of a stored object, as much as any header needs; throws when it is not there. */
+  storedHead(location: string): Promise<StoredHead>;
+  /** A picture of a stored image for a page. Throws ImageError. */
+  picture(image: ImageFile, wanted: PictureWanted, signal?: AbortSignal): Promise<Picture>;
   /** Makes listeners and deliveries see changed integrations; resolves when they do. */
   reloadIntegrations(): Promise<void>;
   /** Serves a request below an HTTP adapter's mount (/fhir/r4). undefined: no adapter is mounted at this path. */

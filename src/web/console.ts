@@ -1,69 +1,28 @@
 /**
- * The pages about messages and systems: messages, dead letters, replays, systems. In: a signed-in person's request. Out: a page of rows that the API
+ * The pages about messages: messages, dead letters, replays. In: a signed-in person's request. Out: a page of rows that the API
  * would show too, by the same queries, permissions and audit events; what changes something is a form that goes to the same commands.
  */
 import type { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
-import { html } from 'hono/html';
-import { z } from '@hono/zod-openapi';
-import { auditEvents, type AuditEvent } from '../audit/event.ts';
-import { recordAudit } from '../audit/record.ts';
-import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
-import { recordRefusedUse } from '../api/middleware/authorize.ts';
-import { isAllowed, type Permission } from '../api/permissions.ts';
+import type { z } from '@hono/zod-openapi';
+import { auditEvents } from '../audit/event.ts';
+import { actorOf, type ApiDependencies, type ApiEnv } from '../api/context.ts';
 import { toPage } from '../api/pagination.ts';
-import { notFound, Problem } from '../api/problem.ts';
+import { notFound } from '../api/problem.ts';
 import { deadJobQuery, listDeadJobs } from '../api/queries/dead-jobs.ts';
 import { deliveryQuery, listDeliveries } from '../api/queries/deliveries.ts';
 import { listNotices, noticeQuery } from '../api/queries/order-notices.ts';
-import { listIntegrations, readIntegration, type Integration } from '../api/queries/integrations.ts';
 import { listReplayedMessages, listReplays, readReplay, replayedMessageQuery, replayFilter, ReplaySelection } from '../api/queries/message-replays.ts';
 import { listSyncLogs, readSyncLog, searchSyncLogs, syncLogQuery, SyncLogSearch, touchedRows } from '../api/queries/sync-logs.ts';
-import { ORGANIZATION } from '../db/current-organization.ts';
 import { countReplayable } from '../db/message-replays.ts';
-import { sql } from '../db/pool.ts';
-import { inOrganization, type Transaction } from '../db/transaction.ts';
-import type { Caller } from '../db/user-sessions.ts';
 import { deadLettersPage } from './dead-letters.ts';
-import type { Html } from './layout.ts';
-import { messageList, messagePage, type Choices } from './messages.ts';
-import { signedIn } from './pages.ts';
-import { consolePage, notice } from './parts.ts';
+import { choicesOf } from './choices.ts';
+import { messageList, messagePage } from './messages.ts';
 import { replayList, replayPage } from './replays.ts';
-import { systemsPage, tryPage } from './systems.ts';
-
-const form = bodyLimit({ maxSize: 256 * 1024, onError: () => { throw new Problem(413, 'The form is larger than 256 KiB.'); } });
-const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
-
-interface Visit {
-  readonly c: ApiContext; readonly caller: Caller; readonly now: Date;
-  may(permission: Permission): boolean;
-  read<T>(work: (tx: Transaction, audit: (event: Omit<AuditEvent, 'actor' | 'outcome'>) => Promise<void>) => Promise<T>): Promise<T>;
-  page(at: string, title: string, body: Html, refresh?: { seconds: number; url: string }, status?: Problem['status']): Promise<Response>;
-  /** Back to a page, with a sentence about what happened. */
-  back(path: string, word: { done?: string; problem?: string }): Response;
-  readonly done: string | undefined;
-  readonly problem: string | undefined;
-  /** What the form says, blank fields left out. */
-  fields(): Promise<Record<string, string>>;
-}
+import { form, uuid, visitor, withoutEmpty, wordsOf, type Visit } from './visit.ts';
 
 export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
   const { commands } = dependencies;
-  const visit = (permission: Permission, work: (visit: Visit) => Promise<Response>) => async (c: ApiContext): Promise<Response> => {
-    const caller = await signedIn(c, dependencies);
-    if (!caller) return c.redirect('/login', 303);
-    const v = visitOf(c, caller, dependencies);
-    try {
-      if (v.may(permission)) return await work(v);
-      await recordRefusedUse(c, dependencies, caller, permission);
-      throw new Problem(403, `The role ${caller.role} may not see this page.`);
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status >= 500) throw error;
-      const title = error.status === 404 ? 'Not found' : 'This cannot be done';
-      return v.page('', title, html`<h1>${title}</h1>${notice(error.message, 'problem')}`, undefined, error.status);
-    }
-  };
+  const visit = visitor(dependencies);
 
   // ---- messages
 
@@ -183,77 +142,6 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     if (decision.kind === 'not-found') throw notFound(what === 'deliveries' ? 'delivery' : what === 'notices' ? 'order status message' : 'job');
     return v.back('/dead-letters', decision.kind === 'refused' ? { problem: decision.reason } : { done: how === 'discard' ? 'Given up; the reason is in the audit log.' : 'It is on its way.' });
   }));
-
-  // ---- systems
-
-  app.get('/systems', visit('integrations:read', async (v) => {
-    const systems = await v.read(async (tx, audit) => {
-      await audit({ ...auditEvents.query, action: 'R', object: { type: 'integration', id: '*' } });
-      return listIntegrations(tx, { limit: 199 });
-    });
-    return v.page('/systems', 'Systems', systemsPage({ systems: systems.toSorted((a, b) => a.name.localeCompare(b.name)), dryRuns: new Set(commands.adapterCatalog().filter(({ dryRun }) => dryRun).map(({ name }) => name)), mayPause: v.may('integrations:write'), mayTry: v.may('integrations:test'), done: v.done, problem: v.problem, now: v.now }));
-  }));
-  app.post(`/systems/:id{${uuid}}/pause`, form, visit('integrations:write', async (v) => {
-    const { receive, deliver } = await v.fields();
-    const pause = { ...(receive === undefined ? {} : { receive: receive === 'on' }), ...(deliver === undefined ? {} : { deliver: deliver === 'on' }) };
-    const decision = await commands.pauseIntegration(v.caller.organizationId, v.c.req.param('id')!, pause, actorOf(v.c, v.caller));
-    if (decision.kind === 'not-found') throw notFound('system');
-    await commands.reloadIntegrations();
-    return v.back('/systems', { done: Object.values(pause).includes(true) ? 'Paused.' : 'Resumed.' });
-  }));
-  const system = (v: Visit): Promise<Integration> => v.read(async (tx, audit) => {
-    const found = await readIntegration(tx, v.c.req.param('id')!);
-    if (!found) throw notFound('system');
-    await audit({ ...auditEvents.applicationActivity, action: 'E', object: { type: 'integration', id: found.integration_id }, detail: { dry_run: v.c.req.method === 'POST' } });
-    return found;
-  });
-  app.get(`/systems/:id{${uuid}}/try`, visit('integrations:test', async (v) => {
-    const found = await system(v);
-    return v.page('/systems', `Try a message of ${found.name}`, tryPage({ system: found, text: '', messages: undefined, problem: undefined }));
-  }));
-  app.post(`/systems/:id{${uuid}}/try`, form, visit('integrations:test', async (v) => {
-    const found = await system(v), text = (await v.fields())['message'] ?? '';
-    const dryRun = await commands.dryRun(v.caller.organizationId, found.integration_id, Buffer.from(text.replaceAll('\r\n', '\r').replaceAll('\n', '\r')));
-    return v.page('/systems', `Try a message of ${found.name}`, tryPage({
-      system: found, text, messages: dryRun.kind === 'read' ? dryRun.messages : undefined, problem: dryRun.kind === 'refused' ? dryRun.reason : dryRun.kind === 'not-found' ? 'The gateway does not know its settings; are they valid?' : undefined,
-    }));
-  }));
 }
 
-function visitOf(c: ApiContext, caller: Caller, { database, keys }: ApiDependencies): Visit {
-  const within = <T>(work: (tx: Transaction) => Promise<T>): Promise<T> => inOrganization(database, caller.organizationId, work);
-  return {
-    c, caller, now: new Date(), ...wordFor(c, caller, keys),
-    may: (permission) => isAllowed(caller.role, caller.scopes, permission),
-    read: (work) => within((tx) => work(tx, (event) => recordAudit(tx, { outcome: 'success', ...event, actor: actorOf(c, caller), requestId: c.get('requestId') }))),
-    async page(at, title, body, refresh, status = 200) {
-      const organizationName = await within((tx) => tx.oneFirst(sql.type(z.object({ name: z.string() }))`SELECT name FROM organizations WHERE organization_id = ${ORGANIZATION}`));
-      return c.html(consolePage({ title, caller, organizationName, at, body, refresh }), status);
-    },
-    back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `?word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word)))}` : ''}`, 303),
-    async fields() {
-      const parsed = await c.req.parseBody();
-      return withoutEmpty(Object.fromEntries(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string')));
-    },
-  };
-}
-
-const placeOf = ({ userId }: Caller): string => `web/${userId}/word`;
-
-/** The sentence that the form before this page left: sealed, so that no link of somebody else's puts words on our page. */
-function wordFor(c: ApiContext, caller: Caller, keys: ApiDependencies['keys']): { done: string | undefined; problem: string | undefined } {
-  try {
-    const { done, problem } = JSON.parse(keys.open(placeOf(caller), c.req.query('word') ?? '')) as { done?: string; problem?: string };
-    return { done, problem };
-  } catch {
-    return { done: undefined, problem: undefined };
-  }
-}
 const leftOutOf = (leftOut: readonly { readonly reason: string }[]): string => leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : '.';
-const withoutEmpty = (fields: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, name === 'message' ? value : value.trim()]).filter(([name, value]) => value !== '' && name !== 'word'));
-const wordsOf = (error: z.ZodError): string => error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-
-async function choicesOf(tx: Transaction): Promise<Choices> {
-  const integrations = await tx.any(sql.type(z.object({ integration_id: z.string(), name: z.string(), adapter: z.string() }))`SELECT integration_id, name, adapter FROM external_integrations WHERE organization_id = ${ORGANIZATION} ORDER BY name LIMIT 500`);
-  return { integrations, adapters: [...new Set(integrations.map(({ adapter }) => adapter))].toSorted() };
-}

@@ -5,14 +5,13 @@ import type { OutboxDelivery } from '../api/queries/deliveries.ts';
 import { messageStatuses, type SyncLog, type TouchedRow } from '../api/queries/sync-logs.ts';
 import type { DryRunMessage, MessageView } from '../gateway/message-commands.ts';
 import type { Html } from './layout.ts';
-import { ago, bytes, choice, clock, field, hidden, notice, section, state } from './parts.ts';
+import { ago, bytes, choice, clock, facts, field, hidden, notice, section, state, type Choices } from './parts.ts';
 
 type Exchange = z.output<typeof SyncLog>;
 export interface Filter {
   readonly text?: string | undefined; readonly direction?: string | undefined; readonly message_status?: string | undefined; readonly integration_id?: string | undefined; readonly adapter?: string | undefined;
   readonly interaction?: string | undefined; readonly control_id?: string | undefined; readonly started_from?: string | undefined; readonly started_before?: string | undefined;
 }
-export interface Choices { readonly integrations: readonly { readonly integration_id: string; readonly name: string }[]; readonly adapters: readonly string[] }
 
 export interface MessageList { readonly filter: Filter; readonly choices: Choices; readonly items: readonly Exchange[]; readonly nextCursor: string | null; readonly mayRead: boolean; readonly mayReplay: boolean; readonly problem: string | undefined; readonly now: Date }
 
@@ -31,12 +30,13 @@ ${field('Control id', 'control_id', filter.control_id)}
 ${field('From (UTC)', 'started_from', filter.started_from, { type: 'date' })}${field('Before (UTC)', 'started_before', filter.started_before, { type: 'date' })}
 <div class="buttons"><button class="go">Search</button>${isFiltered ? html`<a href="/messages">Show all</a>` : ''}</div>
 </form>
-${section(isFiltered ? 'Messages that match, newest first' : 'All messages, newest first', ['When', 'System', 'Message', 'Control id', 'Outcome', 'Answer', 'Size'], items.map((item) => row(item, now)),
+${section(isFiltered ? 'Messages that match, newest first' : 'All messages, newest first', messageColumns, items.map((item) => messageRow(item, now)),
   isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error; a part is looked for among the newest 100,000 messages before the date given.' : 'No message has been exchanged yet.', next)}
 ${mayReplay && filter.message_status === 'rejected' && items.length > 0 ? html`<form method="post" action="/replays/count" class="aside">${hidden({ ...filter, text: undefined, direction: undefined, control_id: undefined })}<button>Receive these again …</button> <span>after the mapping or setting that refused them was put right</span></form>` : ''}`;
 }
 
-function row(exchange: Exchange, now: Date): Html {
+export const messageColumns = ['When', 'System', 'Message', 'Control id', 'Outcome', 'Answer', 'Size'];
+export function messageRow(exchange: Exchange, now: Date): Html {
   return html`<tr><td>${ago(exchange.started_at, now)}</td><td>${exchange.integration_name ?? 'unknown sender'}<div class="sub nowrap">${exchange.adapter}</div></td>
 <td class="nowrap">${exchange.direction === 'inbound' ? '←' : '→'} <a href="/messages/${exchange.sync_id}">${exchange.interaction}</a></td><td class="id">${exchange.control_id}</td>
 <td>${state(exchange.message_status)}<div class="sub">${exchange.error_location ? `${exchange.error_location}: ` : ''}${exchange.error_text ?? ''}</div></td>
@@ -52,7 +52,7 @@ export function messagePage(message: OneMessage): Html {
   const { exchange, view, answer, rows, deliveries, related, mayRead, mayReplay, done, problem, now } = message;
   const replayable = mayReplay && exchange.direction === 'inbound' && (exchange.message_status === 'rejected' || exchange.message_status === 'failed') && exchange.integration_id !== null;
   return html`<p class="back"><a href="/messages">Messages</a></p><h1>${exchange.interaction} <span class="id">${exchange.control_id}</span></h1>${notice(done)}${notice(problem, 'problem')}
-<section><h2>Exchange</h2>${facts(exchange)}
+<section><h2>Exchange</h2>${exchangeFacts(exchange)}
 ${replayable ? html`<div class="actions"><form method="post" action="/messages/${exchange.sync_id}/replay"><button class="go">Receive it again</button></form><span>after what refused it was put right; a message that came in meanwhile is a duplicate and changes nothing</span></div>` : ''}</section>
 ${mayRead ? content('Message', exchange, view, 'message') : html`<section><h2>Message</h2><p class="none">Your role may not see the content of messages.</p></section>`}
 ${mayRead && view?.mapping ? view.mapping.map((judged) => mapping(judged, exchange.mapping_version)) : ''}
@@ -60,19 +60,18 @@ ${mayRead ? section('Rows it made or changed', ['Table', 'Row', 'Id'], rows.map(
 ${mayRead && answer ? content('Answer', exchange, answer, 'answer') : ''}
 ${deliveries.length > 0 ? section('Reports of its scan', ['System', 'Version', 'State', 'Tries', 'Last outcome'], deliveries.map((delivery) => html`<tr><td>${delivery.integration_name}</td><td>${delivery.report_version}</td><td>${state(delivery.status)}${delivery.commitment === 'awaited' ? html`<div class="sub">not committed yet</div>` : delivery.commitment === 'refused' ? html`<div class="sub">not kept there</div>` : ''}</td>
 <td class="number">${delivery.attempts}</td><td>${delivery.last_outcome ?? ''}<div class="sub">${delivery.last_text ?? ''}</div></td></tr>`), '') : ''}
-${related.length > 0 ? section('Related exchanges', ['When', 'System', 'Message', 'Control id', 'Outcome', 'Answer', 'Size'], related.map((other) => row(other, now)), '') : ''}`;
+${related.length > 0 ? section('Related exchanges', messageColumns, related.map((other) => messageRow(other, now)), '') : ''}`;
 }
 
-function facts(exchange: Exchange): Html {
-  const pairs: readonly (readonly [string, Html | string | null])[] = [
+function exchangeFacts(exchange: Exchange): Html {
+  return facts([
     ['Outcome', state(exchange.message_status)], ['Why', exchange.error_text === null ? null : html`${exchange.error_location ? html`<strong>${exchange.error_location}</strong>: ` : ''}${exchange.error_text}`],
     ['System', exchange.integration_name ?? 'unknown sender'], ['Direction', exchange.direction === 'inbound' ? 'received' : `sent, try ${exchange.attempt}`],
     ['Peer', [exchange.peer_application, exchange.peer_address].filter(Boolean).join(' at ') || null], ['Began', clock(exchange.started_at)], ['Took', exchange.duration_ms === null ? null : `${exchange.duration_ms.toFixed(1)} ms`],
     ['Answer', exchange.answer_code === null ? exchange.answer_status : `${exchange.answer_code}${exchange.answer_status === 'answered' ? '' : ' (not heard)'}`], ['Answer said', exchange.answer_text],
     ['Size', bytes(exchange.byte_size)], ['SHA-256', exchange.sha256], ['Mapped by', exchange.mapping_version],
     ['Warnings', exchange.warnings?.length ? html`<ul>${exchange.warnings.map((warning) => html`<li>${String(warning['location'] ?? '')}: ${String(warning['text'] ?? '')}</li>`)}</ul>` : null],
-  ];
-  return html`<dl>${pairs.filter(([, value]) => value !== null && value !== '').map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
+  ]);
 }
 
 function content(title: string, exchange: Exchange, view: MessageView | undefined, part: string): Html {

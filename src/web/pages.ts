@@ -1,19 +1,19 @@
-/** Sign in, sign out, and the state of the gateway; the pages about messages and systems are in console.ts. */
+/** Sign in, sign out, and the state of the gateway; the other pages are in console.ts, scan-pages.ts and system-pages.ts. */
 import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
-import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from '../api/context.ts';
+import { actorOf, type ApiDependencies, type ApiEnv } from '../api/context.ts';
 import { recordRefusedUse } from '../api/middleware/authorize.ts';
-import { identify, requireOwnOrigin } from '../api/middleware/identify.ts';
+import { requireOwnOrigin } from '../api/middleware/identify.ts';
 import { isAllowed } from '../api/permissions.ts';
 import { Problem } from '../api/problem.ts';
 import { reloadPreference, statusPageReloads, writePreference } from '../api/queries/settings.ts';
 import { signIn, signOut } from '../api/sign-in.ts';
 import { inOrganization } from '../db/transaction.ts';
-import type { Caller } from '../db/user-sessions.ts';
 import { loginPage } from './login.ts';
+import { ownPage, signedIn, signInFirst } from './signed-in.ts';
 import { readInstallationAlerts, readStatusRows } from './status-rows.ts';
 import { statusPage } from './status.ts';
 import { styles } from './styles.ts';
@@ -24,19 +24,19 @@ const smallForm = bodyLimit({ maxSize: 16 * 1024, onError: () => { throw new Pro
 export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
   app.get('/assets/medscan.css', (c) => c.body(styles, 200, { 'content-type': 'text/css; charset=utf-8', 'cache-control': 'public, max-age=300' }));
 
-  app.get('/login', (c) => c.html(loginPage()));
+  app.get('/login', (c) => c.html(loginPage({ next: c.req.query('next') })));
 
   app.post('/login', smallForm, async (c) => {
     requireOwnOrigin(c);
     const form = await c.req.parseBody();
-    const field = (name: string): string => (typeof form[name] === 'string' ? form[name].slice(0, 300) : '');
+    const field = (name: string): string => (typeof form[name] === 'string' ? form[name].slice(0, 1_000) : '');
     try {
       await signIn(c, dependencies, { email: field('email').trim(), password: field('password'), organization: field('organization').trim() || undefined });
     } catch (error) {
-      if (error instanceof Problem) return c.html(loginPage(error.status === 401 ? wrongSignIn : error.message), error.status);
+      if (error instanceof Problem) return c.html(loginPage({ error: error.status === 401 ? wrongSignIn : error.message, next: field('next') }), error.status);
       throw error;
     }
-    return c.redirect('/', 303);
+    return c.redirect(ownPage(field('next')), 303);
   });
 
   app.post('/logout', async (c) => {
@@ -49,7 +49,7 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
     // The page's own reload neither keeps the session alive nor fills the audit log: only the opening of the page is an event.
     const reload = c.req.query('auto') === '1';
     const caller = await signedIn(c, dependencies, { keepAlive: !reload });
-    if (!caller) return c.redirect('/login', 303);
+    if (!caller) return signInFirst(c);
     if (!isAllowed(caller.role, caller.scopes, 'queue:read')) {
       await recordRefusedUse(c, dependencies, caller, 'queue:read');
       throw new Problem(403, `The role ${caller.role} may not see the status page.`);
@@ -68,12 +68,5 @@ export function webPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void
     const reload = (await c.req.parseBody())['reload'] === 'on';
     await inOrganization(dependencies.database, caller.organizationId, (tx) => writePreference(tx, caller.userId, reloadPreference, reload));
     return c.redirect('/', 303);
-  });
-}
-
-export async function signedIn(c: ApiContext, dependencies: ApiDependencies, options?: { readonly keepAlive: boolean }): Promise<Caller | undefined> {
-  return identify(c, dependencies, options).catch((error: unknown) => {
-    if (error instanceof Problem && error.status === 401) return undefined;
-    throw error;
   });
 }

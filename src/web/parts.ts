@@ -5,18 +5,24 @@ import type { Caller } from '../db/user-sessions.ts';
 import { page, type Html } from './layout.ts';
 
 /** Green, amber, red or grey; the word beside it says the same, so colour is never the only sign. */
-const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad'>> = {
+const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad' | ''>> = {
   ok: 'ok', degraded: 'warn', down: 'bad',
   accepted: 'ok', delivered: 'ok', duplicate: 'ok', rejected: 'bad', failed: 'bad', refused: 'bad', unreachable: 'warn', unconfirmed: 'warn',
   paused: 'warn', info: 'ok', warning: 'warn', critical: 'bad', mapped: 'ok', default: 'ok', unmapped: 'warn', finished: 'ok', running: 'warn', 'left out': 'warn',
+  completed: 'ok', timeout: 'bad', 'to decide': 'warn', 'in use': 'ok', 'set aside': '', cancelled: '', high: 'bad', medium: 'warn', low: 'ok', 'entered-in-error': 'bad', 'identity unknown': 'warn',
+  proven: 'ok', missing: 'bad', 'given up': 'bad', done: 'ok', retrieved: 'ok', 'no answer': 'warn', 'unknown study': 'warn',
+  released: 'ok', 'aborted-by-peer': 'warn', 'aborted-by-gateway': 'bad', 'connection-lost': 'warn', unreadable: 'bad',
 };
 
 const places: readonly { readonly path: string; readonly title: string; readonly permission: Permission }[] = [
   { path: '/', title: 'Status', permission: 'queue:read' },
+  { path: '/scans', title: 'Scans', permission: 'scans:read' },
   { path: '/messages', title: 'Messages', permission: 'exchanges:read' },
   { path: '/dead-letters', title: 'Dead letters', permission: 'exchanges:read' },
   { path: '/replays', title: 'Replays', permission: 'exchanges:replay' },
   { path: '/systems', title: 'Systems', permission: 'integrations:read' },
+  { path: '/associations', title: 'Associations', permission: 'exchanges:read' },
+  { path: '/alerts', title: 'Alerts', permission: 'alerts:read' },
 ];
 
 export interface ConsolePage { readonly title: string; readonly caller: Caller; readonly organizationName: string; readonly at: string; readonly body: Html; readonly refresh?: { readonly seconds: number; readonly url: string } | undefined }
@@ -66,6 +72,20 @@ export function bytes(size: number | null): string {
   if (size === null) return '';
   if (size < 1024) return `${size} B`;
   return size < 1024 * 1024 ? `${(size / 1024).toFixed(1)} KiB` : `${(size / 1024 / 1024).toFixed(1)} MiB`;
+}
+
+/** Names and values; a pair without a value is left out. */
+export function facts(pairs: readonly (readonly [name: string, value: Html | string | null | undefined])[]): Html {
+  return html`<dl>${pairs.filter(([, value]) => value !== null && value !== undefined && value !== '').map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+export interface Choices { readonly integrations: readonly { readonly integration_id: string; readonly name: string }[]; readonly adapters: readonly string[] }
+
+/** The way to what is older, with the same filter; nothing on the last page. */
+export function nextPage(path: string, filter: Readonly<Record<string, string | undefined>> | object, cursor: string | null, words: string): Html | string {
+  if (cursor === null) return '';
+  const query = new URLSearchParams([...Object.entries(filter as Record<string, string | undefined>).filter((entry): entry is [string, string] => Boolean(entry[1])), ['cursor', cursor]]);
+  return html`<p class="more"><a href="${path}?${query.toString()}">${words}</a></p>`;
 }
 
 /** A choice of a form; '' means any. */

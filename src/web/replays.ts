@@ -3,8 +3,8 @@ import { html } from 'hono/html';
 import type { z } from '@hono/zod-openapi';
 import type { MessageReplay, ReplayCount, ReplayedMessage } from '../api/queries/message-replays.ts';
 import type { Html } from './layout.ts';
-import type { Choices, Filter } from './messages.ts';
-import { ago, choice, clock, field, hidden, notice, section, state } from './parts.ts';
+import type { Filter } from './messages.ts';
+import { ago, choice, clock, field, hidden, notice, section, state, type Choices } from './parts.ts';
 
 type Replay = z.output<typeof MessageReplay>;
 

@@ -36,7 +36,7 @@ function integrations({ integrations: rows }: StatusRows, now: Date): Html {
 
 function queue({ queue: rows }: StatusRows, now: Date): Html {
   return section('Scans in the queue', ['Scan', 'State', 'Priority', 'Waiting for', 'Since', 'Due'], rows.map((entry) => html`<tr>
-<td class="nowrap">${entry.scan_number}<div class="sub">${entry.scan_type}</div></td><td>${state(entry.status)}</td><td>${entry.priority}</td><td>${entry.why_waiting ?? ''}</td>
+<td class="nowrap"><a href="/scans/number/${entry.scan_number}">${entry.scan_number}</a><div class="sub">${entry.scan_type}</div></td><td>${state(entry.status)}</td><td>${entry.priority}</td><td>${entry.why_waiting ?? ''}</td>
 <td>${ago(entry.queue_entered_at, now)}</td><td>${due(entry.sla_due_at, now)}</td></tr>`), 'Nothing waits.');
 }
 

@@ -29,7 +29,7 @@ th { color: var(--muted); font-weight: 500; font-size: .86rem; white-space: nowr
 tbody tr { border-top: 1px solid var(--line); }
 td.number { font-variant-numeric: tabular-nums; }
 td .sub { color: var(--muted); font-size: .88rem; overflow-wrap: anywhere; }
-td time, td.nowrap, .sub.nowrap { white-space: nowrap; }
+td time, td.nowrap, .sub.nowrap, td button { white-space: nowrap; }
 .state { display: inline-block; padding: .05rem .55rem; border-radius: 999px; font-size: .86rem; font-weight: 550; white-space: nowrap; color: var(--idle); background: var(--idle-soft); }
 .state.ok { color: var(--ok); background: var(--ok-soft); }
 .state.warn { color: var(--warn); background: var(--warn-soft); }
@@ -101,5 +101,50 @@ p.download, p.hint { margin: 0; padding: .7rem 1.1rem; color: var(--muted); font
 p.download { border-top: 1px solid var(--line); }
 .confirm p { margin: 0; padding: .8rem 1.1rem; }
 progress { display: block; width: calc(100% - 2.2rem); margin: .9rem 1.1rem .2rem; height: .6rem; accent-color: var(--accent); }
+form.filter .wide { grid-column: span 2; }
+@media (max-width: 40rem) { form.filter { grid-template-columns: 1fr 1fr; gap: .5rem .75rem; } main { padding: 0 .9rem; margin-top: 1rem; } nav.places { padding: .35rem .6rem; } nav.places a { padding: .3rem .55rem; } }
+.where { padding: .8rem 1.1rem 0; }
+.where .sub, .advice { font-size: .95rem; }
+.advice { color: var(--text); border-left: 3px solid var(--accent); padding-left: .6rem; margin-top: .3rem; }
+p.advice { margin: .8rem 1.1rem 0; }
+ol.steps { list-style: none; display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem 1.2rem; margin: 0; padding: .8rem 1.1rem 1rem; color: var(--muted); font-size: .9rem; }
+ol.steps li { border-top: 3px solid var(--line); padding-top: .35rem; }
+ol.steps li.done { border-top-color: var(--ok); }
+ol.steps strong { display: block; color: var(--text); font-weight: 600; }
+ol.steps li.done strong::before { content: "✓ "; color: var(--ok); }
+td.picture { width: 7rem; }
+img.small, img.large { display: block; object-fit: contain; background: #000; border-radius: 6px; color: #ccc; font-size: .8rem; max-width: 100%; height: auto; aspect-ratio: 1; }
+table.sides { table-layout: fixed; }
+table.sides td { overflow-wrap: anywhere; }
+table.sides th[scope="col"]:first-child { width: 8rem; }
+tbody th { vertical-align: top; }
+th .sub { font-size: .88rem; white-space: normal; }
+.hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.choices { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .75rem 1.5rem; }
+.choices .sub { color: var(--muted); font-size: .88rem; padding-top: .25rem; }
+.sub.none { padding: 0; }
+form.try input { width: 100%; max-width: 44rem; padding: .4rem .55rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
+form.try p.aside { margin: 0; }
+ul.effects { margin: 0; padding: .8rem 1.1rem .2rem 2.2rem; }
+.report h3, .statement h3, .statement h4 { font-size: .95rem; margin: 0; padding: .7rem 1.1rem 0; }
+p.prose { margin: 0; padding: .2rem 1.1rem .6rem; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 60rem; }
+.statement h2:not(:first-child) { border-top: 1px solid var(--line); margin-top: .8rem; }
+.statement > p { margin: 0; padding: .6rem 1.1rem; max-width: 62rem; }
+.statement > ul { margin: 0; padding: .3rem 1.1rem .6rem 2.2rem; }
+.statement table { min-width: 0; }
+code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .9em; }
 select:focus-visible, textarea:focus-visible, summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 3px solid var(--accent); outline-offset: -2px; }
+@media print {
+  :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --muted: #444; --line: #bbb; --accent: #000; --ok: #000; --warn: #000; --bad: #000; --idle: #000; --ok-soft: #fff; --warn-soft: #fff; --bad-soft: #fff; --idle-soft: #fff; }
+  header.bar form, header.bar .who, nav.places, .skip, p.back, .actions, form, .unprinted, .more { display: none !important; }
+  main { max-width: none; margin: 0; padding: 0; }
+  section { border: 0; border-radius: 0; overflow: visible; break-inside: auto; }
+  .state { border: 1px solid #444; }
+  .scroll, .scroll.tall, pre { overflow: visible; max-height: none; }
+  table { min-width: 0; font-size: .82rem; }
+  thead { display: table-header-group; }
+  tr, img, h2, h3 { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  a { text-decoration: none; }
+}
 `;

@@ -7,6 +7,7 @@ import { roles, type Role } from '../../src/api/permissions.ts';
 import { ensureOrganization } from '../../src/db/organizations.ts';
 import { hashPassword } from '../../src/db/passwords.ts';
 import { createApiToken } from '../../src/db/user-sessions.ts';
+import { ImageError } from '../../src/gateway/images.ts';
 import { createLog } from '../../src/log.ts';
 import { createSite } from '../../src/web/site.ts';
 import { uuidV7 } from '#domain/uuid.ts';
@@ -174,6 +175,12 @@ function fakeCommands(db: TestDatabase): FakeCommands {
       if (!file) throw new Error('no such object');
       return { byteSize: file.byteLength, stream: new Blob([new Uint8Array(file)]).stream() };
     },
+    storedHead: async (location) => {
+      const file = files.get(location);
+      if (!file) throw new Error('no such object');
+      return { head: file, byteSize: file.byteLength };
+    },
+    picture: async () => { throw new ImageError('input', 'The object holds no picture.'); },
     conformanceStatement: async (_organizationId, adapter) => (adapter === 'fake' ? '# Statement\n' : undefined),
     adapterCatalog: () => [{ name: 'fake', title: 'Fake', summary: 'For tests', settingsSchema: { type: 'object' }, secretFields: ['password'], inbound: ['ADT^A04'], outbound: [], dryRun: true }],
     saveIntegration: async (organizationId, integrationId, change) => {

@@ -17,16 +17,19 @@ async function cookieOf(email: string): Promise<string> {
 }
 const get = (path: string, cookie: string): Promise<Answer> => api.call('GET', path, { cookie });
 const post = (path: string, cookie: string, fields: Record<string, string> = {}, from = origin): Promise<Answer> => api.call('POST', path, { cookie, origin: from, body: new URLSearchParams(fields).toString(), headers: encoded });
-const pages = (): string[] => ['/messages', `/messages/${api.north.ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${api.north.ids['replay_id']}`, '/systems', `/systems/${api.north.ids['integration_id']}/try`];
+const pages = (): string[] => ['/messages', `/messages/${api.north.ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${api.north.ids['replay_id']}`, '/systems', `/systems/${api.north.ids['integration_id']}`, `/systems/${api.north.ids['integration_id']}/try`, `/systems/${api.north.ids['integration_id']}/conformance`, '/associations', `/associations/${api.north.ids['association_id']}`];
+/** What a nurse may see, too. */
+const scanPages = (): string[] => ['/scans', `/scans/${api.north.ids['scan_id']}`, `/scans/${api.north.ids['scan_id']}/images/${api.north.ids['scan_file_id']}`, `/reports/${api.north.ids['report_id']}`, '/alerts'];
 
 test('every page wants a sign-in, and a role sees only what it may', async () => {
-  for (const path of pages()) {
+  for (const path of [...pages(), ...scanPages()]) {
     const nobody = await api.call('GET', path);
-    expect([nobody.status, nobody.headers.get('location')], path).toEqual([303, '/login']);
+    expect([nobody.status, nobody.headers.get('location')], path).toEqual([303, `/login?next=${encodeURIComponent(path)}`]);
   }
   const nurse = await cookieOf(api.north.emails.nurse), technician = await cookieOf(api.north.emails.technician);
   for (const path of pages()) expect((await get(path, nurse)).status, path).toBe(403);
-  expect((await get('/', nurse)).text).not.toMatch(/href="\/(messages|dead-letters|replays|systems)"/);
+  for (const path of scanPages()) expect((await get(path, nurse)).status, path).toBe(200);
+  expect((await get('/', nurse)).text).not.toMatch(/href="\/(messages|dead-letters|replays|systems|associations)"/);
   for (const [path, status] of [['/messages', 200], ['/dead-letters', 200], ['/replays', 403], ['/systems', 200]] as const) expect((await get(path, technician)).status, path).toBe(status);
   const message = await get(`/messages/${api.north.ids['sync_id']}`, technician);
   expect(message.text).toContain('Your role may not see the content of messages.');
@@ -37,14 +40,17 @@ test('every page wants a sign-in, and a role sees only what it may', async () =>
 
 test('what belongs to another organization is not there', async () => {
   const cookie = await cookieOf(api.north.emails.administrator), { ids } = api.south;
-  for (const path of [`/messages/${ids['sync_id']}`, `/replays/${ids['replay_id']}`, `/systems/${ids['integration_id']}/try`]) expect((await get(path, cookie)).status, path).toBe(404);
-  for (const path of [`/messages/${ids['sync_id']}/replay`, `/dead-letters/deliveries/${ids['delivery_id']}/again`, `/dead-letters/notices/${ids['notice_id']}/again`, `/dead-letters/jobs/${ids['dead_job_id']}/again`, `/systems/${ids['integration_id']}/pause`]) expect((await post(path, cookie, { receive: 'on' })).status, path).toBe(404);
-  for (const path of pages()) expect((await get(path, cookie)).text, path).not.toContain('south');
+  for (const path of [`/messages/${ids['sync_id']}`, `/replays/${ids['replay_id']}`, `/systems/${ids['integration_id']}`, `/systems/${ids['integration_id']}/try`, `/systems/${ids['integration_id']}/conformance`, `/scans/${ids['scan_id']}`, `/scans/${api.north.ids['scan_id']}/images/${ids['scan_file_id']}`, `/scans/${ids['scan_id']}/images/${ids['scan_file_id']}/picture`, `/reports/${ids['report_id']}`, `/associations/${ids['association_id']}`, `/scans/of-analysis/${ids['analysis_id']}`]) expect((await get(path, cookie)).status, path).toBe(404);
+  for (const path of [`/messages/${ids['sync_id']}/replay`, `/dead-letters/deliveries/${ids['delivery_id']}/again`, `/dead-letters/notices/${ids['notice_id']}/again`, `/dead-letters/jobs/${ids['dead_job_id']}/again`, `/systems/${ids['integration_id']}/pause`, `/systems/${ids['integration_id']}/test`, `/scans/${ids['scan_id']}/complete`, `/scans/${ids['scan_id']}/priors`, `/scans/${ids['scan_id']}/images/${ids['scan_file_id']}/decide`, `/reports/${ids['report_id']}/withdraw`, `/alerts/${ids['alert_id']}/acknowledge`]) expect((await post(path, cookie, { receive: 'on', reason: 'a reason', decision: 'use' })).status, path).toBe(404);
+  for (const path of [...pages(), ...scanPages()]) expect((await get(path, cookie)).text, path).not.toContain('south');
 });
 
 test('opening a page is on record, and looking at a message names its patient', async () => {
   const cookie = await cookieOf(api.north.emails.integrator);
   for (const path of pages()) expect((await auditOf(api.db, await get(path, cookie))).length, path).toBe(1);
+  const administrator = await cookieOf(api.north.emails.administrator);
+  for (const path of scanPages()) expect((await auditOf(api.db, await get(path, administrator))).length, path).toBe(1);
+  expect(await auditOf(api.db, await get(`/scans/${api.north.ids['scan_id']}`, administrator))).toMatchObject([{ event_code: '110109', patient_id: api.north.ids['patient_id'] }]);
   expect(await auditOf(api.db, await get(`/messages/${api.north.ids['sync_id']}`, cookie))).toMatchObject([{ event_code: '110106', action: 'R', object_id: api.north.ids['sync_id'], patient_id: api.north.ids['patient_id'] }]);
 });
 
@@ -114,13 +120,19 @@ test('text from outside is shown as text on every page, without script or inline
   await api.db.asOwner("UPDATE order_notices SET last_text = $2, last_outcome = $2 WHERE organization_id = $1", [organizationId, hostile]);
   await api.db.asOwner('UPDATE dead_jobs SET error_text = $2, queue_name = $2 WHERE organization_id = $1', [organizationId, hostile]);
   await api.db.asOwner('UPDATE external_integrations SET name = $2, last_error = $2 WHERE integration_id = $1', [ids['integration_id'], `N${hostile}`]);
+  await api.db.asOwner("UPDATE association_logs SET calling_ae_title = $2, reason = $2, advice = $2, contexts = jsonb_build_array(jsonb_build_object('id', 1, 'abstract_syntax', $2::text, 'transfer_syntaxes', jsonb_build_array($2::text), 'result', 3)) WHERE organization_id = $1", [organizationId, hostile]);
+  await api.db.asOwner('UPDATE system_alerts SET message = $2, subject = $2 WHERE organization_id = $1', [organizationId, hostile]);
+  await api.db.asOwner('UPDATE scans SET study_description = $2, accession_number = $2, referring_physician = $2 WHERE organization_id = $1', [organizationId, hostile]);
+  await api.db.asOwner('UPDATE patients SET family_name = $2 WHERE organization_id = $1', [organizationId, hostile]);
+  await api.db.asOwner("UPDATE scan_files SET status = 'quarantined', series_description = $2, sop_class_uid = $2 WHERE organization_id = $1", [organizationId, hostile]);
+  await api.db.asOwner('UPDATE reports SET findings_text = $2, impression = $2, author_name = $2 WHERE organization_id = $1', [organizationId, hostile]);
   await api.db.asOwner("UPDATE message_replay_items SET outcome = 'rejected', outcome_text = $2, outcome_location = $2 WHERE organization_id = $1", [organizationId, hostile]);
   const cookie = await cookieOf(api.north.emails.administrator);
-  for (const path of pages()) {
+  for (const path of [...pages(), ...scanPages()]) {
     const { text, status } = await get(path, cookie);
     expect(status, path).toBe(200);
-    expect(text, path).not.toMatch(/<script|<img|onerror=alert\(2\)>|<style|\sstyle=|\son\w+="/);
-    if (path !== '/replays') expect(text, path).toContain('&lt;script&gt;alert(1)');
+    expect(text, path).not.toMatch(/<script|<img src=x|onerror=alert\(2\)>|<style|\sstyle=|\son\w+="/);
+    if (path !== '/replays' && !path.endsWith('/conformance')) expect(text, path).toContain('&lt;script&gt;alert(1)');
   }
   const tried = await post(`/systems/${ids['integration_id']}/try`, cookie, { message: `</textarea>${hostile}` });
   expect(tried.text).not.toMatch(/<\/textarea><script|<script>alert/);

@@ -4,14 +4,14 @@ import { sql, type Transaction } from '../../db/pool.ts';
 import { id, instant, text, timestamp } from '../fields.ts';
 import { keyAfter, pageQuery } from '../pagination.ts';
 
-const outcomes = ['released', 'rejected', 'aborted-by-peer', 'aborted-by-gateway', 'connection-lost', 'unreadable'] as const;
+export const associationOutcomes = ['released', 'rejected', 'aborted-by-peer', 'aborted-by-gateway', 'connection-lost', 'unreadable'] as const;
 const counts = z.record(z.string(), z.int());
 
 export const Association = z.object({
   association_id: id, integration_id: id.nullable(), integration_name: text, started_at: timestamp, finished_at: timestamp, duration_ms: z.number(),
   calling_ae_title: text, called_ae_title: text, peer_address: z.string(), peer_port: z.int(), tls_protocol: text, tls_subject: text,
   implementation_class_uid: text, implementation_version: text, peer_maximum_length: z.number().nullable(), contexts_offered: z.int(), contexts_accepted: z.int(),
-  outcome: z.enum(outcomes), rejection: text.describe('result/source/reason of PS3.8 table 9-21'), reason: text, advice: text,
+  outcome: z.enum(associationOutcomes), rejection: text.describe('result/source/reason of PS3.8 table 9-21'), reason: text, advice: text,
   bytes_received: z.number(), bytes_sent: z.number(), requests: counts, objects: counts, repeats: z.int().describe('how often the same refusal came again within its burst'),
 }).openapi('Association');
 export const AssociationWithContexts = Association.extend({
@@ -19,7 +19,7 @@ export const AssociationWithContexts = Association.extend({
 }).openapi('AssociationWithContexts');
 
 export const associationQuery = pageQuery.extend({
-  outcome: z.enum(outcomes).optional(), integration_id: id.optional(), calling_ae_title: z.string().max(16).optional(), started_from: instant.optional(), started_before: instant.optional(),
+  outcome: z.enum(associationOutcomes).optional(), integration_id: id.optional(), calling_ae_title: z.string().max(16).optional(), started_from: instant.optional(), started_before: instant.optional(),
 });
 
 const columns = sql.fragment`l.association_id, l.integration_id, i.name AS integration_name, l.started_at, l.finished_at, l.duration_ms, l.calling_ae_title, l.called_ae_title, l.peer_address, l.peer_port,

@@ -43,14 +43,15 @@ async function scansOfTime(tx: Transaction, { study_from: from, study_before: be
   return found.length > mostOfTime ? undefined : found;
 }
 
-/** Only what is asked for is in the statement, so that each kind of list has its own plan. */
-export async function listScans(tx: Transaction, query: z.output<typeof scanQuery>) {
+/** Only what is asked for is in the statement, so that each kind of list has its own plan. `among`: only of these. */
+export async function listScans(tx: Transaction, query: z.output<typeof scanQuery>, among?: readonly string[]) {
   const ofTime = await scansOfTime(tx, query);
   const before = keyAfter(query);
   const conditions = [
     sql.fragment`s.organization_id = ${ORGANIZATION}`,
     ...(ofTime === undefined ? [] : [sql.fragment`s.scan_id = ANY(${sql.array([...ofTime], 'uuid')})`]),
     ...(before === null ? [] : [sql.fragment`s.scan_id < ${before}::uuid`]),
+    ...(among === undefined ? [] : [sql.fragment`s.scan_id = ANY(${sql.array([...among], 'uuid')})`]),
     ...(query.status === undefined ? [] : [sql.fragment`s.status = ${sql.literalValue(query.status)}`]),
     ...(query.scan_type === undefined ? [] : [sql.fragment`s.scan_type = ${query.scan_type}`]),
     ...(query.priority === undefined ? [] : [sql.fragment`s.priority = ${query.priority}`]),

@@ -1,0 +1,195 @@
+/**
+ * The pages about scans and reports: where a study is, one scan, an image that is kept out of use beside what it stands against, one report. In and out as in console.ts; the decisions go
+ * to the same commands as those of the API.
+ */
+import type { Hono } from 'hono';
+import { auditEvents } from '../audit/event.ts';
+import { actorOf, type ApiDependencies, type ApiEnv } from '../api/context.ts';
+import { toPage } from '../api/pagination.ts';
+import { findsByNumber, seesPatients } from '../api/permissions.ts';
+import { notFound } from '../api/problem.ts';
+import { analysisQuery, listAnalyses, readAnalysis } from '../api/queries/analyses.ts';
+import { deliveryQuery, listDeliveries } from '../api/queries/deliveries.ts';
+import { findingQuery, listFindings } from '../api/queries/findings.ts';
+import { listReports, readReport, reportQuery } from '../api/queries/reports.ts';
+import { readScanSources } from '../api/queries/scan-sources.ts';
+import { listScans, readScan, scanQuery } from '../api/queries/scans.ts';
+import { listSyncLogs, syncLogQuery } from '../api/queries/sync-logs.ts';
+import { ImageError } from '../gateway/images.ts';
+import { readableMessage, type MessageLine } from '../gateway/message-tree.ts';
+import type { Transaction } from '../db/transaction.ts';
+import { reportPage } from './report.ts';
+import { scanPage } from './scan.ts';
+import { findScans, listSeries, readScanPatient, readWhereabouts, type ScanRow } from './scan-rows.ts';
+import { scanList, whereItIs } from './scans.ts';
+import { listDecisions, listKeptOut, neighbourOf, otherVersions, readVersion, type VersionRow } from './version-rows.ts';
+import { comparePage, confirmPage, standing, type Side, type VersionChoice } from './versions.ts';
+import { form, uuid, visitor, withoutEmpty, wordsOf, type PageAudit, type Visit } from './visit.ts';
+
+export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
+  const { commands } = dependencies;
+  const visit = visitor(dependencies);
+
+  const browse = async (v: Visit, given: Record<string, string>): Promise<Response> => {
+    const { text, ...filter } = given;
+    const parsed = scanQuery.safeParse(filter);
+    const byName = seesPatients(v.caller), byPatient = findsByNumber(v.caller);
+    const { page, whereabouts, isCut } = await v.read(async (tx, audit) => {
+      const among = text === undefined || !parsed.success ? undefined : await findScans(tx, text, { byPatient, byName });
+      const query = parsed.success ? parsed.data : scanQuery.parse({});
+      const found = toPage(parsed.success && among?.length !== 0 ? await listScans(tx, query, among) : [], query, (scan) => scan.scan_id);
+      await audit({ ...auditEvents.query, action: 'R', object: { type: 'scan', id: '*' }, detail: { ...(text === undefined ? {} : { by: 'text' }), scan_ids: found.items.map((scan) => scan.scan_id) } });
+      return { page: found, whereabouts: await readWhereabouts(tx, found.items.map((scan) => scan.scan_id)), isCut: among?.length === 200 };
+    });
+    const { cursor: _, limit: __, ...shown } = given;
+    return v.page('/scans', 'Scans', scanList({ filter: shown, items: page.items, whereabouts, nextCursor: page.next_cursor, isCut, seesPatients: byName, findsByNumber: byPatient, now: v.now, problem: parsed.success ? undefined : wordsOf(parsed.error) }));
+  };
+  app.get('/scans', visit('scans:read', (v) => browse(v, withoutEmpty(v.c.req.query()))));
+  // A number or name of a patient goes in the body, and never into an address that is kept.
+  app.post('/scans', form, visit('scans:read', async (v) => {
+    const fields = await v.fields();
+    return fields['text'] === undefined && fields['cursor'] === undefined ? v.c.redirect(Object.keys(fields).length === 0 ? '/scans' : `/scans?${new URLSearchParams(fields)}`, 303) : browse(v, fields);
+  }));
+
+  // What alerts name is a scan's number, or an analysis of it.
+  app.get('/scans/number/:number{S[0-9-]+}', visit('scans:read', async (v) => {
+    const [scanId] = await v.read((tx) => findScans(tx, v.c.req.param('number')!, { byPatient: false, byName: false }));
+    if (scanId === undefined) throw notFound('scan');
+    return v.c.redirect(`/scans/${scanId}`, 303);
+  }));
+  app.get(`/scans/of-analysis/:id{${uuid}}`, visit('scans:read', async (v) => {
+    const analysis = await v.read((tx) => readAnalysis(tx, v.c.req.param('id')!));
+    if (!analysis) throw notFound('analysis');
+    return v.c.redirect(`/scans/${analysis.scan_id}`, 303);
+  }));
+
+  app.get(`/scans/:id{${uuid}}`, visit('scans:read', async (v) => {
+    const one = await v.read(async (tx, audit) => {
+      const scan = await openScan(tx, audit, v.c.req.param('id')!, 'page');
+      const scanId = scan.scan_id, [newest, ...older] = v.may('analyses:read') ? await listAnalyses(tx, analysisQuery.parse({ scan_id: scanId, limit: 20 })) : [];
+      return {
+        scan, at: (await readWhereabouts(tx, [scanId])).get(scanId), patient: seesPatients(v.caller) ? await readScanPatient(tx, scan.patient_id) ?? undefined : undefined,
+        series: await listSeries(tx, scanId), keptOut: await listKeptOut(tx, scanId, 200), decisions: await listDecisions(tx, scan, 50), sources: await readScanSources(tx, scanId),
+        analyses: v.may('analyses:read') ? [...(newest ? [newest] : []), ...older] : undefined,
+        findings: newest === undefined ? undefined : await listFindings(tx, findingQuery.parse({ analysis_id: newest.analysis_id, limit: 50 })),
+        reports: v.may('reports:read') ? await listReports(tx, reportQuery.parse({ scan_id: scanId, limit: 20 })) : undefined,
+        deliveries: v.may('reports:read') || v.may('exchanges:read') ? await listDeliveries(tx, deliveryQuery.parse({ scan_id: scanId, limit: 20 })) : undefined,
+        messages: v.may('exchanges:read') ? (await listSyncLogs(tx, syncLogQuery.parse({ scan_id: scanId, limit: 20 }), v.caller)).slice(0, 20) : undefined,
+      };
+    });
+    return v.page('/scans', one.scan.scan_number, scanPage({ ...one, mayComplete: v.may('scans:complete'), seesImages: v.may('images:read'), done: v.done, problem: v.problem, now: v.now }));
+  }));
+
+  app.post(`/scans/:id{${uuid}}/complete`, form, visit('scans:complete', async (v) => {
+    const scanId = v.c.req.param('id')!, done = await commands.forceComplete(v.caller.organizationId, scanId, actorOf(v.c, v.caller));
+    if (done.kind === 'not-found') throw notFound('scan');
+    return v.back(`/scans/${scanId}`, done.kind === 'refused' ? { problem: done.reason } : { done: 'Its images count as complete; analysis begins.' });
+  }));
+  app.post(`/scans/:id{${uuid}}/priors`, form, visit('scans:complete', async (v) => {
+    const scanId = v.c.req.param('id')!, done = await commands.fetchPriors(v.caller.organizationId, scanId, actorOf(v.c, v.caller));
+    if (done.kind === 'not-found') throw notFound('scan');
+    return v.back(`/scans/${scanId}`, done.kind === 'refused' ? { problem: done.reason } : { done: done.sources.length > 0 ? `Asked: ${done.sources.join(', ')}.` : 'A search waits already.' });
+  }));
+
+  // ---- images that are kept out of use
+
+  const headerOf = async (version: VersionRow): Promise<readonly MessageLine[] | undefined> => {
+    try {
+      const { head } = await commands.storedHead(version.storage_location);
+      return readableMessage(head, 'application/dicom', { transferSyntaxUid: version.transfer_syntax_uid }).lines;
+    } catch {
+      return undefined;
+    }
+  };
+
+  const versionOf = async (tx: Transaction, v: Visit): Promise<{ scan: ScanRow; version: VersionRow; others: readonly VersionRow[] }> => {
+    const { id, file } = v.c.req.param() as { id: string; file: string };
+    const version = await readVersion(tx, file), scan = version?.scan_id === id ? await readScan(tx, id) : undefined;
+    if (!version || !scan) throw notFound('image');
+    return { scan, version, others: await otherVersions(tx, version) };
+  };
+
+  app.get(`/scans/:id{${uuid}}/images/:file{${uuid}}`, visit('scans:read', async (v) => {
+    // What a header says of its patient is for who may see patients and images, or whole messages.
+    const seesHeader = (v.may('images:read') && seesPatients(v.caller)) || v.may('exchanges:payload');
+    const { scan, version, others, ...rows } = await v.read(async (tx, audit) => {
+      const found = await versionOf(tx, v), { scan_id: scanId, patient_id: patientId } = found.scan;
+      await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: found.version.scan_file_id }, patientId, detail: { part: seesHeader ? 'header' : 'facts', compared_with: found.others.map((other) => other.scan_file_id) } });
+      return {
+        ...found, neighbour: found.others.length === 0 ? await neighbourOf(tx, found.version) : null, patient: seesPatients(v.caller) ? await readScanPatient(tx, patientId) ?? undefined : undefined,
+        decisions: await listDecisions(tx, found.scan, 200), at: (await readWhereabouts(tx, [scanId])).get(scanId),
+      };
+    });
+    const sides = await Promise.all([version, ...others, ...(rows.neighbour ? [rows.neighbour] : [])].map(async (side, index): Promise<Side> => ({
+      version: side, lines: seesHeader ? await headerOf(side) : undefined,
+      title: index === 0 ? `This image, ${standing(side)}` : rows.neighbour ? 'An image of the study, in use' : standing(side) === 'in use' ? 'The version in use' : `Another version, ${standing(side)}`,
+    })));
+    const about = new Set([version, ...others].map((side) => side.scan_file_id));
+    return v.page('/scans', `Image of ${scan.scan_number}`, comparePage({
+      scanId: scan.scan_id, scanNumber: scan.scan_number, sides, isForeign: others.length === 0, patient: rows.patient, decisions: rows.decisions.filter((decision) => about.has(decision.scan_file_id)), where: whereItIs(scan, rows.at),
+      mayDecide: v.may('scans:complete'), seesImages: v.may('images:read'), seesHeader, done: v.done, problem: v.problem, now: v.now,
+    }));
+  }));
+
+  app.post(`/scans/:id{${uuid}}/images/:file{${uuid}}/decide`, form, visit('scans:complete', async (v) => {
+    const { decision: wanted, reason = '', confirmed } = await v.fields();
+    const { scan, version, inUse, reported } = await v.read(async (tx) => {
+      const { others, ...found } = await versionOf(tx, v);
+      return { ...found, inUse: others.find((other) => standing(other) === 'in use'), reported: (await readWhereabouts(tx, [found.scan.scan_id])).get(found.scan.scan_id)?.report_version ?? null };
+    });
+    const here = `/scans/${scan.scan_id}/images/${version.scan_file_id}`;
+    const decision = (['use', 'set aside'] as const).find((choice): choice is VersionChoice => choice === wanted);
+    if (decision === undefined) return v.back(here, { problem: 'Choose one: use the image, or set it aside.' });
+    if (reason.length < 3 || reason.length > 500) return v.back(here, { problem: 'A decision needs a reason of 3 to 500 characters.' });
+    if (confirmed === undefined) return v.page('/scans', `Decide about an image of ${scan.scan_number}`, confirmPage({ scanId: scan.scan_id, scanNumber: scan.scan_number, version, inUse, decision, reason, reported }));
+    if (confirmed !== version.status) return v.back(here, { problem: 'Somebody decided about it meanwhile; nothing was changed now. Look again.' });
+    const done = await commands.decideVersion(v.caller.organizationId, version.scan_file_id, decision, reason, actorOf(v.c, v.caller));
+    if (done.kind === 'not-found') throw notFound('image');
+    return v.back(here, done.kind === 'refused' ? { problem: done.reason } : { done: decision === 'use' ? 'It is in use now; the scan is completed and analysed again with it.' : 'It is set aside.' });
+  }));
+
+  app.get(`/scans/:id{${uuid}}/images/:file{${uuid}}/picture`, visit('images:read', async (v) => {
+    const isSmall = v.c.req.query('size') === 'small';
+    const version = await v.read(async (tx, audit) => {
+      const found = await versionOf(tx, v);
+      await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: found.version.scan_file_id }, patientId: found.scan.patient_id, detail: { part: 'picture' } });
+      return found.version;
+    });
+    try {
+      const middle = Math.max(1, Math.ceil((version.number_of_frames ?? 1) / 2));
+      const drawn = await commands.picture({ location: version.storage_location, datasetOffset: version.dataset_offset, transferSyntaxUid: version.transfer_syntax_uid }, { frame: middle, longestEdge: { least: 1, most: isSmall ? 192 : 640 }, encoding: { type: 'image/jpeg', quality: isSmall ? 75 : 85 } }, v.c.req.raw.signal);
+      return v.c.body(new Uint8Array(drawn.bytes), 200, { 'content-type': 'image/jpeg', 'cache-control': 'private, no-store' });
+    } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
+      return v.c.body(noPicture, 200, { 'content-type': 'image/svg+xml' });
+    }
+  }));
+
+  // ---- reports
+
+  app.get(`/reports/:id{${uuid}}`, visit('reports:read', async (v) => {
+    const report = await v.read(async (tx, audit) => {
+      const found = await readReport(tx, v.c.req.param('id')!);
+      if (!found) throw notFound('report');
+      await audit({ ...auditEvents.patientRecord, action: 'R', object: { type: 'report', id: found.report_id }, patientId: found.patient_id });
+      return { report: found, scan: (await readScan(tx, found.scan_id))!, patient: seesPatients(v.caller) ? await readScanPatient(tx, found.patient_id) ?? undefined : undefined, versions: await listReports(tx, reportQuery.parse({ scan_id: found.scan_id, limit: 50 })) };
+    });
+    return v.page('/scans', `Report of ${report.scan.scan_number}`, reportPage({ ...report, mayWithdraw: v.may('reports:withdraw'), done: v.done, problem: v.problem, now: v.now }));
+  }));
+  app.post(`/reports/:id{${uuid}}/withdraw`, form, visit('reports:withdraw', async (v) => {
+    const reportId = v.c.req.param('id')!, reason = (await v.fields())['reason'] ?? '';
+    if (reason.length < 3 || reason.length > 500) return v.back(`/reports/${reportId}`, { problem: 'A withdrawal needs a reason of 3 to 500 characters.' });
+    const done = await commands.withdrawReport(v.caller.organizationId, reportId, reason, actorOf(v.c, v.caller));
+    if (done.kind === 'not-found') throw notFound('report');
+    return v.back(done.kind === 'refused' ? `/reports/${reportId}` : `/reports/${done.reportId}`, done.kind === 'refused' ? { problem: done.reason } : { done: `Withdrawn; ${done.destinations} ${done.destinations === 1 ? 'system is' : 'systems are'} told.` });
+  }));
+}
+
+const noPicture = '<svg xmlns="http://www.w3.org/2000/svg" width="320" height="320" viewBox="0 0 320 320"><rect width="320" height="320" fill="#888" fill-opacity=".15"/><text x="160" y="164" font-family="sans-serif" font-size="18" fill="#808890" text-anchor="middle">cannot be shown</text></svg>';
+
+async function openScan(tx: Transaction, audit: PageAudit, scanId: string, part: string): Promise<ScanRow> {
+  const scan = await readScan(tx, scanId);
+  if (!scan) throw notFound('scan');
+  await audit({ ...auditEvents.orderRecord, action: 'R', object: { type: 'scan', id: scanId }, patientId: scan.patient_id, detail: { part } });
+  return scan;
+}
