@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.13.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.14.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2318,6 +2318,14 @@ BEGIN
 END $$;
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON scan_arrivals FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
 
+-- ======== migrations/0044_export_attempts.sql ========
+
+-- schema-version: 1.14.0
+-- Which worker writes an export: each begins by counting up, and notes a page only while nobody has counted further. So one that was thought dead, and wakes,
+-- changes neither the row nor a file of the one that goes on: files are named by the attempt that writes them.
+ALTER TABLE record_exports ADD COLUMN attempt integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN record_exports.attempt IS 'Counts the workers that began it; the last one writes. outputs and progress name its files: parts [{attempt, byte_length}], in order; none: one file without a number.';
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2362,6 +2370,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0038_failed_retrievals.sql', '0b8cf387af637f1b7895ecc5d90c59d3297f320cdc317c6d6888fdc12d79db89', '1.12.1', 0),
   ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0),
   ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0),
-  ('0042_scan_arrivals.sql', 'd1fe5d55d1e9a8a419bda875c6328d112424ad36df2621142325f1e43d762287', '1.13.0', 0);
+  ('0042_scan_arrivals.sql', 'd1fe5d55d1e9a8a419bda875c6328d112424ad36df2621142325f1e43d762287', '1.13.0', 0),
+  ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0);
 
 COMMIT;

@@ -110,7 +110,7 @@ test('one that is ended while it runs stops and leaves no file', async () => {
   const integration = () => ({ adapter, integration: { integrationId, organizationId, name: 'EMR', config: sampleConfig() } });
   const watched = { ...database, pool: Object.create(database.pool, { transaction: { value: transaction } }) as typeof database.pool };
   await exportRecords({ database: watched, boss: gateway.boss, keys: gateway.db.keys, exportDirectory, integration }, { organizationId, exportId: id, role: 'service', address: '' }, { signal: new AbortController().signal, isLastTry: true });
-  expect(transactions).toBe(3);
+  expect(transactions).toBe(4);
   expect(await readdir(exportDirectory)).not.toContain(id);
 });
 
@@ -118,7 +118,7 @@ test('a worker that goes on after another died writes no page twice, and drops w
   const { database } = gateway.db, exportDirectory = path.join(gateway.home, 'exports');
   const [{ id }] = await gateway.db.asOwner<{ id: string }>("INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, expires_at) VALUES ($1, $2, $3, 'x', ARRAY['Device', 'Patient', 'ImagingStudy'], now() + interval '1 h') RETURNING export_id AS id", [organizationId, integrationId, uuidV7()]) as [{ id: string }];
   const integration = () => ({ adapter, integration: { integrationId, organizationId, name: 'EMR', config: sampleConfig() } });
-  const file = (type: string): string => path.join(exportDirectory, id, `${type}.ndjson`), lines = async (type: string): Promise<string[]> => (await readFile(file(type), 'utf8')).trimEnd().split('\n');
+  const file = (type: string): string => path.join(exportDirectory, id, `${type}.1.ndjson`), lines = async (type: string): Promise<string[]> => (await readFile(file(type), 'utf8')).trimEnd().split('\n');
   /** Stops before the nth transaction from here; returns how many there were. */
   const run = async (stopBefore = Infinity): Promise<number> => {
     let transactions = 0;
@@ -142,11 +142,38 @@ test('a worker that goes on after another died writes no page twice, and drops w
   // What is past the noted page is not trusted, whatever it is.
   await appendFile(file('Patient'), '{"half a li');
   expect(await run()).toBeLessThan(12);
-  const patients = await lines('Patient');
+  const served = await ask('GET', `$export-file/${id}/Patient.ndjson`), patients = served.text.trimEnd().split('\n');
   expect([patients.length, new Set(patients.map((line) => JSON.parse(line).id)).size]).toEqual([PATIENTS, PATIENTS]);
   expect(patients.slice(0, 200)).toEqual(firstPage);
   const [{ outputs, ...made }] = await gateway.db.asOwner<{ status: string; record_count: number; outputs: { type: string; count: number; byte_length: number }[] }>('SELECT status, record_count, outputs FROM record_exports WHERE export_id = $1', [id]) as [{ status: string; record_count: number; outputs: { type: string; count: number; byte_length: number }[] }];
-  expect([made.status, made.record_count, outputs.find(({ type }) => type === 'Patient')]).toEqual(['completed', outputs.reduce((sum, { count }) => sum + count, 0), { type: 'Patient', count: PATIENTS, byte_length: (await stat(file('Patient'))).size }]);
+  expect([made.status, made.record_count, outputs.find(({ type }) => type === 'Patient')]).toEqual(['completed', outputs.reduce((sum, { count }) => sum + count, 0), { type: 'Patient', count: PATIENTS, byte_length: Buffer.byteLength(served.text), parts: [{ attempt: 1, byte_length: progress.byte_length }, { attempt: 2, byte_length: Buffer.byteLength(served.text) - progress.byte_length }] }]);
+  expect(Number(served.headers.get('content-length'))).toBe(Buffer.byteLength(served.text));
+});
+
+test.each([['before it wrote anything', 3], ['between a page and its note', 6], ['before it said that all is there', 9]])('a worker that stalled %s, and wakes when another one has done its work, changes nothing of it', async (_, stallBefore) => {
+  const { database } = gateway.db, exportDirectory = path.join(gateway.home, 'exports');
+  const [{ id }] = await gateway.db.asOwner<{ id: string }>("INSERT INTO record_exports (organization_id, integration_id, user_id, request_url, types, expires_at) VALUES ($1, $2, $3, 'x', ARRAY['Patient', 'ImagingStudy'], now() + interval '1 h') RETURNING export_id AS id", [organizationId, integrationId, uuidV7()]) as [{ id: string }];
+  const integration = () => ({ adapter, integration: { integrationId, organizationId, name: 'EMR', config: sampleConfig() } });
+  const run = (through: typeof database) => exportRecords({ database: through, boss: gateway.boss, keys: gateway.db.keys, exportDirectory, integration }, { organizationId, exportId: id, role: 'service', address: '' }, { signal: new AbortController().signal, isLastTry: true });
+  const made = async () => ({ rows: await gateway.db.asOwner('SELECT status, record_count, outputs, attempt FROM record_exports WHERE export_id = $1', [id]), files: (await readdir(path.join(exportDirectory, id))).sort(), patients: (await ask('GET', `$export-file/${id}/Patient.ndjson`)).text });
+  const stalled = Promise.withResolvers<void>(), wakes = Promise.withResolvers<void>();
+  let transactions = 0;
+  const transaction = async (...work: Parameters<typeof database.pool.transaction>): Promise<unknown> => {
+    transactions += 1;
+    if (transactions === stallBefore) { stalled.resolve(); await wakes.promise; }
+    return database.pool.transaction(...work);
+  };
+  const first = run({ ...database, pool: Object.create(database.pool, { transaction: { value: transaction } }) as typeof database.pool });
+  await stalled.promise;
+  await run(database);
+  const before = await made();
+  expect(before.rows).toMatchObject([{ status: 'completed', attempt: 2, outputs: [{ type: 'Patient', count: PATIENTS }, { type: 'ImagingStudy', count: 1 }] }]);
+  expect(new Set(before.patients.trimEnd().split('\n').map((line) => JSON.parse(line).id)).size).toBe(PATIENTS);
+  wakes.resolve();
+  await first;
+  const { files, ...after } = await made();
+  expect(after).toEqual({ rows: before.rows, patients: before.patients });
+  expect(files.filter((file) => !before.files.includes(file)).every((file) => file.endsWith('.1.ndjson')), 'only files of its own').toBe(true);
 });
 
 test('a worker whose files are gone or short begins again', async () => {

@@ -5,17 +5,20 @@ import { ORGANIZATION } from './current-organization.ts';
 import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
-const Output = z.object({ type: z.string(), count: z.number(), byte_length: z.number() });
+/** The bytes that an attempt wrote; attempt 0: before files were named by attempts. */
+const Part = z.object({ attempt: z.number(), byte_length: z.number() });
+export type ExportPart = z.infer<typeof Part>;
+const Output = z.object({ type: z.string(), count: z.number(), byte_length: z.number(), parts: z.array(Part).optional() });
 export type ExportOutputRow = z.infer<typeof Output>;
 /** `next` null: nothing of the type is written yet. */
-const Progress = z.object({ outputs: z.array(Output), type: z.string(), count: z.number(), byte_length: z.number(), next: z.string().nullable() });
+const Progress = z.object({ outputs: z.array(Output), type: z.string(), count: z.number(), byte_length: z.number(), next: z.string().nullable(), parts: z.array(Part).optional() });
 export type ExportProgress = z.infer<typeof Progress>;
 const Row = z.object({
   export_id: z.string(), organization_id: z.string(), integration_id: z.string(), user_id: z.string(), request_url: z.string(), types: z.array(z.string()), since: z.date().nullable(), transaction_at: z.date(),
-  status: z.enum(['queued', 'running', 'completed', 'failed', 'cancelled']), record_count: z.number(), outputs: z.array(Output), error_text: z.string().nullable(), expires_at: z.date(), progress: Progress.nullable(),
+  status: z.enum(['queued', 'running', 'completed', 'failed', 'cancelled']), record_count: z.number(), outputs: z.array(Output), error_text: z.string().nullable(), expires_at: z.date(), progress: Progress.nullable(), attempt: z.number(),
 });
 export type ExportRow = z.infer<typeof Row>;
-const COLUMNS = sql.fragment`export_id, organization_id, integration_id, user_id, request_url, types, since, transaction_at, status, record_count, outputs, error_text, expires_at, progress`;
+const COLUMNS = sql.fragment`export_id, organization_id, integration_id, user_id, request_url, types, since, transaction_at, status, record_count, outputs, error_text, expires_at, progress, attempt`;
 
 export async function insertExport(tx: CommonQueryMethods, row: { integrationId: string; userId: string; url: string; types: readonly string[]; since: string | undefined; keepHours: number }): Promise<ExportRow> {
   return tx.one(sql.type(Row)`
@@ -29,15 +32,21 @@ export async function findExport(tx: CommonQueryMethods, exportId: string): Prom
   return await tx.maybeOne(sql.type(Row)`SELECT ${COLUMNS} FROM record_exports WHERE organization_id = ${ORGANIZATION} AND export_id = ${exportId} AND expires_at > now()`) ?? undefined;
 }
 
+/** The row with an attempt of its own, which nobody else has: who began before writes no more. Undefined: there is nothing to do. */
+export async function beginExport(tx: CommonQueryMethods, exportId: string): Promise<ExportRow | undefined> {
+  return await tx.maybeOne(sql.type(Row)`
+    UPDATE record_exports SET attempt = attempt + 1 WHERE organization_id = ${ORGANIZATION} AND export_id = ${exportId} AND expires_at > now() AND status IN ('queued', 'running') RETURNING ${COLUMNS}`) ?? undefined;
+}
+
 export async function countRunningExports(tx: CommonQueryMethods, integrationId: string): Promise<number> {
   return tx.oneFirst(sql.type(z.object({ count: z.number() }))`SELECT count(*)::int AS count FROM record_exports WHERE organization_id = ${ORGANIZATION} AND integration_id = ${integrationId} AND status IN ('queued', 'running')`);
 }
 
-/** False when it was ended meanwhile. */
-export async function moveExport(tx: CommonQueryMethods, exportId: string, change: { status: 'running' | 'completed' | 'failed'; recordCount: number; outputs?: readonly ExportOutputRow[]; progress?: ExportProgress; errorText?: string }): Promise<boolean> {
+/** False when it was ended meanwhile, or another attempt began. */
+export async function moveExport(tx: CommonQueryMethods, { export_id: exportId, attempt }: Pick<ExportRow, 'export_id' | 'attempt'>, change: { status: 'running' | 'completed' | 'failed'; recordCount: number; outputs?: readonly ExportOutputRow[]; progress?: ExportProgress; errorText?: string }): Promise<boolean> {
   const { rowCount } = await tx.query(sql.typeAlias('void')`
     UPDATE record_exports SET status = ${change.status}, record_count = ${change.recordCount}, outputs = coalesce(${change.outputs ? jsonText(change.outputs) : null}::jsonb, outputs), error_text = ${change.errorText ?? null}, progress = coalesce(${change.progress ? jsonText(change.progress) : null}::jsonb, progress)
-    WHERE organization_id = ${ORGANIZATION} AND export_id = ${exportId} AND status IN ('queued', 'running')`);
+    WHERE organization_id = ${ORGANIZATION} AND export_id = ${exportId} AND attempt = ${attempt} AND status IN ('queued', 'running')`);
   return rowCount === 1;
 }
 
