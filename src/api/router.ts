@@ -2,7 +2,7 @@
  * One route = one definition (schemas, summary) + one handler. Every handler gets validated input and `transact`, which opens a
  * transaction in the caller's organization and hands over the audit of the same transaction.
  *
- *   request -> permission of permissions.ts (before the body is read) -> zod -> handler -> JSON checked by its type
+ *   request -> permission of permissions.ts (before the body is read) -> no unknown query parameter -> zod -> handler -> JSON checked by its type
  *
  * Two mistakes cannot be made here: a route without a permission stops the start, and a handler that read or changed something
  * without an audit event answers 500 (unless the route says why it needs none).
@@ -17,6 +17,7 @@ import { inOrganization, type Transaction } from '../db/transaction.ts';
 import type { Caller } from '../db/user-sessions.ts';
 import { actorOf, type ApiContext, type ApiDependencies, type ApiEnv } from './context.ts';
 import { authorize } from './middleware/authorize.ts';
+import { onlyKnownQuery } from './middleware/known-query.ts';
 import { routePermissions, type RouteName, type RoutePermission } from './permissions.ts';
 import { notFound, pointerOf, Problem, problemResponse, ProblemSchema } from './problem.ts';
 
@@ -60,7 +61,7 @@ export interface RegisteredRoute {
 }
 
 const maximumBodyBytes = 256 * 1024;
-const errorStatuses = { 401: 'Not signed in', 403: 'The role lacks the permission', 404: 'Not in this organization', 422: 'Input is invalid' } as const;
+const errorStatuses = { 400: 'A query parameter that does not exist, or a body that is no JSON', 401: 'Not signed in', 403: 'The role lacks the permission', 404: 'Not in this organization', 422: 'Input is invalid' } as const;
 
 export class ApiRouter {
   readonly app: OpenAPIHono<ApiEnv>;
@@ -83,7 +84,7 @@ export class ApiRouter {
     const permission = routePermissions[name] as RoutePermission | undefined;
     if (permission === undefined) throw new Error(`The route ${name} has no permission in src/api/permissions.ts.`);
     const [method = '', path = ''] = name.split(' ');
-    const configuration = createRoute({ ...openApiOf(method, path, definition, permission), middleware: [authorize(this.#dependencies, permission), limitBody] });
+    const configuration = createRoute({ ...openApiOf(method, path, definition, permission), middleware: [authorize(this.#dependencies, permission), onlyKnownQuery(name, namesOf(definition.query)), limitBody] });
     // The library's handler type ties the handler to the route object; here the definition above does, so the type is erased once.
     this.app.openapi(configuration, (async (c: ApiContext) => this.#run(c, definition, handler)) as never);
     this.routes.push({ name, method, path, permission, unaudited: definition.unaudited });
@@ -112,6 +113,12 @@ export class ApiRouter {
     if (definition.returns === undefined) return c.body(null, 204);
     return c.json(result as object, (definition.status ?? 200) as ContentfulStatusCode);
   }
+}
+
+function namesOf(query: z.ZodType | undefined): readonly string[] {
+  if (query === undefined) return [];
+  if (!(query instanceof z.ZodObject)) throw new Error('The query of a route is a z.object: its names are those that a request may use.');
+  return Object.keys(query.shape);
 }
 
 const nobody: Caller = { kind: 'user', organizationId: '', userId: '', sessionId: '', role: '', name: '', scopes: [], via: 'session' };

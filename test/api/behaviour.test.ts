@@ -36,6 +36,36 @@ test.each([['cursor', 'x'], ['cursor', Buffer.from('1:1; DROP TABLE scans').toSt
   expect(answer.body.errors).toEqual([{ pointer: `query/${name}`, message: expect.any(String) }]);
 });
 
+test.each([
+  ['/scans?stauts=completed', ['query/stauts'], 'GET /scans takes limit, cursor, '], ['/scans?Status=completed&limit=1&page=2&page=3', ['query/Status', 'query/page'], 'GET /scans takes'], ['/scans?__proto__=1', ['query/__proto__'], 'GET /scans'],
+  ['/scans?=x', ['query/'], 'GET /scans takes'], ['/sync-logs?from=2026-01-01', ['query/from'], 'GET /sync-logs takes limit, cursor, '], ['/auth/me?verbose', ['query/verbose'], 'GET /auth/me takes no query parameters.'],
+])('%s has a parameter that does not exist: 400 with the names that do, and no list of everything', async (path, pointers, names) => {
+  const answer = await get(path);
+  expectProblem(answer, 400);
+  expect(answer.body.errors).toEqual(pointers.map((pointer) => ({ pointer, message: expect.stringContaining(names) as string })));
+  expect(answer.text).not.toContain('completed');
+});
+
+test('a command with a parameter that does not exist does nothing; who may not use it hears of the permission alone', async () => {
+  const path = `/api/v1/users/${api.north.userIds.nurse}?force=true`;
+  expectProblem(await api.call('DELETE', path, { token: api.north.tokens.administrator }), 400);
+  expect((await get(`/users/${api.north.userIds.nurse}`)).body.is_active).toBe(true);
+  const refused = await api.call('DELETE', path, { token: api.north.tokens.nurse });
+  expectProblem(refused, 403);
+  expect(refused.text).not.toContain('query');
+});
+
+test('every query parameter of the OpenAPI document is taken', async () => {
+  const { paths } = (await api.call('GET', '/api/v1/openapi.json', { token: api.north.tokens.administrator })).body as { paths: Record<string, Record<string, { parameters?: { in: string; name: string }[]; responses: Record<string, unknown> }>> };
+  const lists = Object.entries(paths).flatMap(([path, { get: read }]) => (read && !path.includes('{') ? [{ path: path.replace('/api/v1', ''), names: (read.parameters ?? []).filter((parameter) => parameter.in === 'query').map(({ name }) => name), read }] : []));
+  expect(lists.filter(({ names }) => names.includes('cursor')).length).toBeGreaterThan(15);
+  for (const { path, names, read } of lists) {
+    // A value may be wrong (422): the names are not.
+    for (const name of names) expect((await get(`${path}?${name}=`)).status, `${path} ${name}`).not.toBe(400);
+    expect(read.responses, path).toHaveProperty('400');
+  }
+});
+
 test('a wrong body is a 422 with a JSON pointer to each wrong value, and without repeating it', async () => {
   const answer = await send('POST', '/users', { email: 'Secret Patient', role: 'king', password: 'short', more: 1 });
   expectProblem(answer, 422);
