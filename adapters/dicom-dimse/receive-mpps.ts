@@ -3,6 +3,7 @@
  * discontinued, with the instances it made). Out: the answer, once step, scan and job are committed.
  */
 import { randomUUID } from 'node:crypto';
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { ProcedureAnswer, ProcedureChanged } from '#gateway/procedures.ts';
 import { uidOfUuid } from '#standards/dicom/uids.ts';
 import { readIdentifier } from './identifier.ts';
@@ -19,7 +20,7 @@ export async function receiveProcedureBegin(operation: Operation, bytes: Buffer)
   if (!step) return refuse(operation, Status.processingFailure, 'the attribute list cannot be read');
   if (statuses[step.text(statusTag)] !== 'in_progress') return refuse(operation, Status.invalidAttributeValue, 'Performed Procedure Step Status is not IN PROGRESS', '(0040,0252)');
   const given = operation.command.affectedSopInstanceUid;
-  if (given !== '' && !/^[0-9.]{1,64}$/.test(given)) return refuse(operation, Status.invalidAttributeValue, 'Affected SOP Instance UID is not a UID');
+  if (given !== '' && !isUsableUid(given)) return refuse(operation, Status.invalidAttributeValue, 'Affected SOP Instance UID is not a UID');
   const sopInstanceUid = given || uidOfUuid(randomUUID());
   const scheduledAs = step.items(scheduledStepTag).map((item) => ({ studyInstanceUid: item.text(0x0020000d), accessionNumber: item.text(0x00080050), requestedProcedureId: item.text(0x00401001) }));
   await answer(operation, sopInstanceUid, ({ procedures, about }) => procedures.begin({ ...about, interaction: 'N-CREATE MPPS', sopInstanceUid, scheduledAs, patientId: step.text(0x00100020), message: bytes }));
@@ -38,7 +39,7 @@ export async function receiveProcedureChange(operation: Operation, bytes: Buffer
 /** Images and other objects of all performed series. */
 function referencedIn(step: Identifier): readonly string[] {
   const uids = step.items(performedSeriesTag).flatMap((series) => [referencedImagesTag, referencedOthersTag].flatMap((tag) => series.items(tag).map((item) => item.text(0x00081155))));
-  return [...new Set(uids.filter((uid) => /^[0-9.]{1,64}$/.test(uid)))];
+  return [...new Set(uids.filter(isUsableUid))];
 }
 
 const statusOf: Readonly<Record<ProcedureAnswer['kind'], ResponseFields>> = {

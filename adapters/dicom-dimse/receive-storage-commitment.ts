@@ -3,6 +3,7 @@
  * then N-EVENT-REPORT: on the same association while it is open and the look at the files is quick, else on one of our own to the integration's
  * destination, where we negotiate to be the SCP. Each attempt is on record; the pipeline repeats it until it is heard.
  */
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { DeliveryOutcome } from '#gateway/adapter.ts';
 import type { CommitmentItem, CommitmentResult, FailureReason } from '#gateway/commitments.ts';
 import { encodeDataset } from '#standards/dicom/dataset-writer.ts';
@@ -58,8 +59,7 @@ function readAction(bytes: Buffer, transferSyntaxUid: string): { transactionUid:
   const action = readIdentifier(bytes, transferSyntaxUid);
   const transactionUid = action?.text(0x00081195) ?? '';
   const items = (action?.items(0x00081199) ?? []).map((item) => ({ sopClassUid: item.text(0x00081150), sopInstanceUid: item.text(0x00081155) }));
-  const isUid = (text: string): boolean => /^[0-9.]{1,64}$/.test(text);
-  return isUid(transactionUid) && items.length > 0 && items.every((item) => isUid(item.sopClassUid) && isUid(item.sopInstanceUid)) ? { transactionUid, items } : undefined;
+  return isUsableUid(transactionUid) && items.length > 0 && items.every((item) => isUsableUid(item.sopClassUid) && isUsableUid(item.sopInstanceUid)) ? { transactionUid, items } : undefined;
 }
 
 async function tellHere({ association, context, adapter }: Operation, commitmentId: string): Promise<void> {

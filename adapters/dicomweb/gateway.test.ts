@@ -204,7 +204,7 @@ describe('who may', () => {
     await settings('VNA', { callers: [] });
   });
 
-  test.each([['DELETE', `/studies/${root}.1`, 405], ['PUT', '/studies', 405], ['OPTIONS', '/studies', 405], ['POST', '/series', 405], ['GET', '/nothing', 404], ['GET', '/studies/abc', 400], ['GET', '/studies/1.2/series/1.3/instances/1.4/frames/0', 400], ['GET', '/studies/..%2f..%2fetc', 400]])('%s %s is answered %s %i', async (method, path, status) => {
+  test.each([['DELETE', `/studies/${root}.1`, 405], ['PUT', '/studies', 405], ['OPTIONS', '/studies', 405], ['POST', '/series', 405], ['GET', '/nothing', 404], ['GET', '/studies/1.2*', 400], ['GET', '/studies/...', 400], ['GET', '/studies/1.2/series/1.3/instances/1.4/frames/0', 400], ['GET', '/studies/..%2f..%2fetc', 400]])('%s %s is answered %s %i', async (method, path, status) => {
     const answer = await client.send(method, path);
     expect(answer.status).toBe(status);
     expect(answer.headers.get('access-control-allow-origin')).toBeNull();
@@ -269,7 +269,7 @@ describe('QIDO-RS', () => {
     expect((await other.get(`/studies/${study}/instances`)).status).toBe(204);
   });
 
-  test.each(['PatientWeight=80', 'StudyDate=yesterday', 'StudyInstanceUID=abc', 'limit=-1', 'limit=1&limit=2', 'offset=x', 'PatientID=1&00100020=2', 'SOPInstanceUID=1.2'])('refuses %s with 400 in words', async (query) => {
+  test.each(['PatientWeight=80', 'StudyDate=yesterday', 'StudyInstanceUID=1.2*', 'limit=-1', 'limit=1&limit=2', 'offset=x', 'PatientID=1&00100020=2', 'SOPInstanceUID=1.2'])('refuses %s with 400 in words', async (query) => {
     const answer = await client.get(`/studies?${query}`);
     expect([answer.status, answer.json.message]).toEqual([400, expect.stringMatching(/\S.{10,}/)]);
     expect(answer.json.message).not.toContain('yesterday');

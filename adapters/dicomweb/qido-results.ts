@@ -16,7 +16,6 @@ export function resultOf(row: Holding, fields: readonly Attribute[], base: strin
 const leftOutWhenEmpty = new Set(['00080201', '00280008', '00280010', '00280011', '00280100', '00100021']);
 
 export function retrieveUrl({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }: Pick<Holding, 'studyInstanceUid' | 'seriesInstanceUid' | 'sopInstanceUid'>, base: string): string {
-  const study = `${base}/studies/${studyInstanceUid}`;
-  if (seriesInstanceUid === undefined) return study;
-  return sopInstanceUid === undefined ? `${study}/series/${seriesInstanceUid}` : `${study}/series/${seriesInstanceUid}/instances/${sopInstanceUid}`;
+  const named = [['studies', studyInstanceUid], ['series', seriesInstanceUid], ['instances', sopInstanceUid]].filter(([, uid]) => uid !== undefined);
+  return [base, ...named.flatMap(([level, uid]) => [level, encodeURIComponent(uid!)])].join('/');
 }

@@ -7,6 +7,7 @@
  *   GET  .../instances/{instance}/frames/{list} | /bulkdata/{path}                       pixels and other large values
  *   GET  any of these but bulkdata with /rendered, or with /thumbnail                     pictures for a browser
  */
+import { isUsableUid, usableUidWords } from '#domain/usable-uid.ts';
 import { Refusal } from './answer.ts';
 
 export const mount = '/dicom-web';
@@ -64,7 +65,7 @@ function frameList(text: string): readonly number[] {
 }
 
 function uid(text: string): string {
-  if (!/^[0-9.]{1,64}$/.test(text)) throw new Refusal(400, 'The address holds something that is not a UID (digits and dots, at most 64).');
+  if (!isUsableUid(text)) throw new Refusal(400, `The address holds something that is not a UID (${usableUidWords}).`);
   return text;
 }
 

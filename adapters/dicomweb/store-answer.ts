@@ -37,7 +37,7 @@ function bodyOf(stored: readonly StoredPart[], refused: readonly StoredPart[], f
   const known = refused.filter((part) => part.sopInstanceUid !== undefined && part.sopClassUid !== undefined);
   const others = [...refused.filter((part) => !known.includes(part)).map(({ receipt }) => reasonOf(receipt)), ...failed.map(() => failureReason.malformed)];
   return {
-    ...(study !== undefined && otherStudies.length === 0 ? { '00081190': { vr: 'UR', Value: [`${base}/studies/${study}`] } } : {}),
+    ...(study !== undefined && otherStudies.length === 0 ? { '00081190': { vr: 'UR', Value: [`${base}/studies/${encodeURIComponent(study)}`] } } : {}),
     ...(known.length === 0 ? {} : { '00081198': { vr: 'SQ', Value: known.map((part) => ({ ...referenceOf(part), '00081197': { vr: 'US', Value: [reasonOf(part.receipt)] } })) } }),
     ...(stored.length === 0 ? {} : { '00081199': { vr: 'SQ', Value: stored.map(referenceOf) } }),
     ...(others.length === 0 ? {} : { '0008119A': { vr: 'SQ', Value: others.map((reason) => ({ '00081197': { vr: 'US', Value: [reason] } })) } }),

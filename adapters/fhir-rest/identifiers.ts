@@ -16,11 +16,14 @@ export function ownIdentifier(config: Config, kind: OwnKind, value: string): Ide
   return { system: `${config.resource_system.replace(/[/:]$/, '')}${separator}${kind}`, value };
 }
 
-/** R4 imagingstudy.html: system urn:dicom:uid, value urn:oid:<uid>. Our own id where the images came without a Study Instance UID. */
 type Scan = Omit<ReportDocument['scan'], 'series'>;
 
+/** What a sender called its study is no OID where PS3.5 9.1 does not allow it: it stands as it is. */
+const dicomUid = (uid: string): string => (/^[0-2](\.(0|[1-9]\d*))+$/.test(uid) ? `urn:oid:${uid}` : uid);
+
+/** R4 imagingstudy.html: system urn:dicom:uid, value urn:oid:<uid>. Our own id where the images came without a Study Instance UID. */
 export function studyIdentifier(scan: Scan, config: Config): Identifier {
-  return scan.studyInstanceUid === '' ? ownIdentifier(config, 'study', scan.scanId) : { system: systems.dicomUid, value: `urn:oid:${scan.studyInstanceUid}` };
+  return scan.studyInstanceUid === '' ? ownIdentifier(config, 'study', scan.scanId) : { system: systems.dicomUid, value: dicomUid(scan.studyInstanceUid) };
 }
 
 export function patientIdentifiers(patient: ReportPatient, config: Config): Identifier[] {

@@ -169,11 +169,15 @@ const mostInstances = 1000;
 
 type Counted = { readonly scan: Omit<ReportDocument['scan'], 'series'> & { readonly series: readonly (ReportSeries & { readonly instanceCount?: number })[] } };
 
+/** R4 datatype id, which ImagingStudy has for UIDs. A series or an object whose name is none is counted and not listed. */
+const isId = (uid: string): boolean => /^[A-Za-z0-9.-]{1,64}$/.test(uid);
+
 /** `instanceCount` where the instances themselves are not listed. */
 export function imagingStudy({ scan }: Counted, config: Config, links: Links): ImagingStudy {
   const coding = (code: string): { system: string; code: string } => ({ system: systems.dcm, code });
   const number = (value: number | undefined): { number?: number } => value !== undefined && Number.isInteger(value) && value >= 0 ? { number: value } : {};
   const numberOfInstances = scan.series.reduce((sum, series) => sum + instancesOf(series), 0);
+  const listed = scan.series.filter(({ seriesInstanceUid }) => isId(seriesInstanceUid));
   const text = narrativeOf(`Imaging study ${scan.modalities.join(', ')} ${scan.studyDescription ?? ''}`);
   return {
     resourceType: 'ImagingStudy', ...(text === undefined ? {} : { text }),
@@ -182,12 +186,12 @@ export function imagingStudy({ scan }: Counted, config: Config, links: Links): I
     ...(scan.studyAt === undefined ? {} : { started: scan.studyAt }), ...(links.order === undefined ? {} : { basedOn: [links.order] }),
     ...(links.encounter === undefined ? {} : { encounter: links.encounter }), ...(links.endpoint === undefined ? {} : { endpoint: [links.endpoint] }), numberOfSeries: scan.series.length, numberOfInstances,
     ...(scan.studyDescription?.trim() ? { description: scan.studyDescription } : {}),
-    ...(scan.series.length === 0 ? {} : {
-      series: scan.series.map((series) => ({
+    ...(listed.length === 0 ? {} : {
+      series: listed.map((series) => ({
         uid: series.seriesInstanceUid, ...number(series.seriesNumber), modality: coding(series.modality ?? 'OT'), ...(series.description?.trim() ? { description: series.description } : {}),
         numberOfInstances: instancesOf(series),
-        ...(series.instances.length === 0 || numberOfInstances > mostInstances ? {} : {
-          instance: series.instances.map((instance) => ({ uid: instance.sopInstanceUid, sopClass: { system: 'urn:ietf:rfc:3986', code: `urn:oid:${instance.sopClassUid}` }, ...number(instance.instanceNumber) })),
+        ...(!series.instances.some(({ sopInstanceUid }) => isId(sopInstanceUid)) || numberOfInstances > mostInstances ? {} : {
+          instance: series.instances.filter(({ sopInstanceUid }) => isId(sopInstanceUid)).map((instance) => ({ uid: instance.sopInstanceUid, sopClass: { system: 'urn:ietf:rfc:3986', code: `urn:oid:${instance.sopClassUid}` }, ...number(instance.instanceNumber) })),
         }),
       })),
     }),

@@ -6,6 +6,7 @@
  * Nothing is told before it is on record. Rows are plain and in DICOM's own forms (DA, TM, PN, AE titles in ASCII; text in Unicode), so that a DIMSE
  * identifier and DICOM JSON are written from the same row. Only what is in use is found: no quarantined version, no study without images.
  */
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { Readable } from 'node:stream';
 
 /** A dataset as it was received: read once, from its beginning, either way. Close it in any case. */
@@ -176,7 +177,7 @@ export function matchOf(key: string, kind: KeyKind, text: string): Match | undef
   if (kind === 'date' || kind === 'time') return rangeOf(key, kind, value);
   const values = value.split('\\').map((one) => one.trim()).filter((one) => one !== '');
   if (values.length > mostListed) throw new InvalidMatchError(key, `${key} lists more than ${mostListed} values`);
-  if (kind === 'uid' && !values.every((one) => /^[0-9.]{1,64}$/.test(one))) throw new InvalidMatchError(key, `${key} is not a UID or a list of UIDs`);
+  if (kind === 'uid' && !values.every(isUsableUid)) throw new InvalidMatchError(key, `${key} is not a UID or a list of UIDs`);
   if (kind === 'number' && !values.every((one) => /^[+-]?\d{1,9}$/.test(one))) throw new InvalidMatchError(key, `${key} is not a whole number`);
   if (values.length > 1) return { kind: 'list', values };
   const [only = ''] = values;

@@ -95,7 +95,7 @@ function violation({ from, to, typeOnly }: Import): string | undefined {
 /** Undefined for what is not part of the running product: tests, benchmarks, scripts. */
 export function partOf(file: string): Part | undefined {
   if (isTest(file)) return undefined;
-  if (['adapter', 'associations', 'normalized', 'holdings', 'images', 'records', 'commitments', 'procedures', 'queries', 'source-settings', 'subscriptions', 'exports', 'pulls'].some((name) => file === `src/gateway/${name}.ts`)) return 'contract';
+  if (['adapter', 'associations', 'arrivals', 'normalized', 'holdings', 'images', 'records', 'commitments', 'procedures', 'queries', 'source-settings', 'subscriptions', 'exports', 'pulls'].some((name) => file === `src/gateway/${name}.ts`)) return 'contract';
   const [top, folder, ...rest] = file.split('/');
   if (top === 'adapters') return 'adapters';
   if (top !== 'src' || !folder) return undefined;

@@ -2,6 +2,7 @@
  * Which studies a patient has at the source, and how many images a study has there (Study or Patient Root FIND, PS3.4 C.6). Hierarchical queries
  * only: the unique keys above the asked level are given, as every archive understands them.
  */
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { AdapterContext, Integration } from '#gateway/adapter.ts';
 import type { FoundInstance, FoundStudy, QueryOutcome, StudyContents, StudyQuestion, StudyReference } from '#gateway/queries.ts';
 import type { DatasetElements } from '#standards/dicom/dataset-writer.ts';
@@ -73,15 +74,13 @@ export function findStudies(question: StudyQuestion, integration: Integration<Co
       '(0008,0052)': 'STUDY', '(0010,0020)': question.patientId, '(0010,0021)': null, '(0010,0030)': null, '(0020,000d)': null, '(0008,0020)': from || to ? `${from}-${to}` : null, '(0008,0030)': null,
       '(0008,0061)': null, '(0020,1208)': null,
     }, mostStudies);
-    const studies = found.matches.map(({ identifier }) => studyOf(identifier)).filter((study) => isUid(study.studyInstanceUid) && study.patientId === question.patientId)
+    const studies = found.matches.map(({ identifier }) => studyOf(identifier)).filter((study) => isUsableUid(study.studyInstanceUid) && study.patientId === question.patientId)
       .toSorted((one, other) => `${other.studyDate}${other.studyTime}`.localeCompare(`${one.studyDate}${one.studyTime}`));
     const described = [];
     for (const [index, study] of studies.entries()) described.push(index < question.describeSeries ? await describe(inquiry, study) : study);
     return { result: resultOf(found.status, described, { isCut: found.isCut }), count: studies.length };
   });
 }
-
-const isUid = (text: string): boolean => /^[0-9.]{1,64}$/.test(text);
 
 function studyOf(identifier: Identifier): FoundStudy {
   return {
@@ -130,7 +129,7 @@ async function listInstances(inquiry: Inquiry, study: StudyReference, config: Co
     const images = await inquiry.instancesOf(study, seriesInstanceUid);
     if (images.status !== 0) return { result: resultOf(images.status, undefined, images) };
     instances.push(...images.matches.map((image) => ({ seriesInstanceUid, sopInstanceUid: image.identifier.text(0x00080018).trim(), sopClassUid: image.identifier.text(0x00080016).trim() }))
-      .filter(({ sopInstanceUid, sopClassUid }) => isUid(sopInstanceUid) && isTaken(config, identifier.text(0x00080060).trim(), sopClassUid)));
+      .filter(({ sopInstanceUid, sopClassUid }) => isUsableUid(sopInstanceUid) && isTaken(config, identifier.text(0x00080060).trim(), sopClassUid)));
   }
   const named = [...new Map(instances.map((instance) => [instance.sopInstanceUid, instance])).values()];
   return { result: resultOf(0, series.matches.length === 0 ? undefined : { numberOfInstances: named.length, instances: named }), count: named.length };

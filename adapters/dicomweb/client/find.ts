@@ -2,13 +2,14 @@
  * Which studies a patient has at the server, and how many images a study has there, by QIDO-RS. Series by series: every server can list the series of a
  * study and the instances of a series, and not every one those of a study.
  */
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { AdapterContext, Integration } from '#gateway/adapter.ts';
 import type { FoundInstance, FoundStudy, QueryOutcome, StudyContents, StudyQuestion, StudyReference } from '#gateway/queries.ts';
 import type { Config } from '../config.ts';
 import type { DicomwebClient } from '../web-client.ts';
 import type { Match } from './answers.ts';
 import { asked, resultOf, type Asked } from './ask.ts';
-import { isUid, pathOf, search, type Found, type Question } from './search.ts';
+import { pathOf, search, uidPath, type Found, type Question } from './search.ts';
 
 const tags = {
   sopClassUid: '00080016', sopInstanceUid: '00080018', studyDate: '00080020', studyTime: '00080030', modality: '00080060', modalitiesInStudy: '00080061', patientId: '00100020', issuerOfPatientId: '00100021', patientBirthDate: '00100030',
@@ -17,8 +18,8 @@ const tags = {
 export const interactions = { findStudies: 'QIDO-RS studies', countInstances: 'QIDO-RS studies', listInstances: 'QIDO-RS instances' };
 
 const studyQuestion = (keys: Readonly<Record<string, string>>, told: readonly string[]): Question => ({ path: '/studies', keys, told, nameTag: tags.studyInstanceUid, mostMatches: 1_000 });
-const seriesQuestion = (study: string): Question => ({ path: `/studies/${study}/series`, told: [tags.modality, tags.bodyPartExamined, tags.seriesInstances], nameTag: tags.seriesInstanceUid, mostMatches: 1_000 });
-const instanceQuestion = (study: string, series: string): Question => ({ path: `/studies/${study}/series/${series}/instances`, told: [tags.sopClassUid], nameTag: tags.sopInstanceUid, mostMatches: 100_000 });
+const seriesQuestion = (study: string): Question => ({ path: `${uidPath(study)}/series`, told: [tags.modality, tags.bodyPartExamined, tags.seriesInstances], nameTag: tags.seriesInstanceUid, mostMatches: 1_000 });
+const instanceQuestion = (study: string, series: string): Question => ({ path: `${uidPath(study, series)}/instances`, told: [tags.sopClassUid], nameTag: tags.sopInstanceUid, mostMatches: 100_000 });
 
 export function findStudies({ patientId, from, to, describeSeries }: StudyQuestion, integration: Integration<Config>, context: AdapterContext): Promise<QueryOutcome<readonly FoundStudy[]>> {
   const range = from === undefined && to === undefined ? {} : { [tags.studyDate]: `${from ?? ''}-${to ?? ''}` };
@@ -61,7 +62,7 @@ export function countInstances({ studyInstanceUid, byName }: StudyReference & { 
   const { config } = integration;
   const question = { ...studyQuestion({ [tags.studyInstanceUid]: studyInstanceUid }, [tags.studyInstances]), name: studyInstanceUid };
   return asked(integration, byName ? interactions.listInstances : interactions.countInstances, pathOf(byName ? seriesQuestion(studyInstanceUid) : question), async (client) => {
-    if (!isUid(studyInstanceUid)) return { result: { kind: 'refused', answerCode: 'uid', text: 'the Study Instance UID is not a UID: it cannot stand in an address' } };
+    if (!isUsableUid(studyInstanceUid)) return { result: { kind: 'refused', answerCode: 'uid', text: 'the Study Instance UID is not a UID: it cannot stand in an address' } };
     const found = await search(client, question, context);
     if ('failure' in found) return { result: resultOf(found.failure) };
     const [study] = found.matches;

@@ -8,13 +8,14 @@
  * Asked for as they are stored (transfer-syntax=*); a server that does not know that is asked without.
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { AdapterContext, Integration, Receive } from '#gateway/adapter.ts';
 import type { FoundInstance, QueryOutcome, Retrieved, StudyReference } from '#gateway/queries.ts';
 import type { Config } from '../config.ts';
 import { failureByStatus, type Failure } from '../failure.ts';
 import type { DicomwebClient, OpenAnswer } from '../web-client.ts';
 import { asked, resultOf, type Asked } from './ask.ts';
-import { isUid } from './search.ts';
+import { uidPath } from './search.ts';
 import { takeAnswer, type Taken, type Taking } from './take-answer.ts';
 
 export type Selection = StudyReference & { readonly instances?: readonly FoundInstance[] };
@@ -27,11 +28,11 @@ const mostWaitMilliseconds = 30_000, mostWaits = 5;
 
 export function retrieve(selection: Selection, integration: Integration<Config>, receive: Receive, context: AdapterContext): Promise<QueryOutcome<Retrieved>> {
   const { studyInstanceUid: study, instances } = selection;
-  const paths = instances?.filter((named) => isUid(named.seriesInstanceUid) && isUid(named.sopInstanceUid)).map(({ seriesInstanceUid, sopInstanceUid }) => ({ path: `/studies/${study}/series/${seriesInstanceUid}/instances/${sopInstanceUid}`, sopInstanceUid }));
-  return asked(integration, instances ? retrieveInteractions.instances : retrieveInteractions.study, paths?.[0]?.path ?? `/studies/${study}`, async (client) => {
-    if (!isUid(study)) return { result: { kind: 'refused', answerCode: 'uid', text: 'the Study Instance UID is not a UID: it cannot stand in an address' } };
+  const paths = instances?.filter((named) => isUsableUid(named.seriesInstanceUid) && isUsableUid(named.sopInstanceUid)).map(({ seriesInstanceUid, sopInstanceUid }) => ({ path: uidPath(study, seriesInstanceUid, sopInstanceUid), sopInstanceUid }));
+  return asked(integration, instances ? retrieveInteractions.instances : retrieveInteractions.study, paths?.[0]?.path ?? uidPath(study), async (client) => {
+    if (!isUsableUid(study)) return { result: { kind: 'refused', answerCode: 'uid', text: 'the Study Instance UID is not a UID: it cannot stand in an address' } };
     const retrieval = new Retrieval(client, { integration, receive, context, study });
-    await (paths ? retrieval.each(paths) : retrieval.one(`/studies/${study}`));
+    await (paths ? retrieval.each(paths) : retrieval.one(uidPath(study)));
     return retrieval.end();
   });
 }

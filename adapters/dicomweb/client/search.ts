@@ -6,6 +6,7 @@
  * The end is a page without anything new, and not one that is shorter than asked for: servers give less than that without a word, and those that know no
  * offset give the same again. What is counted here proves that images are complete.
  */
+import { isUsableUid } from '#domain/usable-uid.ts';
 import type { AdapterContext } from '#gateway/adapter.ts';
 import { failureByStatus, type Failure } from '../failure.ts';
 import { parseMediaType } from '../media-type.ts';
@@ -47,7 +48,7 @@ export async function search(client: DicomwebClient, question: Question, context
     const before = matches.size;
     for (const match of page.matches) {
       const name = match.text(nameTag);
-      if (isUid(name) && !matches.has(name)) matches.set(name, match);
+      if (isUsableUid(name) && !matches.has(name)) matches.set(name, match);
     }
     offset += page.matches.length;
     byteLength += page.byteLength;
@@ -58,8 +59,9 @@ export async function search(client: DicomwebClient, question: Question, context
   }
 }
 
-/** As it may stand in an address: never only dots. */
-export const isUid = (text: string): boolean => /^\d[\d.]{0,63}$/.test(text);
+/** As a path names it: what a UID may hold beyond PS3.5 9.1 is escaped. */
+export const uidPath = (study: string, series?: string, instance?: string): string =>
+  [['studies', study], ['series', series], ['instances', instance]].flatMap(([level, uid]) => (uid === undefined ? [] : [`/${level}/${encodeURIComponent(uid)}`])).join('');
 
 interface Page { readonly matches: readonly Match[]; readonly byteLength: number }
 

@@ -1,3 +1,4 @@
+import { isUsableUid, usableUidWords } from '#domain/usable-uid.ts';
 import { z } from 'zod';
 import type { AnyTransform, Transform } from './index.ts';
 import { TransformError } from './transform-error.ts';
@@ -33,12 +34,12 @@ const stripPrefix: Transform<string> = {
   argument: separator, gives: 'text', apply: (value, before) => value.startsWith(before) ? value.slice(before.length) : value,
 };
 const uid: Transform<undefined> = {
-  title: 'A DICOM UID: digits and dots, at most 64 characters (PS3.5 9.1); padding is taken off. Components with leading zeros pass: they exist in the field.',
+  title: `A DICOM UID (PS3.5 9.1); padding is taken off. What senders make that is none passes too, as far as it is safe: ${usableUidWords} characters.`,
   argument: none, gives: 'text',
   apply(value) {
     const bare = value.replace(/[\0 ]+$/, '').trimStart();
     if (bare === '') return undefined;
-    if (bare.length > 64 || !/^[0-9]+(\.[0-9]+)*$/.test(bare)) throw new TransformError('is not a UID (digits separated by dots, at most 64 characters)');
+    if (!isUsableUid(bare)) throw new TransformError(`is not a UID (${usableUidWords} characters)`);
     return bare;
   },
 };

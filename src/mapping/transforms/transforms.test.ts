@@ -40,7 +40,7 @@ test.each([
   ['number', '-1.5e2', undefined, -150],
   ['boolean', 'Y', undefined, true],
   ['boolean', 'NO', undefined, false],
-  ['uid', '1.2.840.10008.1.1\0', undefined, '1.2.840.10008.1.1'],
+  ['uid', '1.2.840.10008.1.1\0', undefined, '1.2.840.10008.1.1'], ['uid', ' 1.02.A_3-b ', undefined, '1.02.A_3-b'],
   ['split', 'CT\\MR\\', '\\', ['CT', 'MR']],
   ['part', 'a^b^c', { separator: '^', number: 2 }, 'b'],
   ['strip-prefix', 'urn:oid:1.2', 'urn:oid:', '1.2'],
@@ -58,7 +58,7 @@ test.each([
 test.each([
   ['dicom-date', '20230229'], ['dicom-date', '198005171'.slice(0, 5)], ['hl7-date', '00000101'], ['hl7-date', '00000000'], ['hl7-date', '19500017'], ['dicom-date', '19500017'], ['hl7-date', '1950001700'], ['hl7-date', 'unknown'],
   ['fhir-date', '1980-5-7'], ['fhir-date-time', '20260701'], ['dicom-date-time', 'noon'], ['fhir-date-time', '2026-07-01T25:00:00Z'],
-  ['integer', '1.5'], ['integer', '99999999999999999'], ['number', 'Infinity'], ['boolean', 'maybe'], ['uid', '1.2.'], ['uid', '1'.repeat(65)],
+  ['integer', '1.5'], ['integer', '99999999999999999'], ['number', 'Infinity'], ['boolean', 'maybe'], ['uid', '1.2*'], ['uid', '1.2\\1.3'], ['uid', '..'], ['uid', '1'.repeat(65)],
 ])('%s refuses %j', (name, value) => {
   expect(() => apply(name, value)).toThrow(TransformError);
 });

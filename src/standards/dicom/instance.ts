@@ -3,18 +3,22 @@
  * instance, that the data set is the object it was announced as, and how mapped rows become an instance.
  */
 import type { InstanceRow, MappedRows, MappingWarning, PatientIdentifier, PatientRow, SourceReader } from '#gateway/normalized.ts';
+import { isUsableUid, usableUidWords } from '#domain/usable-uid.ts';
+import { isValidUid } from './uids.ts';
 
 export interface InstanceFault { readonly reason: 'invalid' | 'conflict'; readonly text: string; readonly location: string }
 type Facts = Readonly<Record<string, unknown>>;
 type Row = Readonly<Record<string, unknown>>;
 
+const sopClass = '(0008,0016)';
 const uids = [
-  { tag: '(0008,0016)', name: 'SOP Class UID' }, { tag: '(0008,0018)', name: 'SOP Instance UID' },
+  { tag: sopClass, name: 'SOP Class UID' }, { tag: '(0008,0018)', name: 'SOP Instance UID' },
   { tag: '(0020,000d)', name: 'Study Instance UID' }, { tag: '(0020,000e)', name: 'Series Instance UID' },
 ];
 
 /**
- * PS3.5 9.1: digits and dots, at most 64. Components with leading zeros are wrong too, but identify all the same.
+ * PS3.5 9.1: digits and dots, at most 64. What else a sender calls its objects identifies all the same, as far as it is safe (uids.ts), and is kept with a
+ * warning. A SOP class is one of the standard or of a manufacturer's tree: digits and dots.
  * @param announced where the facts sopInstanceUid and sopClassUid come from, in words: 'the C-STORE command'
  */
 export function checkIdentifiers(reader: SourceReader, facts: Facts, announced: string): { readonly warnings: readonly MappingWarning[]; readonly fault?: InstanceFault } {
@@ -22,8 +26,9 @@ export function checkIdentifiers(reader: SourceReader, facts: Facts, announced: 
   for (const { tag, name } of uids) {
     const value = reader.first(tag) ?? '';
     if (value === '') return { warnings, fault: { reason: 'invalid', text: `${name} ${tag} is missing`, location: tag } };
-    if (!/^[0-9.]{1,64}$/.test(value)) return { warnings, fault: { reason: 'invalid', text: `${name} ${tag} is not a UID (digits and dots, at most 64)`, location: tag } };
-    if (!/^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$/.test(value)) warnings.push({ location: tag, text: `${name} is not formed as PS3.5 9.1 asks; taken as it is` });
+    const isUsable = tag === sopClass ? /^[0-9.]{1,64}$/.test(value) : isUsableUid(value);
+    if (!isUsable) return { warnings, fault: { reason: 'invalid', text: `${name} ${tag} is not a UID (${tag === sopClass ? 'digits and dots, at most 64' : usableUidWords})`, location: tag } };
+    if (!isValidUid(value)) warnings.push({ location: tag, text: `${name} is not a valid UID by PS3.5 9.1; taken as it is` });
   }
   const fault = disagreement(reader, '(0008,0018)', facts['sopInstanceUid'], 'SOP Instance UID', announced) ?? disagreement(reader, '(0008,0016)', facts['sopClassUid'], 'SOP Class UID', announced);
   return { warnings, ...(fault ? { fault } : {}) };
