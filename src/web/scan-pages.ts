@@ -22,8 +22,8 @@ import { reportPage } from './report.ts';
 import { scanPage } from './scan.ts';
 import { findScans, listSeries, readScanPatient, readWhereabouts, type ScanRow } from './scan-rows.ts';
 import { scanList, whereItIs } from './scans.ts';
-import { listDecisions, listKeptOut, neighbourOf, otherVersions, readVersion, type VersionRow } from './version-rows.ts';
-import { comparePage, confirmPage, standing, type Side, type VersionChoice } from './versions.ts';
+import { listDecisions, listImages, listKeptOut, neighbourOf, otherVersions, readVersion, type VersionRow } from './version-rows.ts';
+import { comparePage, confirmPage, imagesPage, standing, type Side, type VersionChoice } from './versions.ts';
 import { form, uuid, visitor, withoutEmpty, wordsOf, type PageAudit, type Visit } from './visit.ts';
 
 export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
@@ -91,7 +91,16 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
     return v.back(`/scans/${scanId}`, done.kind === 'refused' ? { problem: done.reason } : { done: done.sources.length > 0 ? `Asked: ${done.sources.join(', ')}.` : 'A search waits already.' });
   }));
 
-  // ---- images that are kept out of use
+  // ---- images, and those that are kept out of use
+
+  app.get(`/scans/:id{${uuid}}/images`, visit('scans:read', async (v) => {
+    const seriesInstanceUid = v.c.req.query('series') ?? '', from = Math.min(100_000, Math.max(0, Number.parseInt(v.c.req.query('from') ?? '0', 10) || 0));
+    const { scan, images } = await v.read(async (tx, audit) => {
+      const found = await openScan(tx, audit, v.c.req.param('id')!, 'files');
+      return { scan: found, images: await listImages(tx, found.scan_id, seriesInstanceUid, from) };
+    });
+    return v.page('/scans', `Images of ${scan.scan_number}`, imagesPage({ scanId: scan.scan_id, scanNumber: scan.scan_number, seriesInstanceUid, images, from, seesImages: v.may('images:read'), now: v.now }));
+  }));
 
   const headerOf = async (version: VersionRow): Promise<readonly MessageLine[] | undefined> => {
     try {
@@ -115,9 +124,11 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
     const { scan, version, others, ...rows } = await v.read(async (tx, audit) => {
       const found = await versionOf(tx, v), { scan_id: scanId, patient_id: patientId } = found.scan;
       await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: found.version.scan_file_id }, patientId, detail: { part: seesHeader ? 'header' : 'facts', compared_with: found.others.map((other) => other.scan_file_id) } });
+      const decisions = await listDecisions(tx, found.scan, 200), first = decisions.findLast((decision) => decision.scan_file_id === found.version.scan_file_id);
+      const isForeign = found.others.length === 0 && (found.version.status === 'quarantined' || first?.was === 'quarantined');
       return {
-        ...found, neighbour: found.others.length === 0 ? await neighbourOf(tx, found.version) : null, patient: seesPatients(v.caller) ? await readScanPatient(tx, patientId) ?? undefined : undefined,
-        decisions: await listDecisions(tx, found.scan, 200), at: (await readWhereabouts(tx, [scanId])).get(scanId),
+        ...found, isForeign, decisions, neighbour: isForeign ? await neighbourOf(tx, found.version) : null, patient: seesPatients(v.caller) ? await readScanPatient(tx, patientId) ?? undefined : undefined,
+        at: (await readWhereabouts(tx, [scanId])).get(scanId),
       };
     });
     const sides = await Promise.all([version, ...others, ...(rows.neighbour ? [rows.neighbour] : [])].map(async (side, index): Promise<Side> => ({
@@ -126,7 +137,7 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
     })));
     const about = new Set([version, ...others].map((side) => side.scan_file_id));
     return v.page('/scans', `Image of ${scan.scan_number}`, comparePage({
-      scanId: scan.scan_id, scanNumber: scan.scan_number, sides, isForeign: others.length === 0, patient: rows.patient, decisions: rows.decisions.filter((decision) => about.has(decision.scan_file_id)), where: whereItIs(scan, rows.at),
+      scanId: scan.scan_id, scanNumber: scan.scan_number, sides, hasOthers: others.length > 0, isForeign: rows.isForeign, patient: rows.patient, decisions: rows.decisions.filter((decision) => about.has(decision.scan_file_id)), where: whereItIs(scan, rows.at),
       mayDecide: v.may('scans:complete'), seesImages: v.may('images:read'), seesHeader, done: v.done, problem: v.problem, now: v.now,
     }));
   }));
@@ -145,7 +156,7 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
     if (confirmed !== version.status) return v.back(here, { problem: 'Somebody decided about it meanwhile; nothing was changed now. Look again.' });
     const done = await commands.decideVersion(v.caller.organizationId, version.scan_file_id, decision, reason, actorOf(v.c, v.caller));
     if (done.kind === 'not-found') throw notFound('image');
-    return v.back(here, done.kind === 'refused' ? { problem: done.reason } : { done: decision === 'use' ? 'It is in use now; the scan is completed and analysed again with it.' : 'It is set aside.' });
+    return v.back(here, done.kind === 'refused' ? { problem: done.reason } : { done: decision === 'use' ? 'It is in use now; the scan is completed and analysed again with it.' : version.status === 'stored' ? 'It is set aside; the scan is completed and analysed again without it.' : 'It is set aside.' });
   }));
 
   app.get(`/scans/:id{${uuid}}/images/:file{${uuid}}/picture`, visit('images:read', async (v) => {

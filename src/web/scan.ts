@@ -80,7 +80,7 @@ export const person = (name: string | null): string | null => name?.split('=')[0
 function seriesRow(scanId: string, series: SeriesRow, seesImages: boolean): Html {
   return html`<tr>${seesImages ? html`<td class="picture">${series.picture_of ? picture(scanId, series.picture_of, `Middle of series ${series.series_number ?? series.series_instance_uid}`, true) : ''}</td>` : ''}
 <td>${[series.series_number, series.series_description].filter((part) => part !== null).join(' · ') || 'without description'}<div class="sub id">${series.series_instance_uid}</div></td><td>${series.modality ?? ''}<div class="sub">${uidName(series.sop_class_uid)}</div></td>
-<td class="number nowrap">${series.images}<div class="sub">${bytes(series.byte_size)}</div></td><td>${series.systems ?? 'unknown sender'}</td><td>${clock(series.first_at)}</td></tr>`;
+<td class="number nowrap"><a href="/scans/${scanId}/images?series=${encodeURIComponent(series.series_instance_uid)}">${series.images}</a><div class="sub">${bytes(series.byte_size)}</div></td><td>${series.systems ?? 'unknown sender'}</td><td>${clock(series.first_at)}</td></tr>`;
 }
 
 /** An image of a scan, as large as a page needs it; the browser fetches it when it comes into sight. */

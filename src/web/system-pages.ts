@@ -15,6 +15,7 @@ import { choicesOf } from './choices.ts';
 import { statementPage } from './statement.ts';
 import { systemPage, type OneSystem } from './system.ts';
 import { systemsPage, tryPage } from './systems.ts';
+import { readUnclaimed, unclaimedSection } from './unclaimed.ts';
 import { form, uuid, visitor, withoutEmpty, wordsOf, type Visit } from './visit.ts';
 
 export function systemPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): void {
@@ -32,7 +33,7 @@ export function systemPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): v
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'integration', id: '*' } });
       return listIntegrations(tx, { limit: 199 });
     });
-    return v.page('/systems', 'Systems', systemsPage({ systems: systems.toSorted((a, b) => a.name.localeCompare(b.name)), dryRuns: new Set(commands.adapterCatalog().filter(({ dryRun }) => dryRun).map(({ name }) => name)), mayPause: v.may('integrations:write'), mayTry: v.may('integrations:test'), done: v.done, problem: v.problem, now: v.now }));
+    return v.page('/systems', 'Systems', systemsPage({ systems: systems.toSorted((a, b) => a.name.localeCompare(b.name)), dryRuns: new Set(commands.adapterCatalog().filter(({ dryRun }) => dryRun).map(({ name }) => name)), mayPause: v.may('integrations:write'), mayTry: v.may('integrations:test'), unclaimed: v.may('exchanges:read') ? unclaimedSection(await readUnclaimed(dependencies.database), v.now) : '', done: v.done, problem: v.problem, now: v.now }));
   }));
 
   const show = async (v: Visit, system: Integration, result: Pick<OneSystem, 'test' | 'tried'>): Promise<Response> => v.page('/systems', system.name, systemPage({

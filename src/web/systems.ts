@@ -6,13 +6,14 @@ import type { Html } from './layout.ts';
 import { mapping } from './messages.ts';
 import { ago, notice, section, state } from './parts.ts';
 
-export function systemsPage({ systems, dryRuns, mayPause, mayTry, done, problem, now }: { readonly systems: readonly Integration[]; readonly dryRuns: ReadonlySet<string>; readonly mayPause: boolean; readonly mayTry: boolean; readonly done: string | undefined; readonly problem: string | undefined; readonly now: Date }): Html {
+export function systemsPage({ systems, dryRuns, mayPause, mayTry, unclaimed, done, problem, now }: { readonly systems: readonly Integration[]; readonly unclaimed: Html | string; readonly dryRuns: ReadonlySet<string>; readonly mayPause: boolean; readonly mayTry: boolean; readonly done: string | undefined; readonly problem: string | undefined; readonly now: Date }): Html {
   return html`<h1>Systems</h1>${notice(done)}${notice(problem, 'problem')}
 ${section('Connected systems', ['System', 'State', 'Receives from it', 'Delivers to it', 'Last success', 'Last problem', ...(mayTry ? ['Try'] : [])], systems.map((system) => html`<tr><td><a href="/systems/${system.integration_id}">${system.name}</a><div class="sub nowrap">${system.adapter}</div></td>
 <td>${system.is_enabled ? state(system.health_status) : state('switched off')}</td>
 <td>${system.direction === 'outbound' ? html`<span class="sub">no</span>` : flow(system, 'receive', system.receive_paused_at, mayPause, now)}</td><td>${system.direction === 'inbound' ? html`<span class="sub">no</span>` : flow(system, 'deliver', system.deliver_paused_at, mayPause, now)}</td>
 <td>${ago(system.last_ok_at, now)}</td><td>${ago(system.last_error_at, now)}<div class="sub">${system.last_error ?? ''}</div></td>${mayTry ? html`<td class="nowrap">${!dryRuns.has(system.adapter) ? '' : html`<a href="/systems/${system.integration_id}/try" aria-label="Try a message of ${system.name}">a message</a>`}</td>` : ''}</tr>`), 'No system is connected yet. Add one with: medscan integration apply FILE.yaml')}
-<p class="hint">While receiving is paused, the system hears "not now, try again" (A700, AE or CE, 503) and its own queue keeps what it sends. While delivering is paused, its reports and order status messages wait here in order. Queries are answered all the same.</p>`;
+<p class="hint">While receiving is paused, the system hears "not now, try again" (A700, AE or CE, 503) and its own queue keeps what it sends. While delivering is paused, its reports and order status messages wait here in order. Queries are answered all the same.</p>
+${unclaimed}`;
 }
 
 /** `back`: the page that the answer comes on. */

@@ -34,6 +34,17 @@ export function otherVersions(tx: Transaction, { sop_instance_uid: uid, scan_fil
     SELECT ${columns} FROM ${source} WHERE f.organization_id = ${ORGANIZATION} AND f.sop_instance_uid = ${uid} AND f.scan_file_id <> ${own} ORDER BY f.conflict_of IS NOT NULL, f.scan_file_id LIMIT 3`);
 }
 
+const Image = z.object({ scan_file_id: z.string(), instance_number: z.int().nullable(), sop_instance_uid: z.string(), sop_class_uid: z.string(), byte_size: z.int(), received_at: timestamp, rows: z.int().nullable() });
+export type ImageRow = z.output<typeof Image>;
+export const imagesOnPage = 200;
+
+/** Images in use of a series, by their numbers; one more than a page shows. */
+export function listImages(tx: Transaction, scanId: string, seriesInstanceUid: string, from: number): Promise<readonly ImageRow[]> {
+  return tx.any(sql.type(Image)`
+    SELECT scan_file_id, instance_number, sop_instance_uid, sop_class_uid, byte_size, received_at, rows FROM scan_files
+    WHERE organization_id = ${ORGANIZATION} AND scan_id = ${scanId} AND series_instance_uid = ${seriesInstanceUid} AND status = 'stored' AND conflict_of IS NULL ORDER BY instance_number NULLS LAST, scan_file_id OFFSET ${from} LIMIT ${imagesOnPage + 1}`);
+}
+
 /** An image of the study that is in use, to hold a foreign one against: of the same series and place where there is one. */
 export function neighbourOf(tx: Transaction, { scan_id: scanId, scan_file_id: own, series_instance_uid: series, instance_number: number }: VersionRow): Promise<VersionRow | null> {
   return tx.maybeOne(sql.type(Version)`
@@ -41,14 +52,14 @@ export function neighbourOf(tx: Transaction, { scan_id: scanId, scan_file_id: ow
     ORDER BY f.series_instance_uid <> ${series}, f.rows IS NULL, abs(coalesce(f.instance_number, 0) - ${number ?? 0}), f.scan_file_id LIMIT 1`);
 }
 
-const Decision = z.object({ occurred_at: timestamp, actor: z.string(), decision: z.string(), reason: text, scan_file_id: z.string(), was: text });
+const Decision = z.object({ occurred_at: timestamp, actor: z.string(), decision: z.string(), reason: text, scan_file_id: z.string(), was: text, sop_instance_uid: text, series_number: z.int().nullable(), instance_number: z.int().nullable() });
 export type DecisionRow = z.output<typeof Decision>;
 
 /** What people decided about images of a scan, the newest first: from the audit log, where it stands with the reason. Looked for under the patient, and under those that became one with it. */
 export function listDecisions(tx: Transaction, { scan_id: scanId, patient_id: patientId, created_at: createdAt }: { readonly scan_id: string; readonly patient_id: string; readonly created_at: string }, limit: number): Promise<readonly DecisionRow[]> {
   return tx.any(sql.type(Decision)`
-    SELECT a.occurred_at, coalesce(u.display_name, a.actor_id) AS actor, a.detail->>'decision' AS decision, a.detail->>'reason' AS reason, a.object_id AS scan_file_id, a.detail->>'was' AS was
-    FROM audit_logs a LEFT JOIN users u ON u.organization_id = a.organization_id AND u.user_id::text = a.actor_id
+    SELECT a.occurred_at, coalesce(u.display_name, a.actor_id) AS actor, a.detail->>'decision' AS decision, a.detail->>'reason' AS reason, a.object_id AS scan_file_id, a.detail->>'was' AS was, f.sop_instance_uid, f.series_number, f.instance_number
+    FROM audit_logs a LEFT JOIN users u ON u.organization_id = a.organization_id AND u.user_id::text = a.actor_id LEFT JOIN scan_files f ON f.organization_id = a.organization_id AND f.scan_file_id::text = a.object_id
     WHERE a.organization_id = ${ORGANIZATION} AND a.occurred_at >= ${createdAt}::timestamptz AND a.object_type = 'scan_file' AND a.action = 'U' AND a.detail->>'decision' IS NOT NULL AND a.detail->>'scan_id' = ${scanId}
       AND (a.patient_id = ${patientId} OR a.patient_id IN (SELECT prior_patient_id FROM patient_merges WHERE organization_id = ${ORGANIZATION} AND survivor_patient_id = ${patientId}))
     ORDER BY a.occurred_at DESC LIMIT ${limit}`);
