@@ -52,6 +52,13 @@ export async function addRetiredNumbers(tx: CommonQueryMethods, survivorId: stri
   await writeJournal(tx, 'renumber', survivorId, undefined, said, { scans: [], identifiers: [], history: [], current: [], added: added.map(({ id }) => id) });
 }
 
+/** Whether one of these patients was merged, given other numbers, or parted from another after `since`. */
+export async function isMergedSince(tx: CommonQueryMethods, patientIds: readonly string[], since: Date): Promise<boolean> {
+  return tx.exists(sql.type(Nothing)`
+    SELECT FROM patient_merges WHERE organization_id = ${ORGANIZATION} AND (survivor_patient_id = ANY(${sql.array([...patientIds], 'uuid')}) OR prior_patient_id = ANY(${sql.array([...patientIds], 'uuid')}))
+      AND greatest(merged_at, unmerged_at) > ${since.toISOString()}::timestamptz`);
+}
+
 const NumberRow = z.object({ patient_identifier_id: z.string(), value: z.string(), assigning_authority: z.string(), is_current: z.boolean() });
 export type StoredNumber = z.infer<typeof NumberRow>;
 

@@ -24,7 +24,7 @@ import type { MappingWarning, Normalized, OrderRow, PatientIdentifier, ScanPrior
 import { applyToScan, tellsOfScan } from './apply-report.ts';
 import { applyMerge, identifyPatient, type Identified, type Said } from './identify.ts';
 import { KnownPatients, withKnown, type KnownPatient } from './known-patients.ts';
-import { firstReceivedAt, refuseOvertaken } from './overtaken.ts';
+import { firstReceivedAt, isLateMerge, refuseOvertaken } from './overtaken.ts';
 import { PatientBatch } from './patient-batch.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
@@ -116,12 +116,14 @@ async function persistHolding(dependencies: PersistDependencies, tx: Transaction
     const said = saidBy(item, warnings);
     let persisted = repeatOf(item, earlier, warnings);
     if (!persisted) {
-      let patientId: string | undefined;
+      let patientId: string | undefined, isLate = false;
       if (needsDatabase(item.normalized)) {
         await write([]);
-        patientId = await sayPatientInDatabase(tx, item, said);
+        isLate = await isLateMerge(tx, item, outcomes.map(({ row }) => row));
+        if (isLate) warnings.push({ location: 'patients', text: 'a later message about this patient was taken since: of this one only the merge is taken' });
+        patientId = await sayPatientInDatabase(tx, item, said, isLate);
         patients = new PatientBatch(await load());
-        if (patientId) patients.addHistory(patientId, item.normalized.history ?? [], item.exchangeId);
+        if (patientId && !isLate) patients.addHistory(patientId, item.normalized.history ?? [], item.exchangeId);
       } else {
         patientId = sayPatient(patients, item, said);
       }
@@ -130,7 +132,7 @@ async function persistHolding(dependencies: PersistDependencies, tx: Transaction
       const ordered = order && patientId ? await applyOrder(dependencies, tx, organizationId, order, patientId, said) : undefined;
       // Reports that come back and appointments: apply-report.ts
       persisted = accepted(item, earlier, patientId, ordered ?? (patientId && await applyToScan(tx, item, patientId, said, now())));
-      await refuseOvertaken(tx, item, persisted.links, outcomes.map(({ row }) => row));
+      if (!isLate) await refuseOvertaken(tx, item, persisted.links, outcomes.map(({ row }) => row));
     }
     outcomes.push({ persisted, row: messageRow(item, persisted, warnings, now()) });
   }
@@ -193,10 +195,10 @@ function sayPatient(patients: PatientBatch, item: PersistItem, said: Said): stri
 }
 
 /** The same by statements of its own: a patient named by our own id, and merges. The history is left to the batch. */
-async function sayPatientInDatabase(tx: Transaction, item: PersistItem, said: Said): Promise<string | undefined> {
+async function sayPatientInDatabase(tx: Transaction, item: PersistItem, said: Said, onlyMerges: boolean): Promise<string | undefined> {
   const { patient, merges = [] } = item.normalized;
   let patientId: string | undefined;
-  if (patient) {
+  if (patient && !onlyMerges) {
     const identified = await identifyPatient(tx, patient, said, unknownName(item));
     if (establishes(item, identified)) await setPatientStatus(tx, identified.patientId, { identityStatus: 'established' });
     patientId = identified.patientId;

@@ -254,3 +254,48 @@ test('a report that waits for a merge is made of the patient who remains', async
   await merging.commit();
   expect(await source).toMatchObject({ patient_number: 'EB' });
 });
+
+/** As a message that was refused at first and is received again: it was said before all that the test said since `at`. */
+const sayAgain = (survivor: string, prior: string, at: Date, more: Partial<PatientMerge> = {}): Promise<Receipt> => pipeline.receive({
+  interaction: 'ADT^A40', controlId: `MG${++messages}`, facts: { firstReceivedAt: at.toISOString() },
+  normalized: { authority: 'registration', patient: patient(survivor, { family_name: 'Older' }), history: [{ kind: 'allergy', statement_key: 'old', display: 'Older', status: 'active' } as never], merges: [{ survivor: patient(survivor).identifiers, prior: patient(prior).identifiers, location: 'MRG-1', ...more }] },
+});
+/** The database's clock: all rows of before are older, all of after are younger. */
+const timeNow = async (): Promise<Date> => { await rows('SELECT pg_sleep(0.005)'); const [row] = await rows<{ at: Date }>('SELECT clock_timestamp() AS at'); await rows('SELECT pg_sleep(0.005)'); return row!.at; };
+const nameOfPatient = async (number: string): Promise<string | null> => (await rows<{ family_name: string | null }>('SELECT p.family_name FROM patient_identifiers i JOIN patients p USING (organization_id, patient_id) WHERE i.value = $1', [number]))[0]!.family_name;
+
+test('a merge that is received again after a later update of the patient is done, and leaves the later values', async () => {
+  await image('1.51.1', 'LA1'); await admit('LB1');
+  const at = await timeNow();
+  await admit('LB1', { family_name: 'Newer' });
+  const receipt = await sayAgain('LB1', 'LA1', at);
+  expect(receipt.kind).toBe('accepted');
+  expect(await warningsOf(receipt)).toContain('only the merge is taken');
+  expect([await numbers('L_1'), await nameOfPatient('LB1'), await ownerOf('1.51.1')]).toEqual([{ LA1: ['LB1', false], LB1: ['LB1', true] }, 'Newer', 'LB1']);
+  expect(await rows("SELECT FROM patient_medical_history WHERE statement_key = 'old'")).toEqual([]);
+});
+
+test('... one that was done meanwhile is an accepted repeat, also when the patient was updated since, and where repeats are rejected it is rejected', async () => {
+  await admit('LA2'); await admit('LB2');
+  const at = await timeNow();
+  await merge('LB2', 'LA2'); await admit('LB2', { family_name: 'Newer' });
+  const receipt = await sayAgain('LB2', 'LA2', at);
+  expect(receipt.kind).toBe('accepted');
+  expect(await warningsOf(receipt)).toContain('said before');
+  expect([await numbers('L_2'), await nameOfPatient('LB2')]).toEqual([{ LA2: ['LB2', false], LB2: ['LB2', true] }, 'Newer']);
+  expect(await rows("SELECT FROM patient_merges WHERE prior_identifiers @> jsonb_build_array(jsonb_build_object('value', 'LA2'))")).toHaveLength(1);
+  expect(await sayAgain('LB2', 'LA2', at, { policy: { repeated: 'reject' } })).toMatchObject({ kind: 'rejected', text: expect.stringContaining('said before') as string });
+});
+
+test.each([
+  ['the sender used the earlier number since', (n: number) => admit(`LA${n}`), 'the number is in use'], ['the merge was undone by a person', async (n: number) => { await merge(`LB${n}`, `LA${n}`); await undo(`LA${n}`); }, 'merged with others, or parted, since'],
+  ['a merge said the other way round', async (n: number) => { await merge(`LB${n}`, `LA${n}`); await merge(`LA${n}`, `LB${n}`); }, 'merged with others, or parted, since'], ['the survivor was merged into another one', async (n: number) => { await admit(`LC${n}`); await merge(`LC${n}`, `LB${n}`); }, 'merged with others, or parted, since'],
+] as const)('... but not when %s', async (_, since, text) => {
+  const n = 10 + messages;
+  await admit(`LA${n}`); await admit(`LB${n}`);
+  const at = await timeNow();
+  await since(n);
+  const before = await numbers(`L_${n}`);
+  expect(await sayAgain(`LB${n}`, `LA${n}`, at)).toMatchObject({ kind: 'rejected', reason: 'conflict', text: expect.stringContaining(text) as string });
+  expect(await numbers(`L_${n}`)).toEqual(before);
+});
