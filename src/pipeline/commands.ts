@@ -157,14 +157,21 @@ async function retryDeadJob(dependencies: CommandDependencies, organizationId: s
     if (completed.kind === 'not-found') return { kind: 'refused', reason: 'The scan of this analysis is not known. Discard the job.' };
     if (completed.kind === 'refused') return { kind: 'refused', reason: `The scan cannot be completed again: ${completed.reason}.` };
   }
+  const destination = look.queue_name === FORMER_ORDER_STATUS_QUEUE ? look.integration_id : null;
+  if (destination === null && !isWorkedOn(look.queue_name)) return { kind: 'refused', reason: `This version has no queue ${look.queue_name}: nobody would take the job. What it was to do is done by others, or lost; discard it.` };
   return inOrganization(dependencies.database, organizationId, async (tx): Promise<Decision> => {
     const job = await holdDeadJob(tx, deadJobId);
     if (job?.status !== 'open') return { kind: 'refused', reason: 'Somebody decided about it at this moment.' };
-    if (job.queue_name !== QUEUES.analyze.name) await sendAgain(dependencies.boss, tx, job);
+    if (destination !== null) await wakeDestination(dependencies.boss, tx, { organizationId, integrationId: destination });
+    else if (job.queue_name !== QUEUES.analyze.name) await sendAgain(dependencies.boss, tx, job);
     await decide(tx, job, 'retried', null, actor);
     return { kind: 'done' };
   });
 }
+
+/** Until order status messages left in one line with the results (migration 0039). What such a job was to tell waits in that line. */
+const FORMER_ORDER_STATUS_QUEUE = 'tell-order-status';
+const isWorkedOn = (queueName: string): boolean => queueName !== QUEUES.dead.name && Object.values(QUEUES).some(({ name }) => name === queueName);
 
 async function sendAgain(boss: PgBoss, tx: Transaction, job: HeldDeadJob): Promise<void> {
   // Of jobs without a key one waits at a time, and the others are dropped.

@@ -208,3 +208,15 @@ test('a job that failed for good waits for a person, who has it tried again or g
   expect((await ok('GET', '/dead-jobs')).items).toEqual([]);
   expect(await owner("SELECT FROM system_alerts WHERE kind = 'job_dead' AND resolved_at IS NULL")).toEqual([]);
 });
+
+test('a job of a queue that earlier versions had is tried again by the queue that has its work now, or refused with the reason', async () => {
+  const { gateway, seeded } = journey;
+  const bury = (id: string, sourceName: string, more: object): Promise<void> => buryJob({ database: gateway.db.database, boss: gateway.boss, now: () => new Date() }, { id, data: { organizationId: seeded.organizationId, ...more }, sourceName });
+  const [told, lost] = ['0199a000-0000-7000-8000-000000000003', '0199a000-0000-7000-8000-000000000004'] as const;
+  await bury(told, 'tell-order-status', { integrationId: idOf('EMR') });
+  await bury(lost, 'no-such-queue', {});
+  expect(await ok('POST', `/dead-jobs/${told}/retry`)).toMatchObject({ status: 'retried' });
+  expect(await owner('SELECT FROM pgboss.job WHERE name = $1', ['tell-order-status'])).toEqual([]);
+  expect(await api('POST', `/dead-jobs/${lost}/retry`)).toMatchObject({ status: 409, body: { detail: expect.stringContaining('has no queue no-such-queue') as string } });
+  expect(await ok('POST', `/dead-jobs/${lost}/discard`, { reason: 'of an earlier version' })).toMatchObject({ status: 'discarded' });
+});
