@@ -86,13 +86,18 @@ function alphabeticCondition(lowered: Match): Condition {
 const otherNameCondition = (lowered: Match): Condition => sql.fragment`((p.ideographic_name IS NOT NULL OR p.phonetic_name IS NOT NULL)
   AND ${anyOf([sql.fragment`p.ideographic_name`, sql.fragment`p.phonetic_name`].map((column) => textCondition(sql.fragment`lower(${column})`, lowered)))})`;
 
-/** What finds patients in their indexes alone: any of them holds. Empty: neither name nor birth date is asked for. `byPart`: no index serves it. */
-export function candidateConditions({ patientName, patientBirthDate }: Matches): readonly { readonly condition: Condition; readonly byPart: boolean }[] {
+/** What finds patients in their indexes alone: any of them holds. Empty: neither name nor birth date is asked for, or a number finds what is meant. `byPart`: no index serves it. */
+export function candidateConditions(matches: Matches): readonly { readonly condition: Condition; readonly byPart: boolean }[] {
+  const { patientName, patientBirthDate } = matches;
   const birthDate = patientBirthDate ? [isoDateCondition(sql.fragment`p.birth_date`, patientBirthDate)] : [];
   if (!patientName) return birthDate.length > 0 ? [{ condition: allOf(birthDate), byPart: false }] : [];
   const lowered = lowerCase(patientName), byPart = birthDate.length === 0 && lowered.kind === 'wildcard' && /^[*?]/.test(lowered.pattern);
+  if (byPart && isNumbered(matches)) return [];
   return [{ condition: allOf([alphabeticCondition(lowered), ...birthDate]), byPart }, { condition: otherNameCondition(lowered), byPart: false }];
 }
+
+/** A number is named that an index finds: few patients or studies have it. */
+const isNumbered = ({ patientId, accessionNumber, studyInstanceUid }: Matches): boolean => [patientId, accessionNumber, studyInstanceUid].some((match) => match?.kind === 'exact' || match?.kind === 'list');
 
 /** Trailing delimiters mean nothing (PS3.5 6.2.1.1); a name of several groups is looked for by its first. */
 const plainName = (text: string): string => (text.split('=').find((part) => part !== '') ?? '').replace(/[\^ ]+$/, '').toLowerCase();

@@ -4,11 +4,12 @@ import { z } from 'zod';
 import type { StoredInstance } from '#gateway/holdings.ts';
 import { ORGANIZATION } from './current-organization.ts';
 import { allOf, ALPHABETIC_NAME, candidateConditions, columnConditions, type Condition, dateCondition, fileConditions, type Matches, patientConditions, SEX, studyConditions, textCondition, timeCondition } from './holdings-match.ts';
+import { amongNewest, olderThan, type Page, pageOf, studyOrder, WITH_IMAGES } from './holdings-newest.ts';
 import { jsonText } from './json-text.ts';
 import { patientsByName } from './patient-names.ts';
 import { sql } from './pool.ts';
 
-export interface Page { readonly matches: Matches; readonly zone: string; readonly limit: number; readonly offset: number; /** Only scans older than this one. */ readonly before?: string | undefined }
+export type { Page } from './holdings-newest.ts';
 
 const PatientColumns = {
   patient_number: z.string(), issuer: z.string().nullable(), alphabetic: z.string(), ideographic_name: z.string().nullable(), phonetic_name: z.string().nullable(),
@@ -40,7 +41,6 @@ const study = (zone: string): Condition => sql.fragment`s.scan_id, s.study_insta
 const studiesFrom = (scans: Condition): Condition => sql.fragment`${scans} JOIN patients p ON p.organization_id = s.organization_id AND p.patient_id = s.patient_id
   CROSS JOIN LATERAL (SELECT count(*)::int AS files, (count(*) FILTER (WHERE u.conflict_of IS NULL))::int AS counted FROM scan_files u
     WHERE u.organization_id = s.organization_id AND u.scan_id = s.scan_id AND u.status <> 'stored') unused`;
-const WITH_IMAGES = sql.fragment`s.organization_id = ${ORGANIZATION} AND s.instance_count > 0 AND s.study_instance_uid IS NOT NULL`;
 
 /** More patients than this are met soon enough on the way through the scans, newest first. */
 const MOST_CANDIDATES = 2_000;
@@ -55,6 +55,11 @@ async function scansToSearch(tx: CommonQueryMethods, matches: Matches): Promise<
   return sql.fragment`(SELECT c.* FROM scans c WHERE c.organization_id = ${ORGANIZATION} AND c.patient_id = ANY(${sql.array([...patients], 'uuid')}) OFFSET 0) s`;
 }
 
+/** A page of what `read` finds in the scans that have to be looked at, which it gets in the place of their table. */
+async function inScans<Row>(tx: CommonQueryMethods, page: Page, read: (scans: Condition) => Promise<readonly Row[]>): Promise<readonly Row[]> {
+  return await amongNewest(tx, page, read) ?? await read(await scansToSearch(tx, page.matches));
+}
+
 /** Undefined: not asked for by name or birth date, or too many. */
 async function candidatePatients(tx: CommonQueryMethods, matches: Matches): Promise<readonly string[] | undefined> {
   const conditions = candidateConditions(matches);
@@ -67,12 +72,6 @@ async function candidatePatients(tx: CommonQueryMethods, matches: Matches): Prom
   }
   return [...found];
 }
-
-/** Studies of a time come in its order: their index then serves the page, wherever in the past the time lies. Otherwise as they were made. */
-const studyOrder = ({ matches }: Page): Condition => (matches['studyDate'] ? sql.fragment`s.study_at DESC, s.scan_id DESC` : sql.fragment`s.scan_id DESC`);
-
-const pageOf = ({ limit, offset }: Page): Condition => sql.fragment`LIMIT ${limit} OFFSET ${offset}`;
-const olderThan = ({ before }: Page): Condition => (before ? sql.fragment`s.scan_id < ${before}` : sql.fragment`true`);
 
 /** A query of another system must not hold the database: it gets this long, then it fails. It is looked up by an index where there is one. */
 export async function limitStatements(tx: CommonQueryMethods, milliseconds: number): Promise<void> {
@@ -89,9 +88,9 @@ export async function findPatients(tx: CommonQueryMethods, page: Page): Promise<
 }
 
 export async function findStudies(tx: CommonQueryMethods, page: Page): Promise<readonly StudyRow[]> {
-  return tx.any(sql.type(StudyRow)`
-    SELECT ${study(page.zone)} FROM ${studiesFrom(await scansToSearch(tx, page.matches))} WHERE ${WITH_IMAGES} AND ${olderThan(page)} AND ${allOf(studyConditions(page.matches, page.zone))}
-    ORDER BY ${studyOrder(page)} ${pageOf(page)}`);
+  return inScans(tx, page, (scans) => tx.any(sql.type(StudyRow)`
+    SELECT ${study(page.zone)} FROM ${studiesFrom(scans)} WHERE ${WITH_IMAGES} AND ${olderThan(page)} AND ${allOf(studyConditions(page.matches, page.zone))}
+    ORDER BY ${studyOrder(page)} ${pageOf(page)}`));
 }
 
 const SeriesRow = z.object({ ...StudyColumns, series_instance_uid: z.string(), modality: text, series_number: z.number().nullable(), series_description: text, series_body_part: text, series_instances: z.number() });
@@ -101,11 +100,11 @@ const seriesColumns = sql.fragment`f.series_instance_uid, min(f.modality) AS mod
 const IN_USE = sql.fragment`f.organization_id = s.organization_id AND f.scan_id = s.scan_id AND f.status = 'stored'`;
 
 export async function findSeries(tx: CommonQueryMethods, page: Page): Promise<readonly SeriesRow[]> {
-  return tx.any(sql.type(SeriesRow)`
-    SELECT ${study(page.zone)}, f.* FROM ${studiesFrom(await scansToSearch(tx, page.matches))}
+  return inScans(tx, page, (scans) => tx.any(sql.type(SeriesRow)`
+    SELECT ${study(page.zone)}, f.* FROM ${studiesFrom(scans)}
       CROSS JOIN LATERAL (SELECT ${seriesColumns} FROM scan_files f WHERE ${IN_USE} AND ${allOf(fileConditions(page.matches))} GROUP BY f.series_instance_uid) f
     WHERE ${WITH_IMAGES} AND ${allOf(studyConditions(page.matches, page.zone))}
-    ORDER BY ${studyOrder(page)}, f.series_number, f.series_instance_uid ${pageOf(page)}`);
+    ORDER BY ${studyOrder(page)}, f.series_number, f.series_instance_uid ${pageOf(page)}`));
 }
 
 const FileColumns = {
@@ -120,12 +119,12 @@ const FILE = sql.fragment`f.series_instance_uid, f.sop_instance_uid, f.sop_class
 const IN_ORDER = sql.fragment`f.series_number, f.series_instance_uid, f.instance_number, f.sop_instance_uid`;
 
 export async function findInstances(tx: CommonQueryMethods, page: Page): Promise<readonly InstanceRow[]> {
-  return tx.any(sql.type(InstanceRow)`
+  return inScans(tx, page, (scans) => tx.any(sql.type(InstanceRow)`
     SELECT ${study(page.zone)}, ${FILE}, f.modality, f.series_number, f.series_description, f.body_part AS series_body_part, f.instance_number, f.rows, f.columns, f.number_of_frames, f.bits_allocated,
       (SELECT count(*)::int FROM scan_files n WHERE n.organization_id = f.organization_id AND n.scan_id = f.scan_id AND n.series_instance_uid = f.series_instance_uid AND n.status = 'stored') AS series_instances
-    FROM ${studiesFrom(await scansToSearch(tx, page.matches))} JOIN scan_files f ON ${IN_USE}
+    FROM ${studiesFrom(scans)} JOIN scan_files f ON ${IN_USE}
     WHERE ${WITH_IMAGES} AND ${allOf([...studyConditions(page.matches, page.zone), ...fileConditions(page.matches)])}
-    ORDER BY ${studyOrder(page)}, ${IN_ORDER} ${pageOf(page)}`);
+    ORDER BY ${studyOrder(page)}, ${IN_ORDER} ${pageOf(page)}`));
 }
 
 const Location = z.object({ study_instance_uid: z.string(), ...FileColumns });
