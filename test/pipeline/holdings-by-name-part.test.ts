@@ -49,7 +49,7 @@ test('a part that few names have is found however old the study is', async () =>
 test('with days only studies of these are found, newest first', async () => {
   expect(await found(page({ patientName: part('*row*'), studyDate: { kind: 'exact', value: '20260103' } }))).toEqual(numbered(71, 24));
   expect(await found(page({ patientName: part('*eldom*'), studyDate: { kind: 'range', from: '20260101', to: '20260102' } }))).toEqual(['1.2.0']);
-  expect(await found(page({ patientName: part('*eldom*'), studyDate: { kind: 'range', from: '20260102', to: undefined } }))).toEqual([]);
+  expect(await found(page({ patientName: part('*eldom*'), studyDate: { kind: 'range', from: '20260102' } }))).toEqual([]);
 });
 
 test('with a number, or further keys, both have to hold', async () => {
