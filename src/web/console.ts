@@ -117,30 +117,45 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
   // ---- dead letters
 
   app.get('/dead-letters', visit('exchanges:read', async (v) => {
+    const given = withoutEmpty(v.c.req.query()), limit = 50;
+    const ofSystem = deliveryQuery.pick({ integration_id: true }).safeParse(given).data?.integration_id;
     const rows = await v.read(async (tx, audit) => {
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'delivery', id: '*' } });
-      const of = (status: 'refused' | 'queued') => listDeliveries(tx, deliveryQuery.parse({ status, limit: 199 }));
-      return { parked: await of('refused'), waiting: await of('queued'), notices: await listNotices(tx, noticeQuery.parse({ status: 'refused', limit: 199 })), jobs: await listDeadJobs(tx, deadJobQuery.parse({ limit: 199 })) };
+      const deliveries = async (status: 'refused' | 'queued', cursor: string | undefined) => {
+        const query = deliveryQuery.parse({ status, integration_id: ofSystem, limit, cursor });
+        return toPage(await listDeliveries(tx, query), query, (delivery) => delivery.delivery_id);
+      };
+      const ofNotices = noticeQuery.parse({ status: 'refused', integration_id: ofSystem, limit, cursor: given['notices'] }), ofJobs = deadJobQuery.parse({ limit, cursor: given['jobs'] });
+      return {
+        choices: await choicesOf(tx), parked: await deliveries('refused', given['parked']), waiting: await deliveries('queued', given['waiting']),
+        notices: toPage(await listNotices(tx, ofNotices), ofNotices, (one) => one.notice_id), jobs: toPage(await listDeadJobs(tx, ofJobs), ofJobs, (job) => job.dead_job_id),
+      };
     });
-    return v.page('/dead-letters', 'Dead letters', deadLettersPage({ ...rows, mayDecide: v.may('deliveries:decide'), done: v.done, problem: v.problem, now: v.now }));
+    return v.page('/dead-letters', 'Dead letters', deadLettersPage({ ...rows, filter: { ...given, integration_id: ofSystem }, mayDecide: v.may('deliveries:decide'), done: v.done, problem: v.problem, now: v.now }));
   }));
+  /** The page is left as it was: about one system, or all. */
+  const backToLetters = async (v: Visit, word: { done?: string; problem?: string }): Promise<Response> => {
+    const ofSystem = (await v.fields())['integration_id'];
+    return v.back(ofSystem === undefined ? '/dead-letters' : `/dead-letters?integration_id=${encodeURIComponent(ofSystem)}`, word);
+  };
+  const systemOf = async (v: Visit): Promise<string | undefined> => deliveryQuery.pick({ integration_id: true }).safeParse(await v.fields()).data?.integration_id;
   app.post('/dead-letters/resend', form, visit('deliveries:decide', async (v) => {
-    const { resent, leftOut } = await commands.resendParked(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
-    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOutOf(leftOut)}` });
+    const { resent, leftOut } = await commands.resendParked(v.caller.organizationId, await systemOf(v), actorOf(v.c, v.caller));
+    return backToLetters(v, { done: `${resent.length} sent again${leftOutOf(leftOut)}` });
   }));
   app.post('/dead-letters/notices/resend', form, visit('deliveries:decide', async (v) => {
-    const { resent, leftOut } = await commands.resendParkedNotices(v.caller.organizationId, undefined, actorOf(v.c, v.caller));
-    return v.back('/dead-letters', { done: `${resent.length} sent again${leftOutOf(leftOut)}` });
+    const { resent, leftOut } = await commands.resendParkedNotices(v.caller.organizationId, await systemOf(v), actorOf(v.c, v.caller));
+    return backToLetters(v, { done: `${resent.length} sent again${leftOutOf(leftOut)}` });
   }));
   app.post(`/dead-letters/:what{deliveries|notices|jobs}/:id{${uuid}}/:how{again|discard}`, form, visit('deliveries:decide', async (v) => {
     const { what, id, how } = v.c.req.param() as { what: string; id: string; how: string };
     const organizationId = v.caller.organizationId, actor = actorOf(v.c, v.caller), reason = (await v.fields())['reason'] ?? '';
-    if (how === 'discard' && (reason.length < 3 || reason.length > 500)) return v.back('/dead-letters', { problem: 'Giving up needs a reason of 3 to 500 characters.' });
+    if (how === 'discard' && (reason.length < 3 || reason.length > 500)) return backToLetters(v, { problem: 'Giving up needs a reason of 3 to 500 characters.' });
     const decision = what === 'deliveries' ? how === 'again' ? await commands.resendDelivery(organizationId, id, actor) : await commands.discardDelivery(organizationId, id, reason, actor)
       : what === 'notices' ? how === 'again' ? await commands.resendNotice(organizationId, id, actor) : await commands.discardNotice(organizationId, id, reason, actor)
       : how === 'again' ? await commands.retryDeadJob(organizationId, id, actor) : await commands.discardDeadJob(organizationId, id, reason, actor);
     if (decision.kind === 'not-found') throw notFound(what === 'deliveries' ? 'delivery' : what === 'notices' ? 'order status message' : 'job');
-    return v.back('/dead-letters', decision.kind === 'refused' ? { problem: decision.reason } : { done: how === 'discard' ? 'Given up; the reason is in the audit log.' : 'It is on its way.' });
+    return backToLetters(v, decision.kind === 'refused' ? { problem: decision.reason } : { done: how === 'discard' ? 'Given up; the reason is in the audit log.' : 'It is on its way.' });
   }));
 }
 

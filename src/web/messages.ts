@@ -11,6 +11,8 @@ type Exchange = z.output<typeof SyncLog>;
 export interface Filter {
   readonly text?: string | undefined; readonly direction?: string | undefined; readonly message_status?: string | undefined; readonly integration_id?: string | undefined; readonly adapter?: string | undefined;
   readonly interaction?: string | undefined; readonly control_id?: string | undefined; readonly started_from?: string | undefined; readonly started_before?: string | undefined;
+  /** Of the pages that lead here; not in the form. */
+  readonly scan_id?: string | undefined; readonly delivery_id?: string | undefined;
 }
 
 export interface MessageList { readonly filter: Filter; readonly choices: Choices; readonly items: readonly Exchange[]; readonly nextCursor: string | null; readonly mayRead: boolean; readonly mayReplay: boolean; readonly problem: string | undefined; readonly now: Date }
@@ -27,12 +29,13 @@ ${choice('Direction', 'direction', [['inbound', 'received'], ['outbound', 'sent'
 ${choice('Outcome', 'message_status', messageStatuses, filter.message_status)}
 ${field('Type', 'interaction', filter.interaction, { placeholder: 'ADT^A08' })}
 ${field('Control id', 'control_id', filter.control_id)}
-${field('From (UTC)', 'started_from', filter.started_from, { type: 'date' })}${field('Before (UTC)', 'started_before', filter.started_before, { type: 'date' })}
+${field('From (UTC)', 'started_from', filter.started_from, { type: 'date' })}${field('Before (UTC)', 'started_before', filter.started_before, { type: 'date' })}${hidden({ scan_id: filter.scan_id, delivery_id: filter.delivery_id })}
 <div class="buttons"><button class="go">Search</button>${isFiltered ? html`<a href="/messages">Show all</a>` : ''}</div>
 </form>
+${filter.scan_id ? html`<p class="aside">Only those about <a href="/scans/${filter.scan_id}">one scan</a>.</p>` : ''}${filter.delivery_id ? html`<p class="aside">Only those of one delivery.</p>` : ''}
 ${section(isFiltered ? 'Messages that match, newest first' : 'All messages, newest first', messageColumns, items.map((item) => messageRow(item, now)),
-  isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error; a part is looked for among the newest 100,000 messages before the date given.' : 'No message has been exchanged yet.', next)}
-${mayReplay && filter.message_status === 'rejected' && items.length > 0 ? html`<form method="post" action="/replays/count" class="aside">${hidden({ ...filter, text: undefined, direction: undefined, control_id: undefined })}<button>Receive these again …</button> <span>after the mapping or setting that refused them was put right</span></form>` : ''}`;
+  isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error; a part is looked for among the newest 100,000 messages before the date given.' : 'No message has been exchanged yet. Are the systems connected? See Systems, which also shows callers that belong to none.', next)}
+${mayReplay && filter.message_status === 'rejected' && !filter.scan_id && !filter.delivery_id && items.length > 0 ? html`<form method="post" action="/replays/count" class="aside">${hidden({ ...filter, text: undefined, direction: undefined, control_id: undefined })}<button>Receive these again …</button> <span>after the mapping or setting that refused them was put right</span></form>` : ''}`;
 }
 
 export const messageColumns = ['When', 'System', 'Message', 'Control id', 'Outcome', 'Answer', 'Size'];
@@ -56,7 +59,7 @@ export function messagePage(message: OneMessage): Html {
 ${replayable ? html`<div class="actions"><form method="post" action="/messages/${exchange.sync_id}/replay"><button class="go">Receive it again</button></form><span>after what refused it was put right; a message that came in meanwhile is a duplicate and changes nothing</span></div>` : ''}</section>
 ${mayRead ? content('Message', exchange, view, 'message') : html`<section><h2>Message</h2><p class="none">Your role may not see the content of messages.</p></section>`}
 ${mayRead && view?.mapping ? view.mapping.map((judged) => mapping(judged, exchange.mapping_version)) : ''}
-${mayRead ? section('Rows it made or changed', ['Table', 'Row', 'Id'], rows.map((touched) => html`<tr><td>${touched.table}</td><td>${touched.label ?? ''}</td><td class="id">${touched.id}</td></tr>`), 'None.') : ''}
+${mayRead ? section('Rows it made or changed', ['Table', 'Row', 'Id'], rows.map((touched) => html`<tr><td>${touched.table}</td><td>${touched.table === 'scans' || touched.table === 'reports' ? html`<a href="/${touched.table}/${touched.id}">${touched.label ?? ''}</a>` : touched.label ?? ''}</td><td class="id">${touched.id}</td></tr>`), 'None.') : ''}
 ${mayRead && answer ? content('Answer', exchange, answer, 'answer') : ''}
 ${deliveries.length > 0 ? section('Reports of its scan', ['System', 'Version', 'State', 'Tries', 'Last outcome'], deliveries.map((delivery) => html`<tr><td>${delivery.integration_name}</td><td>${delivery.report_version}</td><td>${state(delivery.status)}${delivery.commitment === 'awaited' ? html`<div class="sub">not committed yet</div>` : delivery.commitment === 'refused' ? html`<div class="sub">not kept there</div>` : ''}</td>
 <td class="number">${delivery.attempts}</td><td>${delivery.last_outcome ?? ''}<div class="sub">${delivery.last_text ?? ''}</div></td></tr>`), '') : ''}
@@ -66,7 +69,7 @@ ${related.length > 0 ? section('Related exchanges', messageColumns, related.map(
 function exchangeFacts(exchange: Exchange): Html {
   return facts([
     ['Outcome', state(exchange.message_status)], ['Why', exchange.error_text === null ? null : html`${exchange.error_location ? html`<strong>${exchange.error_location}</strong>: ` : ''}${exchange.error_text}`],
-    ['System', exchange.integration_name ?? 'unknown sender'], ['Direction', exchange.direction === 'inbound' ? 'received' : `sent, try ${exchange.attempt}`],
+    ['System', exchange.integration_id ? html`<a href="/systems/${exchange.integration_id}">${exchange.integration_name}</a>` : 'unknown sender'], ['Scan', exchange.scan_id ? html`<a href="/scans/${exchange.scan_id}">the scan it is about</a>` : null], ['Direction', exchange.direction === 'inbound' ? 'received' : `sent, try ${exchange.attempt}`],
     ['Peer', [exchange.peer_application, exchange.peer_address].filter(Boolean).join(' at ') || null], ['Began', clock(exchange.started_at)], ['Took', exchange.duration_ms === null ? null : `${exchange.duration_ms.toFixed(1)} ms`],
     ['Answer', exchange.answer_code === null ? exchange.answer_status : `${exchange.answer_code}${exchange.answer_status === 'answered' ? '' : ' (not heard)'}`], ['Answer said', exchange.answer_text],
     ['Size', bytes(exchange.byte_size)], ['SHA-256', exchange.sha256], ['Mapped by', exchange.mapping_version],

@@ -81,10 +81,10 @@ export function facts(pairs: readonly (readonly [name: string, value: Html | str
 
 export interface Choices { readonly integrations: readonly { readonly integration_id: string; readonly name: string }[]; readonly adapters: readonly string[] }
 
-/** The way to what is older, with the same filter; nothing on the last page. */
-export function nextPage(path: string, filter: Readonly<Record<string, string | undefined>> | object, cursor: string | null, words: string): Html | string {
+/** The way to what is older, with the same filter; nothing on the last page. `name`: of the cursor, where a page has several lists. */
+export function nextPage(path: string, filter: Readonly<Record<string, string | undefined>> | object, cursor: string | null, words: string, name = 'cursor'): Html | string {
   if (cursor === null) return '';
-  const query = new URLSearchParams([...Object.entries(filter as Record<string, string | undefined>).filter((entry): entry is [string, string] => Boolean(entry[1])), ['cursor', cursor]]);
+  const query = new URLSearchParams([...Object.entries(filter as Record<string, string | undefined>).filter((entry): entry is [string, string] => Boolean(entry[1])), [name, cursor]]);
   return html`<p class="more"><a href="${path}?${query.toString()}">${words}</a></p>`;
 }
 

@@ -46,7 +46,7 @@ function placeOf(scan: ScanRow, at: Whereabouts | undefined): readonly [word: st
   const later = at?.report_version ? ` Version ${at.report_version} was made before.` : '';
   if (scan.status === 'cancelled') return ['cancelled', 'The order was cancelled.'];
   if (scan.instance_count === 0) return [scan.status, 'Ordered; no image has come yet.'];
-  if (scan.images_complete_at === null) return ['images arriving', `${at?.why_waiting ?? 'Waits until its images are complete.'}${later}`];
+  if (scan.images_complete_at === null) return [scan.completion_run > 0 ? 'open again' : 'images arriving', `${at?.why_waiting ?? 'Waits until its images are complete.'}${later}`];
   if (at && at.analyses_open > 0) return ['being analysed', `${at.why_waiting ?? 'The models are at work, or it waits for its turn.'}${later}`];
   if (at?.report_version) return reported(at);
   if (at && at.analyses_failed > 0) return ['failed', 'The analysis failed; see the scan, and Dead letters.'];

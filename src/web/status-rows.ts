@@ -4,7 +4,7 @@ import { ORGANIZATION } from '../db/current-organization.ts';
 import { sql, type Transaction } from '../db/pool.ts';
 
 const Counts = z.object({ waiting: z.number(), in_progress: z.number(), undelivered: z.number(), exchanges_today: z.number(), open_alerts: z.number() });
-const Integration = z.object({ name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), is_enabled: z.boolean(), is_paused: z.boolean(), health_status: z.string(), last_ok_at: z.date().nullable(), last_error: z.string().nullable(), last_error_at: z.date().nullable() });
+const Integration = z.object({ integration_id: z.string(), name: z.string(), kind: z.string(), adapter: z.string(), direction: z.string(), is_enabled: z.boolean(), is_paused: z.boolean(), health_status: z.string(), last_ok_at: z.date().nullable(), last_error: z.string().nullable(), last_error_at: z.date().nullable() });
 const Queued = z.object({ scan_number: z.string(), scan_type: z.string(), priority: z.string(), status: z.string(), why_waiting: z.string().nullable(), queue_entered_at: z.date(), sla_due_at: z.date().nullable() });
 const Exchange = z.object({ sync_id: z.string(), started_at: z.date(), integration: z.string().nullable(), direction: z.string(), interaction: z.string(), message_status: z.string(), answer_code: z.string().nullable(), duration_ms: z.number().nullable(), error_text: z.string().nullable() });
 const Alert = z.object({ severity: z.string(), subject: z.string(), message: z.string(), occurrences: z.number(), last_seen_at: z.date(), acknowledged_at: z.date().nullable() });
@@ -28,7 +28,7 @@ export async function readStatusRows(tx: Transaction): Promise<StatusRows> {
         (SELECT count(*) FROM sync_logs WHERE organization_id = ${ORGANIZATION} AND started_at >= now() - interval '24 hours') AS exchanges_today,
         (SELECT count(*) FROM system_alerts WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL) AS open_alerts`),
     integrations: await tx.any(sql.type(Integration)`
-      SELECT name, kind, adapter, direction, is_enabled, (receive_paused_at IS NOT NULL OR deliver_paused_at IS NOT NULL) AS is_paused, health_status, last_ok_at, last_error, last_error_at FROM external_integrations WHERE organization_id = ${ORGANIZATION} ORDER BY name LIMIT 100`),
+      SELECT integration_id, name, kind, adapter, direction, is_enabled, (receive_paused_at IS NOT NULL OR deliver_paused_at IS NOT NULL) AS is_paused, health_status, last_ok_at, last_error, last_error_at FROM external_integrations WHERE organization_id = ${ORGANIZATION} ORDER BY name LIMIT 100`),
     queue: await tx.any(sql.type(Queued)`
       SELECT s.scan_number, s.scan_type, s.priority, q.status, q.why_waiting, q.queue_entered_at, q.sla_due_at
       FROM scan_queue q JOIN scans s ON s.organization_id = q.organization_id AND s.scan_id = q.scan_id

@@ -1,9 +1,9 @@
 /** The one style sheet of the server-rendered pages, light and dark by the system's choice. */
 export const styles = `
 :root { color-scheme: light dark; --page: #f4f6f8; --card: #ffffff; --text: #17212b; --muted: #5a6875; --line: #dbe1e7; --accent: #0b62a8; --on-accent: #ffffff;
-  --ok: #17713b; --ok-soft: #dff3e6; --warn: #8a5300; --warn-soft: #fcefd6; --bad: #ab1f2c; --bad-soft: #fbe1e3; --idle: #4a5763; --idle-soft: #e8ecf0; }
+  --ok: #17713b; --ok-soft: #dff3e6; --warn: #8a5300; --warn-soft: #fcefd6; --bad: #ab1f2c; --bad-soft: #fbe1e3; --idle: #4a5763; --idle-soft: #e8ecf0; --edge: #7c8995; }
 @media (prefers-color-scheme: dark) { :root { --page: #10161c; --card: #19212a; --text: #e4eaf0; --muted: #9aa8b5; --line: #2c3844; --accent: #6fb5f2; --on-accent: #0b1620;
-  --ok: #7fdba0; --ok-soft: #17382a; --warn: #f2c069; --warn-soft: #3d2f14; --bad: #ff9ba4; --bad-soft: #45202a; --idle: #aab7c3; --idle-soft: #2a343e; } }
+  --ok: #7fdba0; --ok-soft: #17382a; --warn: #f2c069; --warn-soft: #3d2f14; --bad: #ff9ba4; --bad-soft: #45202a; --idle: #aab7c3; --idle-soft: #2a343e; --edge: #6f7f8d; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 header.bar { display: flex; align-items: center; gap: 1rem; padding: .75rem 1.5rem; background: var(--card); border-bottom: 1px solid var(--line); }
@@ -19,6 +19,8 @@ main { max-width: 76rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; 
 .tile { padding: .9rem 1.1rem; }
 .tile .figure { font-size: 1.75rem; font-weight: 650; font-variant-numeric: tabular-nums; line-height: 1.2; }
 .tile .label { color: var(--muted); }
+a.tile { color: inherit; text-decoration: none; }
+a.tile:hover .label { text-decoration: underline; }
 section { overflow: hidden; }
 section h2 { font-size: 1rem; margin: 0; padding: .8rem 1.1rem; border-bottom: 1px solid var(--line); }
 section .none { margin: 0; padding: 1rem 1.1rem; color: var(--muted); }
@@ -37,9 +39,10 @@ td time, td.nowrap, .sub.nowrap, td button { white-space: nowrap; }
 footer { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; color: var(--muted); font-size: .88rem; padding-bottom: 2rem; }
 footer form { margin: 0; }
 footer button { padding: .15rem .6rem; }
+::placeholder { color: var(--muted); opacity: 1; }
 a { color: var(--accent); }
 button, input { font: inherit; }
-button { padding: .4rem .9rem; border-radius: 7px; border: 1px solid var(--line); background: var(--card); color: var(--text); cursor: pointer; }
+button { padding: .4rem .9rem; border-radius: 7px; border: 1px solid var(--edge); background: var(--card); color: var(--text); cursor: pointer; }
 button.primary { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; width: 100%; padding: .6rem; }
 button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .sign-in { max-width: 23rem; margin: 12vh auto 0; padding: 0 1rem; }
@@ -48,7 +51,7 @@ button:focus-visible, input:focus-visible, a:focus-visible { outline: 3px solid 
 .sign-in p.hint { color: var(--muted); margin: 0 0 1.25rem; }
 .sign-in label { display: block; font-weight: 550; margin-bottom: 1rem; }
 .sign-in label small { color: var(--muted); font-weight: 400; }
-.sign-in input { display: block; width: 100%; margin-top: .25rem; padding: .55rem .7rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); }
+.sign-in input { display: block; width: 100%; margin-top: .25rem; padding: .55rem .7rem; border: 1px solid var(--edge); border-radius: 7px; background: var(--page); color: var(--text); }
 .sign-in .error { color: var(--bad); background: var(--bad-soft); border-radius: 7px; padding: .6rem .8rem; margin: 0 0 1rem; }
 .skip { position: absolute; left: -100vw; padding: .5rem 1rem; background: var(--card); }
 .skip:focus { left: 0; z-index: 1; }
@@ -70,7 +73,7 @@ td.value { overflow-wrap: anywhere; min-width: 8rem; }
 form.filter { display: grid; grid-template-columns: repeat(auto-fill, minmax(11.5rem, 1fr)); gap: .75rem 1rem; align-items: end; background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.1rem; }
 form.filter label, form.try label, .decide label { display: grid; gap: .2rem; font-size: .86rem; color: var(--muted); }
 form.filter input, form.filter select { height: 2.35rem; }
-form.filter input, form.filter select, form.try textarea, .decide input { width: 100%; padding: .4rem .55rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
+form.filter input, form.filter select, form.try textarea, .decide input { width: 100%; padding: .4rem .55rem; border: 1px solid var(--edge); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
 form.try { padding: 1rem 1.1rem; display: grid; gap: .75rem; }
 form.try textarea { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .87rem; resize: vertical; }
 .buttons { display: flex; align-items: center; gap: .9rem; }
@@ -104,6 +107,7 @@ progress { display: block; width: calc(100% - 2.2rem); margin: .9rem 1.1rem .2re
 form.filter .wide { grid-column: span 2; }
 @media (max-width: 40rem) { form.filter { grid-template-columns: 1fr 1fr; gap: .5rem .75rem; } main { padding: 0 .9rem; margin-top: 1rem; } nav.places { padding: .35rem .6rem; } nav.places a { padding: .3rem .55rem; } }
 .where { padding: .8rem 1.1rem 0; }
+.where:last-child { padding-bottom: .8rem; }
 .where .sub, .advice { font-size: .95rem; }
 .advice { color: var(--text); border-left: 3px solid var(--accent); padding-left: .6rem; margin-top: .3rem; }
 p.advice { margin: .8rem 1.1rem 0; }
@@ -123,7 +127,7 @@ th .sub { font-size: .88rem; white-space: normal; }
 .choices { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .75rem 1.5rem; }
 .choices .sub { color: var(--muted); font-size: .88rem; padding-top: .25rem; }
 .sub.none { padding: 0; }
-form.try input { width: 100%; max-width: 44rem; padding: .4rem .55rem; border: 1px solid var(--line); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
+form.try input { width: 100%; max-width: 44rem; padding: .4rem .55rem; border: 1px solid var(--edge); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
 form.try p.aside { margin: 0; }
 ul.effects { margin: 0; padding: .8rem 1.1rem .2rem 2.2rem; }
 .report h3, .statement h3, .statement h4 { font-size: .95rem; margin: 0; padding: .7rem 1.1rem 0; }

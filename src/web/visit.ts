@@ -71,7 +71,7 @@ function visitOf(c: ApiContext, caller: Caller, { database, keys }: ApiDependenc
       const organizationName = await within((tx) => tx.oneFirst(sql.type(z.object({ name: z.string() }))`SELECT name FROM organizations WHERE organization_id = ${ORGANIZATION}`));
       return c.html(consolePage({ title, caller, organizationName, at, body, refresh }), status);
     },
-    back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `?word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word)))}` : ''}`, 303),
+    back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `${path.includes('?') ? '&' : '?'}word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word)))}` : ''}`, 303),
     async fields() {
       const parsed = await c.req.parseBody();
       return withoutEmpty(Object.fromEntries(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string')));
