@@ -45,11 +45,12 @@ async function answer(operation: Operation, bytes: Buffer, ask: (identifier: Ide
   let told = 0;
   let end: ResponseFields = { status: Status.success };
   try {
-    const limit = operation.association.integration.config.most_matches;
+    const { most_matches: limit, answer_character_set: characterSet } = operation.association.integration.config;
+    const form = { transferSyntaxUid: operation.context.transferSyntax, characterSet };
     for await (const attributes of question.find(holdings, limit + 1)) {
       if (operation.cancelled.aborted) { end = { status: Status.cancelled }; break; }
       if (told === limit) { end = { status: Status.outOfResources, errorComment: `more than ${limit} matches; narrow the query` }; break; }
-      if (!await operation.respond({ status: question.pending }, answerOf(question.identifier, attributes, question.always, operation.context.transferSyntax))) break;
+      if (!await operation.respond({ status: question.pending }, answerOf(question.identifier, attributes, question.always, form))) break;
       told++;
     }
   } catch (error) {

@@ -5,6 +5,8 @@ import type { DatasetElements, ElementValue } from '#standards/dicom/dataset-wri
 import { encodeDataset } from '#standards/dicom/dataset-writer.ts';
 import type { DataElement, Dataset } from '#standards/dicom/elements.ts';
 import { explicitLittleEndian, implicitLittleEndian, readElements } from '#standards/dicom/elements.ts';
+import { encodeText, specificCharacterSet, UnwritableTextError, writableSetOf } from '#standards/dicom/encode-text.ts';
+import type { WritableCharacterSet } from '#standards/dicom/encode-text.ts';
 import { formatTag } from '#standards/dicom/tag.ts';
 import { implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
 import { characterSetIn, valuesOf, wholeText } from '#standards/dicom/values.ts';
@@ -12,6 +14,7 @@ import { characterSetIn, valuesOf, wholeText } from '#standards/dicom/values.ts'
 /** A data set with its character set; values by number of the tag. */
 export interface Identifier {
   readonly dataset: Dataset;
+  readonly characterSet: CharacterSet;
   /** The whole value, several joined by backslash; '' when empty or absent. */
   text(tag: number): string;
   values(tag: number): readonly string[];
@@ -29,7 +32,7 @@ function identifierOf(dataset: Dataset, around: CharacterSet): Identifier {
   const characterSet = characterSetIn(dataset, around);
   const at = <T>(tag: number, read: (element: DataElement) => T, none: T): T => { const element = dataset.get(tag); return element ? read(element) : none; };
   return {
-    dataset,
+    dataset, characterSet,
     text: (tag) => at(tag, (element) => wholeText(element, characterSet) ?? '', ''),
     values: (tag) => at(tag, (element) => valuesOf(element, characterSet).filter((value) => value !== ''), []),
     items: (tag) => at(tag, (element) => (element.items ?? []).map((item) => identifierOf(item, characterSet)), []),
@@ -41,10 +44,19 @@ const notAsked = new Set([0x00080005, 0x00080052]);
 
 /**
  * One answer: of `known`, what the identifier has as keys; keys that nothing is known of come back empty (PS3.4 C.4.1.1.3.2). A sequence that was
- * asked for without an item comes back whole.
+ * asked for without an item comes back whole. Text is in the character set of the setting, else in that of the question, else in UTF-8; where one of its
+ * characters is not in the set the answer is in UTF-8, for a name with another letter is another name.
  */
-export function answerOf(asked: Identifier, known: DatasetElements, always: DatasetElements, transferSyntaxUid: string): Buffer {
-  return encodeDataset({ ...project(asked.dataset, known), '(0008,0005)': 'ISO_IR 192', ...always }, { explicitVr: transferSyntaxUid !== implicitVrLittleEndian });
+export function answerOf(asked: Identifier, known: DatasetElements, always: DatasetElements, { transferSyntaxUid, characterSet }: { transferSyntaxUid: string; characterSet?: WritableCharacterSet | undefined }): Buffer {
+  const answer = { ...project(asked.dataset, known), ...always };
+  const written = (set: WritableCharacterSet): Buffer =>
+    encodeDataset({ ...answer, '(0008,0005)': specificCharacterSet(set) }, { explicitVr: transferSyntaxUid !== implicitVrLittleEndian, encodeText: (text) => encodeText(text, set) });
+  try {
+    return written(characterSet ?? writableSetOf(asked.characterSet.terms) ?? 'ISO_IR 192');
+  } catch (error) {
+    if (!(error instanceof UnwritableTextError)) throw error;
+    return written('ISO_IR 192');
+  }
 }
 
 function project(asked: Dataset, known: DatasetElements): DatasetElements {

@@ -71,6 +71,21 @@ describe.skipIf(!isInstalled)('C-FIND', () => {
     expect(match!.first('(0020,0010)'), 'Study ID was not asked for').toBeUndefined();
   });
 
+  test('answers in the character set that the question names, in the one of the setting, and in UTF-8 where a name would lose a letter', async () => {
+    const keys = ['QueryRetrieveLevel=STUDY', `StudyInstanceUID=${study.studyInstanceUid}`, 'PatientName'];
+    const answered = async (more: readonly string[]): Promise<unknown[]> => {
+      const [match] = (await findscu('-S', [...keys, ...more])).matches;
+      return [match!.all('(0008,0005)').join('\\'), match!.first('(0010,0010)')];
+    };
+    const name = 'Yamada^Tarou=山田^太郎=やまだ^たろう';
+    expect(await answered(['SpecificCharacterSet=\\ISO 2022 IR 87'])).toEqual(['\\ISO 2022 IR 87', name]);
+    expect(await answered(['SpecificCharacterSet=ISO_IR 100']), 'Latin-1 has no kanji').toEqual(['ISO_IR 192', name]);
+    await changeSettings(journey.gateway, 'PACS', { answer_character_set: 'ISO 2022 IR 87' });
+    expect(await answered([])).toEqual(['\\ISO 2022 IR 87', name]);
+    await changeSettings(journey.gateway, 'PACS', { answer_character_set: undefined });
+    expect(await answered([])).toEqual(['ISO_IR 192', name]);
+  });
+
   test('goes down to series and images by the unique keys above', async () => {
     const above = ['QueryRetrieveLevel=SERIES', `StudyInstanceUID=${study.studyInstanceUid}`, 'SeriesInstanceUID', 'Modality', 'NumberOfSeriesRelatedInstances'];
     const series = (await findscu('-S', above)).matches;

@@ -1,6 +1,7 @@
 /**
  * Datasets into bytes: Explicit (or Implicit) VR Little Endian, tags ascending, values padded to even length, sequences and items
- * of defined length; the same elements always give the same bytes. Text is written in UTF-8: name it by (0008,0005) 'ISO_IR 192'.
+ * of defined length; the same elements always give the same bytes. Text is written in UTF-8: name it by (0008,0005) 'ISO_IR 192'; or by `encodeText`
+ * (encode-text.ts), which gets the values of an element joined by backslash.
  *
  *   encodeDataset({ '(0008,0005)': 'ISO_IR 192', '(0010,0010)': 'Doe^John', '(0028,0010)': 512, '(0008,1140)': [{ '(0008,1150)': uid }],
  *                   '(0020,0010)': null, '(7fe0,0010)': { vr: 'OW', value: pixels } })
@@ -15,8 +16,11 @@ export type ElementValue = Single | Buffer | readonly Single[] | readonly Datase
 /** Keys are tags as '(gggg,eeee)'. The VR comes from the data dictionary unless it is given, as private and 'US or SS' elements need. */
 export interface DatasetElements { readonly [tag: string]: ElementValue | { readonly vr: string; readonly value: ElementValue } }
 
+export interface DatasetForm { readonly explicitVr?: boolean; readonly encodeText?: (text: string) => Buffer }
+
 /** Throws RangeError, naming the tag and never the value, for what cannot be written: unknown VR, value out of its VR's range. */
-export function encodeDataset(elements: DatasetElements, { explicitVr = true }: { readonly explicitVr?: boolean } = {}): Buffer {
+export function encodeDataset(elements: DatasetElements, form: DatasetForm = {}): Buffer {
+  const { explicitVr = true } = form;
   const written = Object.entries(elements).flatMap(([name, given]) => {
     const tag = parseTag(name);
     if (tag === undefined) throw new RangeError(`${name} is not a tag of the form (gggg,eeee)`);
@@ -25,7 +29,7 @@ export function encodeDataset(elements: DatasetElements, { explicitVr = true }: 
     return value === undefined ? [] : [{ tag, name, vr, value }];
   }).toSorted((one, other) => one.tag - other.tag);
   return Buffer.concat(written.flatMap(({ tag, name, vr, value }) => {
-    const bytes = evenLength(vr === 'SQ' ? encodeItems(value, explicitVr, name) : encodeValue(vr, value, name), vr);
+    const bytes = evenLength(vr === 'SQ' ? encodeItems(value, form, name) : encodeValue(vr, value, name, form), vr);
     return [elementHead(tag, vr, bytes.length, explicitVr, name), bytes];
   }));
 }
@@ -47,11 +51,11 @@ function elementHead(tag: number, vr: string, byteLength: number, explicitVr: bo
   return head;
 }
 
-function encodeItems(value: ElementValue, explicitVr: boolean, name: string): Buffer {
+function encodeItems(value: ElementValue, form: DatasetForm, name: string): Buffer {
   if (value === null) return Buffer.alloc(0);
   if (!Array.isArray(value)) throw new RangeError(`${name} is a sequence: a list of items is needed`);
   return Buffer.concat((value as readonly DatasetElements[]).flatMap((item) => {
-    const bytes = encodeDataset(item, { explicitVr });
+    const bytes = encodeDataset(item, form);
     const head = Buffer.from([0xfe, 0xff, 0x00, 0xe0, 0, 0, 0, 0]);
     head.writeUInt32LE(bytes.length, 4);
     return [head, bytes];
@@ -64,7 +68,10 @@ function evenLength(bytes: Buffer, vr: string): Buffer {
   return Buffer.concat([bytes, Buffer.from([vr === 'UI' || vr === 'OB' || vr === 'UN' ? 0x00 : 0x20])]);
 }
 
-function encodeValue(vr: string, value: ElementValue, name: string): Buffer {
+/** VRs whose text is of the Specific Character Set (PS3.5 6.1.2.3). */
+const isOfCharacterSet = /^(LO|LT|PN|SH|ST|UC|UT)$/;
+
+function encodeValue(vr: string, value: ElementValue, name: string, { encodeText }: DatasetForm): Buffer {
   if (value === null || value === undefined) return Buffer.alloc(0);
   if (Buffer.isBuffer(value)) return value;
   const values = (Array.isArray(value) ? value : [value]) as readonly Single[];
@@ -74,7 +81,7 @@ function encodeValue(vr: string, value: ElementValue, name: string): Buffer {
   const text = values.map((one) => vr === 'DS' && typeof one === 'number' ? decimalString(one, name) : String(one));
   if (vr === 'IS' && text.some((one) => one !== '' && !/^[+-]?\d{1,12}$/.test(one))) throw new RangeError(`${name} has VR IS: whole numbers are needed`);
   if (vr === 'UI' && text.some((one) => one.length > 64)) throw new RangeError(`${name} is longer than the 64 characters of a UID`);
-  return Buffer.from(text.join('\\'), 'utf8');
+  return encodeText && isOfCharacterSet.test(vr) ? encodeText(text.join('\\')) : Buffer.from(text.join('\\'), 'utf8');
 }
 
 const binaryForms: Readonly<Record<string, { readonly byteLength: number; write(bytes: Buffer, value: Single): void }>> = {
