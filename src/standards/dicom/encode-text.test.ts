@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { characterSetOf } from './character-set.ts';
-import { encodeText, specificCharacterSet, UnwritableTextError, writableCharacterSets, writableSetOf } from './encode-text.ts';
+import { encodeText, specificCharacterSet, UnwritableTextError, writableSetOf, type writableCharacterSets } from './encode-text.ts';
 
 const back = (text: string, set: (typeof writableCharacterSets)[number]): string => characterSetOf([specificCharacterSet(set)].flat().join('\\')).decode(encodeText(text, set), { isPersonName: true });
 
