@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.14.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.16.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2326,6 +2326,63 @@ CREATE TRIGGER touch_updated_at BEFORE UPDATE ON scan_arrivals FOR EACH ROW EXEC
 ALTER TABLE record_exports ADD COLUMN attempt integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN record_exports.attempt IS 'Counts the workers that began it; the last one writes. outputs and progress name its files: parts [{attempt, byte_length}], in order; none: one file without a number.';
 
+-- ======== migrations/0045_what_alerts_are_about.sql ========
+
+-- schema-version: 1.15.0
+-- What an alert is about, where its subject does not say it: by this it is seen that the cause is gone.
+ALTER TABLE system_alerts ADD COLUMN about jsonb;
+COMMENT ON COLUMN system_alerts.about IS 'identity_conflict of an order, a report or an appointment: [{patient_id, order_scan_id}], the other patient and the order that was made for him. files_missing: ids of scan_files. Null: of before, or nothing to look up.';
+
+-- ======== migrations/0046_maintenance_runs.sql ========
+
+-- schema-version: 1.16.0
+-- What maintenance did for an organization, and for which time: the review of a week, what its models did in a quarter, which part of the audit log is in a file.
+CREATE TABLE maintenance_runs (
+  organization_id  uuid NOT NULL REFERENCES organizations,
+  run_id           uuid NOT NULL DEFAULT medscan_uuid_v7(),
+  task             text NOT NULL CHECK (task IN ('weekly-review', 'model-baselines', 'audit-archive')),
+  period_start     timestamptz NOT NULL,
+  period_end       timestamptz NOT NULL CHECK (period_end > period_start),
+  -- figures, ids and names of models, systems and files; nothing of a patient
+  result           jsonb NOT NULL,
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  updated_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (organization_id, run_id),
+  UNIQUE (organization_id, task, period_start)
+);
+ALTER TABLE maintenance_runs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE maintenance_runs FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON maintenance_runs USING (organization_id = nullif(current_setting('app.organization_id', true), '')::uuid);
+CREATE TRIGGER touch_updated_at BEFORE UPDATE ON maintenance_runs FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'medscan_app') THEN
+    GRANT SELECT, INSERT, UPDATE ON maintenance_runs TO medscan_app;
+  END IF;
+END $$;
+
+-- Drops the partitions of system_metrics, and of no other table, whose month ended `keep_months` months ago or earlier. Returns how many. Samples of memory,
+-- queues and free bytes only, 15 seconds apart: a hundred thousand rows a day and node.
+CREATE FUNCTION medscan_drop_old_metrics(keep_months integer) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  partition_name text;
+  dropped integer := 0;
+BEGIN
+  IF keep_months < 1 THEN
+    RAISE EXCEPTION 'at least one month of metrics is kept';
+  END IF;
+  FOR partition_name IN
+    SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'system_metrics'::regclass AND c.relname ~ '^system_metrics_\d{4}_\d{2}$'
+      AND to_date(right(c.relname, 7), 'YYYY_MM') < date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => keep_months)
+  LOOP
+    EXECUTE format('DROP TABLE %I', partition_name);
+    dropped := dropped + 1;
+  END LOOP;
+  RETURN dropped;
+END $$;
+REVOKE ALL ON FUNCTION medscan_drop_old_metrics(integer) FROM PUBLIC;
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2371,6 +2428,8 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0),
   ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0),
   ('0042_scan_arrivals.sql', 'd1fe5d55d1e9a8a419bda875c6328d112424ad36df2621142325f1e43d762287', '1.13.0', 0),
-  ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0);
+  ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0),
+  ('0045_what_alerts_are_about.sql', 'e254e2d0aba92c899d0a60a8f3999166f07f411825e16a1cf92bf6f9d9170ba7', '1.15.0', 0),
+  ('0046_maintenance_runs.sql', '0f6417c50a22fbf893e49c857ff2c8b5fdc5f1ef1700cf5c5caff0e876ab369a', '1.16.0', 0);
 
 COMMIT;

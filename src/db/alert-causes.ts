@@ -7,9 +7,10 @@ import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import type { AlertKind } from './alerts.ts';
 import { ORGANIZATION } from './current-organization.ts';
+import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
-const Open = z.object({ alert_id: z.string(), kind: z.string(), subject: z.string(), message: z.string(), last_seen_at: z.date(), occurrences: z.number() });
+const Open = z.object({ alert_id: z.string(), kind: z.string(), subject: z.string(), message: z.string(), last_seen_at: z.date(), occurrences: z.number(), about: z.array(z.unknown()).nullable() });
 type Open = z.infer<typeof Open>;
 const Key = z.object({ key: z.string() });
 
@@ -65,13 +66,21 @@ const causes: readonly Cause[] = [
     },
   },
   {
-    // Only that of an image: what an order or a report says of a scan and another patient is for a person to compare. One of another patient may be
-    // another version of an image as well, so any that waits keeps the alert.
+    // An image of another patient waits (or another version of an image: any that waits keeps the alert); or an order, a report or an appointment of another
+    // patient names the scan. That ends when both are one patient, when either scan is given up, or when the order was placed for the right one.
     kind: 'identity_conflict', subject: aboutScan,
     async remain(tx, ids, alerts) {
       const waiting = new Set(await tx.anyFirst(sql.type(Key)`
         SELECT DISTINCT scan_id AS key FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_id = ANY(${uuids(ids)}) AND status = 'quarantined'`));
-      return ids.filter((id, index) => waiting.has(id) || !alerts[index]!.message.startsWith('An instance names another patient'));
+      const named = ids.flatMap((id, index) => (alerts[index]!.about ?? []).map((other) => ({ scan_id: id, ...other as object })));
+      const apart = new Set(named.length === 0 ? [] : await tx.anyFirst(sql.type(Key)`
+        SELECT DISTINCT s.scan_id AS key FROM jsonb_to_recordset(${jsonText(named)}::jsonb) AS r(scan_id uuid, patient_id uuid, order_scan_id uuid)
+        JOIN scans s ON s.organization_id = ${ORGANIZATION} AND s.scan_id = r.scan_id
+        JOIN patients p ON p.organization_id = ${ORGANIZATION} AND p.patient_id = r.patient_id
+        WHERE s.order_status IS DISTINCT FROM 'cancelled' AND s.patient_id <> coalesce(p.merged_into_patient_id, p.patient_id)
+          AND (r.order_scan_id IS NULL OR EXISTS (SELECT FROM scans o WHERE o.organization_id = ${ORGANIZATION} AND o.scan_id = r.order_scan_id AND o.patient_id <> s.patient_id AND o.order_status IS DISTINCT FROM 'cancelled'))`));
+      // Of before, what an order or a report says is for a person.
+      return ids.filter((id, index) => waiting.has(id) || (alerts[index]!.about ? apart.has(id) : !alerts[index]!.message.startsWith('An instance names another patient')));
     },
   },
   {
@@ -102,7 +111,7 @@ const causes: readonly Cause[] = [
 /** Returns how many ended. */
 export async function endSettledAlerts(tx: CommonQueryMethods): Promise<number> {
   const open = await tx.any(sql.type(Open)`
-    SELECT alert_id, kind, subject, message, last_seen_at, occurrences FROM system_alerts
+    SELECT alert_id, kind, subject, message, last_seen_at, occurrences, about FROM system_alerts
     WHERE organization_id = ${ORGANIZATION} AND resolved_at IS NULL AND kind = ANY(${texts([...new Set(causes.map(({ kind }) => kind))])}) ORDER BY last_seen_at DESC LIMIT ${MOST}`);
   const settled: Open[] = [];
   for (const cause of causes) {

@@ -2,16 +2,23 @@
 import type { CommonQueryMethods } from 'slonik';
 import { z } from 'zod';
 import { ORGANIZATION } from './current-organization.ts';
+import { jsonText } from './json-text.ts';
 import { sql } from './pool.ts';
 
 export type AlertKind = 'analysis_failed' | 'critical_finding' | 'integration_down' | 'delivery_refused' | 'identity_conflict' | 'instance_conflict' | 'sla_breach' | 'disk_low' | 'files_missing' | 'job_dead' | 'images_missing' | 'priors_not_fetched' | 'commitment_missing' | 'subscription_failing' | 'pull_failing' | 'queue_full' | 'images_after_withdrawal';
-export interface Alert { kind: AlertKind; severity: 'info' | 'warning' | 'critical'; subject: string; message: string }
+export interface Alert {
+  kind: AlertKind; severity: 'info' | 'warning' | 'critical'; subject: string; message: string;
+  /** By which it is seen that the cause is gone (alert-causes.ts, missing-files.ts), where the subject does not say it. */
+  about?: readonly unknown[];
+}
 
 export async function raiseAlert(tx: CommonQueryMethods, alert: Alert): Promise<void> {
   await tx.query(sql.type(z.object({}))`
-    INSERT INTO system_alerts (organization_id, kind, severity, subject, message)
-    VALUES (${ORGANIZATION}, ${alert.kind}, ${alert.severity}, ${alert.subject}, ${alert.message})
-    ON CONFLICT (organization_id, kind, subject) WHERE resolved_at IS NULL DO UPDATE SET occurrences = system_alerts.occurrences + 1, last_seen_at = now(), message = excluded.message, severity = excluded.severity`);
+    INSERT INTO system_alerts (organization_id, kind, severity, subject, message, about)
+    VALUES (${ORGANIZATION}, ${alert.kind}, ${alert.severity}, ${alert.subject}, ${alert.message}, ${alert.about ? jsonText(alert.about) : null}::jsonb)
+    ON CONFLICT (organization_id, kind, subject) WHERE resolved_at IS NULL DO UPDATE SET occurrences = system_alerts.occurrences + 1, last_seen_at = now(), message = excluded.message, severity = excluded.severity,
+      about = CASE WHEN excluded.about IS NULL OR system_alerts.about IS NULL THEN coalesce(excluded.about, system_alerts.about)
+        ELSE (SELECT jsonb_agg(DISTINCT e) FROM jsonb_array_elements(system_alerts.about || excluded.about) e) END`);
 }
 
 /** Ends it; with `quietSeconds`, only when it was not raised again for that long. */

@@ -39,12 +39,12 @@ export async function saveTold(tx: CommonQueryMethods, commitmentId: string, cha
     WHERE organization_id = ${ORGANIZATION} AND commitment_id = ${commitmentId} AND status <> 'delivered'`);
 }
 
-const StoredFile = z.object({ scan_id: z.string(), sop_instance_uid: z.string(), sop_class_uid: z.string(), sha256: z.string(), storage_location: z.string(), dataset_offset: z.number() });
+const StoredFile = z.object({ scan_file_id: z.string(), scan_id: z.string(), sop_instance_uid: z.string(), sop_class_uid: z.string(), sha256: z.string(), storage_location: z.string(), dataset_offset: z.number() });
 export type CommittedFile = z.infer<typeof StoredFile>;
 
 /** The versions of these instances that others are conflicts of: in use, or kept out of it by a person or until one decides. */
 export async function filesInUseOf(tx: CommonQueryMethods, sopInstanceUids: readonly string[]): Promise<readonly CommittedFile[]> {
   return tx.any(sql.type(StoredFile)`
-    SELECT scan_id, sop_instance_uid, sop_class_uid, sha256, storage_location, dataset_offset FROM scan_files
+    SELECT scan_file_id, scan_id, sop_instance_uid, sop_class_uid, sha256, storage_location, dataset_offset FROM scan_files
     WHERE organization_id = ${ORGANIZATION} AND sop_instance_uid = ANY(${sql.array([...sopInstanceUids], 'text')}) AND conflict_of IS NULL AND status <> 'deleted'`);
 }

@@ -100,6 +100,6 @@ async function scanMeant(tx: Transaction, row: ScanReference, patientId: string,
     return undefined;
   }
   said.warnings.push({ location: 'order', text: 'the numbers are those of another patient\'s scan; not linked' });
-  await raiseAlert(tx, { kind: 'identity_conflict', severity: 'critical', subject: `scan ${candidates[0]!.scan_id}`, message: 'A report or appointment names this scan but another patient. It was not linked; compare the two patients.' });
+  await raiseAlert(tx, { kind: 'identity_conflict', severity: 'critical', subject: `scan ${candidates[0]!.scan_id}`, about: [{ patient_id: patientId }], message: 'A report or appointment names this scan but another patient. It was not linked; compare the two patients.' });
   return undefined;
 }

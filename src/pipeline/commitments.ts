@@ -6,7 +6,6 @@
  *   job       check, adapter.commitments.report(), T: outbound sync_logs, status; again with backoff until heard, at most for a week
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import type { PgBoss } from 'pg-boss';
 import { auditEvents } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
@@ -23,6 +22,7 @@ import type { DeliveryOutcome } from '#gateway/adapter.ts';
 import type { CommitmentRequest, CommitmentResult, Commitments } from '#gateway/commitments.ts';
 import type { AnswerRecorder } from './answers.ts';
 import type { Destination } from './deliver.ts';
+import { isIntact } from './missing-files.ts';
 
 export interface CommitmentDependencies { readonly database: Database; readonly boss: PgBoss; readonly store: ObjectStore; readonly log: Log; now(): Date }
 export interface CommitStorageDependencies extends CommitmentDependencies {
@@ -89,21 +89,10 @@ async function check(dependencies: CommitmentDependencies, organizationId: strin
   await inOrganization(database, organizationId, async (tx) => {
     await saveChecked(tx, commitmentId, items);
     for (const file of damaged) {
-      await raiseAlert(tx, { kind: 'files_missing', severity: 'critical', subject: `scan ${file.scan_id}`, message: 'A stored object is missing or its bytes are not those that were received. Storage commitment was refused for it; restore it from a backup, or have it sent again.' });
+      await raiseAlert(tx, { kind: 'files_missing', severity: 'critical', subject: `scan ${file.scan_id}`, about: [file.scan_file_id], message: 'A stored object is missing or its bytes are not those that were received. Storage commitment was refused for it; restore it from a backup, or have it sent again.' });
     }
   });
   return resultOf({ ...commitment, items });
-}
-
-/** Reads the file to its end: the dataset's bytes hash to what was received. */
-async function isIntact(store: ObjectStore, file: CommittedFile): Promise<boolean> {
-  const hash = createHash('sha256');
-  try {
-    for await (const chunk of createReadStream(store.resolve(file.storage_location), { start: file.dataset_offset, highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  } catch {
-    return false;
-  }
-  return hash.digest('hex') === file.sha256;
 }
 
 function resultOf({ commitment_id, transaction_uid, items }: CommitmentRow): CommitmentResult {

@@ -1,7 +1,7 @@
 /**
  * What heals by itself. Every few seconds, per organization: destinations with something due get a wake-up, scans whose completion job was
  * lost get one, results that are late are marked. Every 15 s the sampler writes system_metrics, every minute alerts end whose cause is gone, every ten
- * minutes logs lose what is too old. All of it may run on every node: it only
+ * minutes those about files that are there again, and logs lose what is too old. All of it may run on every node: it only
  * sends jobs that exist once per key, and updates that change nothing the second time.
  */
 import { hostname } from 'node:os';
@@ -24,6 +24,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { wakeDestination } from './commands.ts';
 import { tidyAssociations } from './associations.ts';
 import { judgeQueues } from './congestion.ts';
+import { endFoundFiles } from './missing-files.ts';
 import { judgeFreeSpace } from './storage-alerts.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
@@ -63,8 +64,9 @@ async function settle({ database }: MaintainDependencies): Promise<void> {
   for (const organizationId of await asSystem(database, 'settle', organizationIds)) await inOrganization(database, organizationId, endSettledAlerts);
 }
 
-async function tidy({ database }: MaintainDependencies): Promise<void> {
+async function tidy({ database, store }: MaintainDependencies): Promise<void> {
   const organizations = await asSystem(database, 'tidy', organizationIds);
+  for (const organizationId of organizations) await endFoundFiles({ database, store }, organizationId);
   for (const organizationId of organizations) await inOrganization(database, organizationId, (tx) => tidySubscriptions(tx, KEEP_EVENT_DAYS));
   for (const organizationId of [UNASSIGNED_ORGANIZATION_ID, ...organizations]) await tidyAssociations(database, organizationId);
 }

@@ -212,6 +212,12 @@ async function applyOrder(dependencies: PersistDependencies, tx: Transaction, or
   const candidates = await findScansByOrder(tx, order);
   const existing = await chooseScan(tx, candidates, patientId, said);
   const scanId = existing?.scan_id ?? await insertOrderedScan(tx, patientId, order);
+  if (!existing && candidates.length > 0) {
+    await raiseAlert(tx, {
+      kind: 'identity_conflict', severity: 'critical', subject: `scan ${candidates[0]!.scan_id}`, about: [{ patient_id: patientId, order_scan_id: scanId }],
+      message: 'An order names this scan but another patient. It was stored as an order of its own; compare the two patients.',
+    });
+  }
   // Another patient's scan holds this Study Instance UID: the order keeps its numbers and leaves the study to a person.
   const { study_instance_uid: study, ...withoutStudy } = order;
   await updateOrder(tx, scanId, patientId, !existing && candidates.some((candidate) => candidate.study_instance_uid === study) ? withoutStudy : order);
@@ -244,7 +250,6 @@ async function chooseScan(tx: Transaction, candidates: readonly ScanKey[], patie
   const unknown = await findQuarantined(tx, candidates);
   if (unknown) return unknown;
   said.warnings.push({ location: 'order', text: 'the order\'s identifiers are those of another patient\'s scan; not linked' });
-  await raiseAlert(tx, { kind: 'identity_conflict', severity: 'critical', subject: `scan ${candidates[0]!.scan_id}`, message: 'An order names this scan but another patient. It was stored as an order of its own; compare the two patients.' });
   return undefined;
 }
 

@@ -6,7 +6,7 @@
 import { raiseAlert } from '../db/alerts.ts';
 import { organizationIds } from '../db/maintenance.ts';
 import type { Database } from '../db/pool.ts';
-import { storedLocations } from '../db/stored-locations.ts';
+import { filesAt, storedLocations } from '../db/stored-locations.ts';
 import { asSystem, inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -27,9 +27,14 @@ export async function recoverObjects(dependencies: { database: Database; store: 
     for (const organizationId of organizations) {
       const rows = await inOrganization(database, organizationId, (tx) => storedLocations(tx, from));
       for (const row of rows) known.add(row.location);
-      const missing = rows.filter((row) => row.isInUse && row.location.startsWith(directoryOf(locations)) && !present.has(row.location));
-      result.missing += missing.length;
-      if (missing.length > 0) await inOrganization(database, organizationId, (tx) => raiseAlert(tx, { kind: 'files_missing', severity: 'critical', subject: from.toISOString(), message: `${missing.length} stored object(s) of this hour have no file. Restore them from backup or ask the sender to send again.` }));
+      const absent = rows.filter((row) => row.isInUse && row.location.startsWith(directoryOf(locations)) && !present.has(row.location));
+      if (absent.length === 0) continue;
+      const missing = await inOrganization(database, organizationId, async (tx) => {
+        const files = await filesAt(tx, absent);
+        if (files.length > 0) await raiseAlert(tx, { kind: 'files_missing', severity: 'critical', subject: from.toISOString(), about: files, message: `${files.length} stored object(s) of this hour have no file. Restore them from backup or ask the sender to send again.` });
+        return files.length;
+      });
+      result.missing += missing;
     }
     for (const location of locations) {
       if (!known.has(location) && await store.setAside(location, dependencies.minimumAgeMilliseconds ?? MINIMUM_AGE_MILLISECONDS)) result.setAside += 1;

@@ -1,10 +1,16 @@
 /** What the maintenance round ends: alerts whose cause is gone, and logs that are old enough. */
+import { createHash } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { endSettledAlerts } from '../../src/db/alert-causes.ts';
+import { raiseAlert } from '../../src/db/alerts.ts';
 import { saveAssociations } from '../../src/db/associations.ts';
 import { inOrganization } from '../../src/db/transaction.ts';
 import { tidyAssociations } from '../../src/pipeline/associations.ts';
 import { judgeQueues, watchCongestion } from '../../src/pipeline/congestion.ts';
+import { createLog } from '../../src/log.ts';
+import { recoverObjects } from '../../src/pipeline/index.ts';
+import { endFoundFiles } from '../../src/pipeline/missing-files.ts';
 import { uuidV7 } from '#domain/uuid.ts';
 import { eventually } from '../support/gateway.ts';
 import { instance, patient, testPipeline, type TestPipeline } from '../support/pipeline.ts';
@@ -32,6 +38,18 @@ async function scan(): Promise<{ scanId: string; study: string }> {
 const model = (name: string, status = 'active') => one("INSERT INTO ai_models (organization_id, model_name, model_version, runtime, status) VALUES ($1, $2, '1', 'onnx', $3) RETURNING model_id AS id", [organizationId, name, status]);
 const analysis = (scanId: string, modelId: string, status: string) =>
   one('INSERT INTO ai_analyses (organization_id, analysis_id, scan_id, model_id, input_digest, completion_run, status) VALUES ($1, $2, $3, $4, $6, 1, $5) RETURNING analysis_id AS id', [organizationId, uuidV7(), scanId, modelId, status, uuidV7()]);
+
+/** An order of another patient, by the scan's accession number or its Study Instance UID. */
+async function namedByOrderOf(who: string, by: 'number' | 'study' = 'number', scanId?: string): Promise<{ scanId: string; other: string; order(control: 'new' | 'cancel'): Promise<unknown> }> {
+  const named = scanId ?? (await scan()).scanId;
+  const [{ study_instance_uid: study }] = await pipeline.db.asOwner<{ study_instance_uid: string }>("UPDATE scans SET accession_number = coalesce(accession_number, 'ACC-' || study_instance_uid) WHERE scan_id = $1 RETURNING study_instance_uid", [named]) as [{ study_instance_uid: string }];
+  const reference = by === 'number' ? { accession_number: `ACC-${study}` } : { study_instance_uid: study };
+  const order = (control: 'new' | 'cancel') => pipeline.receive({ interaction: 'ORM^O01', controlId: uuidV7(), normalized: { authority: 'order', patient: patient(`${study}-${who}`), order: { ...reference, scan_type: 'ct', control } } });
+  await order('new');
+  expect(await own("SELECT about FROM system_alerts WHERE kind = 'identity_conflict' AND subject = $1 AND resolved_at IS NULL", [`scan ${named}`])).toHaveLength(1);
+  return { scanId: named, other: `${study}-${who}`, order };
+}
+const numbersOf = async (value: string) => (await pipeline.db.asOwner<{ value: string }>('SELECT value FROM patient_identifiers WHERE value = $1', [value]))[0]!;
 
 /** Each: an alert with its cause, then the end of the cause. */
 const causes: Readonly<Record<string, () => Promise<() => Promise<unknown>>>> = {
@@ -66,6 +84,30 @@ const causes: Readonly<Record<string, () => Promise<() => Promise<unknown>>>> = 
     const study = `21.${studies += 1}`;
     const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.1`, normalized: { patient: { identifiers: [] }, instance: instance(study, `${study}.1`) } });
     return () => own("UPDATE patients SET identity_status = 'established' WHERE patient_id = $1", [receipt.kind === 'accepted' ? receipt.links['patients'] : '']);
+  },
+  'an order that names the scan of another patient, then the two are one': async () => {
+    const { other } = await namedByOrderOf('another');
+    const { value } = await numbersOf(other);
+    return () => pipeline.receive({ interaction: 'ADT^A40', controlId: uuidV7(), normalized: { authority: 'registration', merges: [{ survivor: patient(value.replace('-another', '')).identifiers, prior: patient(value).identifiers }] } });
+  },
+  'an order that names the scan of another patient, then cancelled': async () => {
+    const { order } = await namedByOrderOf('cancelled');
+    return () => order('cancel');
+  },
+  'an order that names the scan of another patient by its study alone, then the scan is given up': async () => {
+    const { scanId } = await namedByOrderOf('study', 'study');
+    return () => own("UPDATE scans SET order_status = 'cancelled' WHERE scan_id = $1", [scanId]);
+  },
+  'two orders of two patients that name a scan, then both cancelled': async () => {
+    const { order, scanId } = await namedByOrderOf('first');
+    const { order: second } = await namedByOrderOf('second', 'number', scanId);
+    await order('cancel');
+    return () => second('cancel');
+  },
+  'a report that names the scan of another patient, then the scan is his': async () => {
+    const { scanId, study } = await scan();
+    await pipeline.receive({ interaction: 'ORU^R01', controlId: uuidV7(), normalized: { authority: 'order', patient: patient(`${study}-report`), reports: [{ report_identifier: 'R', status: 'final', study_instance_uid: study, findings_text: 'x', impression: '' }] } });
+    return () => own("UPDATE scans SET patient_id = (SELECT patient_id FROM patient_identifiers WHERE value = $2) WHERE scan_id = $1", [scanId, `${study}-report`]);
   },
   'images that are missing at the source, then proven': async () => {
     const { scanId } = await scan();
@@ -110,6 +152,38 @@ test('an alert that only a person can judge stays, and so do those of another or
   await opened('files_missing', 'somewhere');
   await own("INSERT INTO system_alerts (organization_id, kind, severity, subject, message) SELECT organization_id, 'sla_breach', 'warning', 'scan x', 'x' FROM organizations WHERE organization_id <> $1 LIMIT 1", [organizationId]);
   expect(await settle()).toBe(0);
+});
+
+const filesOf = (scanId: string) => pipeline.db.asOwner<{ scan_file_id: string; storage_location: string }>('SELECT scan_file_id, storage_location FROM scan_files WHERE scan_id = $1', [scanId]);
+const openMissing = () => own("SELECT FROM system_alerts WHERE kind = 'files_missing' AND resolved_at IS NULL");
+const endFound = () => endFoundFiles({ database: pipeline.db.database, store: pipeline.store }, organizationId);
+const log = createLog({ logLevel: 'silent' });
+
+test('an alert about files that are gone ends when they came again or were restored, all of them, and a start finds none then', async () => {
+  const one = await scan(), two = await scan(), [first] = await filesOf(one.scanId), [second] = await filesOf(two.scanId);
+  const at = (file: { storage_location: string } | undefined): string => pipeline.store.resolve(file!.storage_location);
+  const kept = await readFile(at(second));
+  await rm(at(first)); await rm(at(second));
+  expect(await recoverObjects({ database: pipeline.db.database, store: pipeline.store, log })).toMatchObject({ missing: 2 });
+  expect(await endFound()).toBe(0);
+  await pipeline.receive({ interaction: 'C-STORE', controlId: `${one.study}.1`, normalized: { patient: patient(one.study), instance: instance(one.study, `${one.study}.1`) } });
+  await endFound();
+  expect((await openMissing()).length, 'one is missing still').toBe(1);
+  await writeFile(at(second), kept);
+  expect([await endFound(), (await openMissing()).length]).toEqual([1, 0]);
+  expect(await recoverObjects({ database: pipeline.db.database, store: pipeline.store, log }), 'the exchange names the place where it was first').toMatchObject({ missing: 0 });
+  expect(await openMissing()).toEqual([]);
+});
+
+test('an alert about a damaged file stays while the file has the right length and other bytes, and ends with its row', async () => {
+  const { scanId } = await scan(), [file] = await filesOf(scanId) as [{ scan_file_id: string; storage_location: string }];
+  await inOrganization(pipeline.db.database, organizationId, (tx) => raiseAlert(tx, { kind: 'files_missing', severity: 'critical', subject: `scan ${scanId}`, message: 'x', about: [file.scan_file_id] }));
+  const at = pipeline.store.resolve(file.storage_location), bytes = await readFile(at);
+  await own("UPDATE scan_files SET sha256 = $2 WHERE scan_file_id = $1", [file.scan_file_id, createHash('sha256').update(bytes).digest('hex')]);
+  await writeFile(at, Buffer.from(bytes).fill(0x20, 0, 1));
+  expect(await endFound()).toBe(0);
+  await own("UPDATE scan_files SET status = 'deleted' WHERE scan_file_id = $1", [file.scan_file_id]);
+  expect([await endFound(), await openMissing()]).toEqual([1, []]);
 });
 
 test('more waiting jobs than the limit are one alert of the installation, which ends when there have been fewer for a minute', async () => {
