@@ -1,5 +1,6 @@
 /** Each association tells which stored objects it brought and how it ended, for a study is not complete while its sender is at it. */
 import { afterEach, expect, test } from 'vitest';
+import type { UpperLayerLimits } from './upper-layer/limits.ts';
 import type { TestGateway } from './testing/gateway.ts';
 import { startGateway } from './testing/gateway.ts';
 import { BytePeer, ctDataset, pdu, releaseRequest, storePdus } from './testing/peer.ts';
@@ -7,9 +8,10 @@ import { BytePeer, ctDataset, pdu, releaseRequest, storePdus } from './testing/p
 let gateway: TestGateway;
 afterEach(async () => { await gateway?.close(); });
 
-async function start(): Promise<{ told: string[]; ended: Promise<void> }> {
+async function start(limits: Partial<UpperLayerLimits> = {}): Promise<{ told: string[]; ended: Promise<void> }> {
   const told: string[] = [], { promise: ended, resolve } = Promise.withResolvers<void>();
   gateway = await startGateway({
+    limits,
     receipt: () => ({ kind: 'accepted', links: { scans: 'scan-1' } }),
     ports: { arrivals: { begin: ({ name }, peer) => ({
       brought: (receipt) => { told.push(`${peer} at ${name}: ${receipt.kind === 'accepted' ? receipt.links['scans'] : receipt.kind}`); },
@@ -35,6 +37,21 @@ test.each([
   end(await stores());
   await ended;
   expect(told).toEqual(['CT1 at integration-1: scan-1', how]);
+});
+
+test('a sender that keeps the association open and has nothing more to say is done at the idle limit', async () => {
+  const { told, ended } = await start({ idleMilliseconds: 200 });
+  await stores();
+  await ended;
+  expect(told).toEqual(['CT1 at integration-1: scan-1', 'released']);
+});
+
+test('one that falls silent within an object has broken off', async () => {
+  const { told, ended } = await start({ idleMilliseconds: 500 });
+  const peer = await BytePeer.associate(gateway.port), next = storePdus('1.2.3.5', ctDataset('1.2.3.5', 60_000), { messageId: 2 });
+  peer.send(Buffer.concat([storePdus('1.2.3.4', ctDataset('1.2.3.4')), next.subarray(0, next.length / 2)]));
+  await ended;
+  expect(told).toEqual(['CT1 at integration-1: scan-1', 'broken']);
 });
 
 test('a gateway that stops broke it off', async () => {

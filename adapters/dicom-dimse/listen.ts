@@ -83,6 +83,8 @@ class GatewayUser implements UpperLayerUser {
   #association: StoreAssociation | undefined;
   #services: ServiceDispatcher | undefined;
   #arrival: Arrival | undefined;
+  /** The idle limit ended it, and the peer had said everything that it began to say. */
+  #hasRested = false;
   #receiveCounted: Receive;
   /** A refusal that repeats one of its burst: counted, not told. */
   #isRepeat = false;
@@ -169,7 +171,7 @@ class GatewayUser implements UpperLayerUser {
   }
 
   #closed(): void {
-    this.#arrival?.ended(this.#tally.isReleased ? 'released' : 'broken');
+    this.#arrival?.ended(this.#tally.isReleased || this.#hasRested ? 'released' : 'broken');
     if (!this.#isRepeat) this.#tally.tell(this.#door.context.associations, this.#door.context.now());
   }
 
@@ -203,6 +205,7 @@ class GatewayUser implements UpperLayerUser {
   ended(why: string, bytes?: Buffer): void {
     const outcome = bytes ? 'unreadable' : why === 'aborted by the peer' ? 'aborted-by-peer' : why.endsWith('without a release') ? 'connection-lost' : 'aborted-by-gateway';
     this.#tally.broke(outcome, { text: why, advice: adviceOnBreak(why) });
+    this.#hasRested = why.startsWith('idle') && !this.#acceptor.isBusy;
     const about = { address: this.#caller.address, callingAeTitle: this.#association?.request.callingAeTitle };
     this.#isRepeat = (bytes !== undefined || !this.#association) && !this.#beginsBurst(why, about);
     if (this.#isRepeat) return;

@@ -1,5 +1,12 @@
 /** A sender that is slower than the quiet time: its association is open, so the study is completed, analysed and reported once, when it ends. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import type { Installation } from '../../src/installation.ts';
+import { createLog } from '../../src/log.ts';
+import { startGateway } from '../../src/main.ts';
 import { BytePeer, ctDataset, pdu, releaseRequest, storePdus } from '../../adapters/dicom-dimse/testing/peer.ts';
 import { eventually } from '../support/gateway.ts';
 import { passQuietTime, scanOf, startJourney, type Journey } from '../support/journey.ts';
@@ -7,7 +14,10 @@ import { passQuietTime, scanOf, startJourney, type Journey } from '../support/jo
 const study = '1.2.3.1';
 let journey: Journey;
 beforeAll(async () => { journey = await startJourney({ MEDSCAN_QUIET_SECONDS: '8' }); });
-afterAll(() => journey?.stop());
+afterAll(async () => {
+  await journey?.hospital.stop();
+  await journey?.gateway.stop().catch(() => { /* the last test has stopped it, and dropped its database */ });
+});
 
 const arrivals = () => journey.gateway.db.asOwner<{ state: string }>('SELECT state FROM scan_arrivals');
 const scan = () => scanOf(journey.gateway, study);
@@ -37,4 +47,28 @@ test('gives a sender whose connection broke off the time to come again', async (
   await eventually(async () => (await arrivals()).some(({ state }) => state === 'broken'));
   await passQuietTime(journey.gateway);
   expect(await eventually(async () => { const row = await scan(); return row.images_complete_at !== null && row; })).toMatchObject({ completion_run: 2, instance_count: 3 });
+});
+
+test('after a restart the scan is not completed before its sender could go on, although the quiet time is long over', async () => {
+  const { db } = journey.gateway, drop = db.drop, home = await mkdtemp(path.join(tmpdir(), 'medscan-restart-'));
+  const peer = await BytePeer.associate(journey.gateway.ports.dicom!, { calling: 'SLOWCT' });
+  await stores(peer, '1.2.3.1.1.4', 1);
+  Object.assign(db, { drop: async () => { /* the next gateway has it */ } });
+  await journey.gateway.stop();
+  Object.assign(db, { drop });
+  // As if it had been away for hours.
+  await db.asOwner("UPDATE scans SET last_instance_at = now() - interval '2 hours'");
+  await db.asOwner('DELETE FROM scan_arrivals');
+  await db.asOwner("UPDATE pgboss.job SET start_after = now() WHERE name = 'complete-scan' AND state = 'created'");
+  const config = loadConfig({ MEDSCAN_HOME: home, MEDSCAN_HTTP_PORT: '0', MEDSCAN_DICOM_PORT: '0', MEDSCAN_HL7_PORT: '0', MEDSCAN_QUIET_SECONDS: '3600', MEDSCAN_STOP_SECONDS: '1' });
+  const installation: Installation = { config, log: createLog({ logLevel: 'silent' }), database: db.database, ownerUrl: db.ownerUrl, appUrl: db.appUrl, keys: db.keys, embedded: undefined, migrated: [], close: async () => undefined };
+  const again = await startGateway(config, { installation });
+  try {
+    await eventually(async () => (await scan()).why_waiting?.startsWith('The gateway was started again'));
+    expect(await scan()).toMatchObject({ images_complete_at: null, completion_run: 2 });
+  } finally {
+    await again.stop();
+    await db.drop();
+    await rm(home, { recursive: true, force: true });
+  }
 });
