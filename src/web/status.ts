@@ -35,7 +35,7 @@ function integrations({ integrations: rows }: StatusRows, now: Date, seesSystems
   return section('Connected systems', ['System', 'State', 'Last success', 'Last problem'], rows.map((integration) => html`<tr>
 <td>${seesSystems ? html`<a href="/systems/${integration.integration_id}">${integration.name}</a>` : integration.name}<div class="sub">${integration.adapter}, ${integration.direction}</div></td><td>${integration.is_enabled ? state(integration.health_status) : state('switched off')}${integration.is_paused ? html` ${state('paused')}` : ''}</td>
 <td>${ago(integration.last_ok_at, now)}</td><td>${ago(integration.last_error_at, now)}<div class="sub">${integration.last_error ?? ''}</div></td></tr>`),
-  'No system is connected yet. Add one with: medscan integration apply FILE.yaml');
+  'No system is connected yet. Connect one on the page Systems, or with: medscan integration apply FILE.yaml');
 }
 
 function queue({ queue: rows }: StatusRows, now: Date): Html {

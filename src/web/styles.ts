@@ -24,7 +24,8 @@ a.tile:hover .label { text-decoration: underline; }
 section { overflow: hidden; }
 section h2 { font-size: 1rem; margin: 0; padding: .8rem 1.1rem; border-bottom: 1px solid var(--line); }
 section .none { margin: 0; padding: 1rem 1.1rem; color: var(--muted); }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; background: linear-gradient(to right, var(--card) 40%, transparent) left / 2.5rem 100% no-repeat local, linear-gradient(to left, var(--card) 40%, transparent) right / 2.5rem 100% no-repeat local,
+  radial-gradient(farthest-side at 0 50%, rgb(0 0 0 / .22), transparent) left / .8rem 100% no-repeat scroll, radial-gradient(farthest-side at 100% 50%, rgb(0 0 0 / .22), transparent) right / .8rem 100% no-repeat scroll; }
 table { border-collapse: collapse; width: 100%; min-width: 52rem; }
 th, td { text-align: left; padding: .5rem 1.1rem; vertical-align: top; }
 th { color: var(--muted); font-weight: 500; font-size: .86rem; white-space: nowrap; }
@@ -105,7 +106,6 @@ p.download { border-top: 1px solid var(--line); }
 .confirm p { margin: 0; padding: .8rem 1.1rem; }
 progress { display: block; width: calc(100% - 2.2rem); margin: .9rem 1.1rem .2rem; height: .6rem; accent-color: var(--accent); }
 form.filter .wide { grid-column: span 2; }
-@media (max-width: 40rem) { form.filter { grid-template-columns: 1fr 1fr; gap: .5rem .75rem; } main { padding: 0 .9rem; margin-top: 1rem; } nav.places { padding: .35rem .6rem; } nav.places a { padding: .3rem .55rem; } }
 .where { padding: .8rem 1.1rem 0; }
 .where:last-child { padding-bottom: .8rem; }
 .where .sub, .advice { font-size: .95rem; }
@@ -129,6 +129,11 @@ th .sub { font-size: .88rem; white-space: normal; }
 .sub.none { padding: 0; }
 form.try input { width: 100%; max-width: 44rem; padding: .4rem .55rem; border: 1px solid var(--edge); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
 form.try p.aside { margin: 0; }
+.fields { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: .75rem 1rem; }
+form.try select { width: 100%; height: 2.35rem; padding: .4rem .55rem; border: 1px solid var(--edge); border-radius: 7px; background: var(--page); color: var(--text); font: inherit; }
+form.try label.check { display: flex; align-items: center; gap: .5rem; color: var(--text); }
+form.try label.check input { width: auto; }
+.notice ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 ul.effects { margin: 0; padding: .8rem 1.1rem .2rem 2.2rem; }
 .report h3, .statement h3, .statement h4 { font-size: .95rem; margin: 0; padding: .7rem 1.1rem 0; }
 p.prose { margin: 0; padding: .2rem 1.1rem .6rem; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 60rem; }
@@ -138,6 +143,7 @@ p.prose { margin: 0; padding: .2rem 1.1rem .6rem; white-space: pre-wrap; overflo
 .statement table { min-width: 0; }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .9em; }
 select:focus-visible, textarea:focus-visible, summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 3px solid var(--accent); outline-offset: -2px; }
+@media (max-width: 40rem) { form.filter { grid-template-columns: 1fr 1fr; gap: .5rem .75rem; } main { padding: 0 .9rem; margin-top: 1rem; } nav.places { padding: .35rem .6rem; } nav.places a { padding: .3rem .55rem; } table { min-width: 36rem; font-size: .93rem; } th, td { padding: .4rem .6rem; } section h2, section .none, dl, .actions, p.hint { padding-left: .8rem; padding-right: .8rem; } dl { column-gap: .9rem; } }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --muted: #444; --line: #bbb; --accent: #000; --ok: #000; --warn: #000; --bad: #000; --idle: #000; --ok-soft: #fff; --warn-soft: #fff; --bad-soft: #fff; --idle-soft: #fff; }
   header.bar form, header.bar .who, nav.places, .skip, p.back, .actions, form, .unprinted, .more { display: none !important; }

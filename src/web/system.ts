@@ -23,7 +23,7 @@ ${facts([
   ])}</section>
 ${mayTry ? tries(one) : ''}
 ${section('Settings', ['Setting', 'Value'], settingsOf(system.settings).map(([name, value]) => html`<tr><th scope="row" class="id">${name}</th><td class="value">${value}</td></tr>`), 'All settings have their defaults.',
-  html`<p class="hint">${system.has_credentials ? 'Secrets are stored sealed and never shown. ' : ''}Version ${system.version}, changed ${ago(system.updated_at, now)}. To change it: medscan integration apply FILE.yaml, or PUT /api/v1/integrations/${id}.</p>`)}`;
+  html`<p class="hint">${system.has_credentials ? 'Secrets are stored sealed and never shown. ' : ''}Version ${system.version}, changed ${ago(system.updated_at, now)}. ${mayPause ? html`<a href="/systems/${id}/edit">Change it</a>, or apply a file: medscan integration apply FILE.yaml.` : ''}</p>`)}`;
 }
 
 function tries({ system, storesObject, hasDryRun }: OneSystem): Html {

@@ -91,5 +91,5 @@ function wordFor(c: ApiContext, caller: Caller, keys: ApiDependencies['keys']): 
   }
 }
 
-export const withoutEmpty = (fields: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, name === 'message' ? value : value.trim()]).filter(([name, value]) => value !== '' && name !== 'word'));
+export const withoutEmpty = (fields: Readonly<Record<string, string>>): Record<string, string> => Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, name === 'message' || name === 'settings' ? value : value.trim()]).filter(([name, value]) => value !== '' && name !== 'word'));
 export const wordsOf = (error: z.ZodError): string => error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');

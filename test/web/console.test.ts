@@ -17,7 +17,7 @@ async function cookieOf(email: string): Promise<string> {
 }
 const get = (path: string, cookie: string): Promise<Answer> => api.call('GET', path, { cookie });
 const post = (path: string, cookie: string, fields: Record<string, string> = {}, from = origin): Promise<Answer> => api.call('POST', path, { cookie, origin: from, body: new URLSearchParams(fields).toString(), headers: encoded });
-const pages = (): string[] => ['/messages', `/messages/${api.north.ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${api.north.ids['replay_id']}`, '/systems', `/systems/${api.north.ids['integration_id']}`, `/systems/${api.north.ids['integration_id']}/try`, `/systems/${api.north.ids['integration_id']}/conformance`, '/associations', `/associations/${api.north.ids['association_id']}`];
+const pages = (): string[] => ['/messages', `/messages/${api.north.ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${api.north.ids['replay_id']}`, '/systems', `/systems/${api.north.ids['integration_id']}`, `/systems/${api.north.ids['integration_id']}/edit`, `/systems/${api.north.ids['integration_id']}/try`, `/systems/${api.north.ids['integration_id']}/conformance`, '/associations', `/associations/${api.north.ids['association_id']}`];
 /** What a nurse may see, too. */
 const scanPages = (): string[] => ['/scans', `/scans/${api.north.ids['scan_id']}`, `/scans/${api.north.ids['scan_id']}/images/${api.north.ids['scan_file_id']}`, `/reports/${api.north.ids['report_id']}`, '/alerts'];
 
@@ -98,6 +98,50 @@ test('a form of another site changes nothing, and a sentence in a link does not 
   expect(paused.status).toBe(303);
   expect((await get(paused.headers.get('location')!, cookie)).text).toContain('role="status">Paused.');
   expect((await get(paused.headers.get('location')!, await cookieOf(api.north.emails.integrator))).text, 'nor for somebody else').not.toContain('role="status"');
+});
+
+test('a system is connected and changed on a page; what is wrong is said beside what was typed, and secrets are not shown', async () => {
+  const cookie = await cookieOf(api.north.emails.integrator), technician = await cookieOf(api.north.emails.technician), one = `/systems/${api.north.ids['integration_id']}/edit`;
+  expect([(await get('/systems/new', technician)).status, (await get(one, technician)).status, (await post(one, technician, {})).status]).toEqual([403, 403, 403]);
+  expect((await get(`/systems/${api.south.ids['integration_id']}/edit`, cookie)).status).toBe(404);
+  expect((await get('/systems/new', cookie)).text).toContain('href="/systems/new?adapter=fake"');
+  const open = await get(one, cookie);
+  expect(open.text).toContain('host: pacs.example');
+  expect(open.text).not.toContain('must not be shown');
+  const fields = { name: 'PACS 2', kind: 'pacs', direction: 'both', enabled: 'on', settings: 'host: a.example\nport: 104\n' };
+  for (const [settings, words] of [['host: [a', 'The settings are not YAML'], ['- a', 'lines of'], ['a: &a\n  b: *a', 'refer to themselves'], ['port: wrong', '<strong>port</strong>: must be a number']] as const) {
+    const refused = await post('/systems/new?adapter=fake', cookie, { ...fields, settings });
+    expect([refused.status, refused.text.includes(words), refused.text.includes('value="PACS 2"')], settings).toEqual([422, true, true]);
+  }
+  expect((await post('/systems/new?adapter=none', cookie, fields)).status).toBe(404);
+  expect((await post('/systems/new?adapter=fake', cookie, fields, 'https://evil.example')).status).toBe(403);
+  const before = api.commands.reloads.count, saved = await post('/systems/new?adapter=fake', cookie, fields);
+  expect([saved.status, api.commands.saved.at(-1), api.commands.reloads.count]).toMatchObject([303, { name: 'PACS 2', adapter: 'fake', settings: { host: 'a.example', port: 104 }, isEnabled: true }, before + 1]);
+  expect((await get(saved.headers.get('location')!, cookie)).text).toContain('Saved as version 1. Try the connection now.');
+  expect((await post(one, cookie, { ...fields, name: 'PACS', expected_version: '7' })).text).toContain('Somebody changed it meanwhile: it has version 1 now.');
+  expect((await post(one, cookie, { name: 'PACS', kind: 'pacs', direction: 'both', settings: 'host: b.example', expected_version: '1' })).status).toBe(303);
+  expect(api.commands.saved.at(-1)).toMatchObject({ isEnabled: false, settings: { host: 'b.example' } });
+});
+
+test('after the sign-in a person comes to the page that was asked for, and never to another site', async () => {
+  const asked = await api.call('GET', '/messages?message_status=rejected');
+  expect(asked.headers.get('location')).toBe('/login?next=%2Fmessages%3Fmessage_status%3Drejected');
+  expect((await api.call('GET', asked.headers.get('location')!)).text).toContain('name="next" value="/messages?message_status=rejected"');
+  const signIn = async (next: string): Promise<string | null> => (await api.call('POST', '/login', { origin, headers: encoded, body: new URLSearchParams({ email: api.north.emails.integrator, password, next }).toString() })).headers.get('location');
+  expect(await signIn('/messages?message_status=rejected')).toBe('/messages?message_status=rejected');
+  for (const next of ['//evil.example', '/\\evil.example', 'https://evil.example', '/api/v1/scans', '/logout', '/login', '/a\r\nset-cookie: x', 'javascript:alert(1)']) expect(await signIn(next), next).toBe('/');
+});
+
+test('an address where nothing is answers a browser with a page, and a program with a problem; what fails is told in words', async () => {
+  const nothing = await api.call('GET', '/scan', { headers: { accept: 'text/html,*/*' } });
+  expect([nothing.status, nothing.text.includes('There is nothing at this address')]).toEqual([404, true]);
+  expect((await api.call('GET', '/scan')).headers.get('content-type')).toBe('application/problem+json');
+  const cookie = await cookieOf(api.north.emails.administrator), statement = api.commands.conformanceStatement;
+  api.commands.conformanceStatement = async () => { throw new Error('the inside of it'); };
+  const failed = await get(`/systems/${api.north.ids['integration_id']}/conformance`, cookie);
+  api.commands.conformanceStatement = statement;
+  expect([failed.status, failed.text.includes('This did not work'), failed.text.includes('the inside of it'), failed.text.includes(failed.headers.get('x-request-id')!)]).toEqual([500, true, false, true]);
+  expect(api.logLines.some((line) => line.includes('a page failed'))).toBe(true);
 });
 
 test('giving up needs a reason', async () => {

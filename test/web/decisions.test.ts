@@ -139,6 +139,19 @@ test('a connection test shows each step on the page, and what to do about the on
   expect(refused.text).toContain('destination.called_ae_title');
 });
 
+test('a system is connected on the page as an evening goes: with a mistake, under a name that is taken, and well; then it is tried', async () => {
+  const fields = { name: 'PACS', kind: 'archive', direction: 'outbound', enabled: 'on', settings: `destination:\n  host: 127.0.0.1\n  port: ${journey.hospital.pacs.port}\n  called_ae_title: NORTHPACS\n` };
+  expect((await get('/systems/new?adapter=dicom-dimse')).text).toContain('destination.called_ae_title');
+  expect((await post('/systems/new?adapter=dicom-dimse', { ...fields, name: 'ARCHIVE', settings: fields.settings.replace('called_ae_title', 'called_title') })).text).toMatch(/Nothing was saved[\s\S]*<strong>destination/);
+  expect((await post('/systems/new?adapter=dicom-dimse', fields)).text).toContain('There is a system called PACS already.');
+  const saved = await post('/systems/new?adapter=dicom-dimse', { ...fields, name: 'ARCHIVE' });
+  expect([saved.status, saved.location]).toEqual([303, expect.stringMatching(/^\/systems\//)]);
+  const id = /^\/systems\/[0-9a-f-]+/.exec(saved.location!)![0];
+  expect((await post(`${id}/test`, {})).text).toContain('ARCHIVE answers as it should');
+  expect((await get(`${id}/edit`)).text).toMatch(/called_ae_title: NORTHPACS/);
+  await journey.gateway.db.asOwner("UPDATE external_integrations SET is_enabled = false WHERE name = 'ARCHIVE'");
+});
+
 test('who called and was refused is on the pages: by a system, and by none', async () => {
   const target = { host: '127.0.0.1', port: journey.gateway.ports.dicom!, callingAeTitle: 'LOSTCT' };
   await storeObjects([first], { ...target, calledAeTitle: 'NOBODY' });
