@@ -37,6 +37,7 @@ const fields = z.strictObject({
   base_url: webAddress.optional().describe('DICOMweb service that reports are sent to and that is asked for studies and images, e.g. https://pacs.example.org/dicom-web: the address to which /studies is added. Empty: this system gets no reports and is asked nothing.'),
   results: z.array(z.enum(resultKinds)).min(1).default(['structured-report']).refine((kinds) => kinds.some((kind) => kind !== 'secondary-capture'), 'must hold structured-report or encapsulated-pdf: pictures alone do not say that nothing was found')
     .describe('As what a report is sent: structured-report (DICOM SR TID 1500), encapsulated-pdf (the report to read), secondary-capture (pictures with the findings drawn in).'),
+  trust_store_status: z.boolean().default(false).describe('Count a report as stored by HTTP 2xx alone, from a server that neither says what it stored, as PS3.18 10.5.3 wants, nor can be asked by QIDO-RS or WADO-RS. Else such a report is parked.'),
   authentication: z.enum(['none', 'basic', 'bearer']).default('none').describe('How we log in there: none; basic; bearer (a fixed token).'),
   username: z.string().min(1).optional().describe('User name for basic.'),
   password: z.string().min(1).optional().meta({ secret: true }).describe('Password for basic.'),

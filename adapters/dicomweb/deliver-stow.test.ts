@@ -48,7 +48,7 @@ const failedAs = (status: number, reason: number): RequestListener => (request, 
 
 test('sends each form that is wanted as an object of its own; one that is refused does not keep the others', async () => {
   let count = 0;
-  const config = await serve((request, response) => { count += 1; const answer = count === 2 ? failedAs(409, 0x0122) : reply(200); answer(request, response); }, { results: ['structured-report', 'encapsulated-pdf', 'secondary-capture'] });
+  const config = await serve((request, response) => { count += 1; const answer = count === 2 ? failedAs(409, 0x0122) : storedAs(''); answer(request, response); }, { results: ['structured-report', 'encapsulated-pdf', 'secondary-capture'] });
   const images = { render: () => Promise.resolve({ bytes: Buffer.alloc(12), rows: 2, columns: 2, samplesPerPixel: 3 as const, numberOfFrames: 1 }), decompress: () => Promise.reject(new Error('not wanted')) };
   const outcome = await deliver({ ...delivery, image: (sopInstanceUid) => Promise.resolve({ sopInstanceUid, transferSyntaxUid: '1.2.840.10008.1.2.1' } as never) }, config, { ...context, images });
   expect(outcome).toMatchObject({ kind: 'refused', text: expect.stringMatching(/^encapsulated-pdf: /), facts: { objects: [{ kind: 'structured-report', outcome: 'delivered' }, { kind: 'encapsulated-pdf', outcome: 'refused' }, { kind: 'secondary-capture', outcome: 'delivered' }, { kind: 'secondary-capture', outcome: 'delivered' }] } });
@@ -85,19 +85,20 @@ test('a client certificate that is none breaks nothing: reports wait, and the co
 
 describe('what an answer means', () => {
   test.each<[string, RequestListener, Record<string, unknown>]>([
-    ['200 without a body', reply(200), { kind: 'delivered', answerCode: '200' }],
+    ['200 without a body, and nothing to be found', reply(200), { kind: 'unconfirmed', text: expect.stringContaining('does not find the object') }],
+    ['a login page for everything', reply(200, '<html>', { 'content-type': 'text/html' }), { kind: 'refused', text: expect.stringContaining('trust_store_status') }],
     ['200 that names nothing as stored, as Orthanc for a part it passes over', reply(200, '{"00080005":{"vr":"CS","Value":["ISO_IR 100"]},"00081198":{"vr":"SQ"},"00081199":{"vr":"SQ"}}'), { kind: 'refused', answerCode: '200', text: expect.stringContaining('not among those') }],
     ['200 that names another instance as stored', reply(200, '{"00081199":{"vr":"SQ","Value":[{"00081155":{"vr":"UI","Value":["1.2.3"]}}]}}'), { kind: 'refused', answerCode: '200' }],
     ['503 from a proxy that compresses unasked', (request, response) => { request.resume().once('end', () => { response.writeHead(503, { 'content-type': 'text/html', 'content-encoding': 'gzip', 'retry-after': '7' }).end(gzipSync('<html>away</html>')); }); }, { kind: 'unreachable', retryAfterMilliseconds: 7_000 }],
     ['200 compressed unasked, and a failure in it', (request, response) => { request.resume().once('end', () => { response.writeHead(200, { 'content-type': 'application/dicom+json', 'content-encoding': 'gzip' }).end(gzipSync('{"00081198":{"vr":"SQ","Value":[{"00081197":{"vr":"US","Value":[290]}}]}}')); }); }, { kind: 'refused', answerCode: '200 0122' }],
-    ['200 compressed unasked, without a word', (request, response) => { request.resume().once('end', () => { response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('')); }); }, { kind: 'delivered', answerCode: '200' }],
+    ['200 compressed unasked, without a word', (request, response) => { request.resume().once('end', () => { response.writeHead(200, request.method === 'POST' ? { 'content-encoding': 'gzip' } : {}).end(request.method === 'POST' ? gzipSync('') : ''); }); }, { kind: 'unconfirmed' }],
     ['200 with a bomb', (request, response) => { request.resume().once('end', () => { response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(Buffer.alloc(50_000_000))); }); }, { kind: 'refused', answerCode: 'compressed' }],
     ['200 that names it with the padding of a UID', storedAs('\0'), { kind: 'delivered', answerCode: '200' }],
     ['200 in XML that names nothing, in empty sequences', reply(200, '<NativeDicomModel><DicomAttribute tag="00081198" vr="SQ" keyword="FailedSOPSequence" /><DicomAttribute tag="00081199" vr="SQ" /></NativeDicomModel>', { 'content-type': 'application/dicom+xml' }), { kind: 'refused', answerCode: '200', text: expect.stringContaining('not among those') }],
     ['200 in XML with the instance as failed', reply(200, '<NativeDicomModel><DicomAttribute tag="00081198" vr="SQ"><Item number="1"><DicomAttribute tag="00081197" vr="US"><Value number="1">43264</Value></DicomAttribute></Item></DicomAttribute></NativeDicomModel>', { 'content-type': 'application/dicom+xml' }), { kind: 'refused', answerCode: '200 A900' }],
     ['200 with the instance as failed', failedAs(200, 0xa900), { kind: 'refused', answerCode: '200 A900', text: expect.stringContaining('A900') }],
     ['202 with the instance as failed', failedAs(202, 0x0122), { kind: 'refused', answerCode: '202 0122' }],
-    ['202 that says nothing', reply(202, '{}'), { kind: 'refused', answerCode: '202' }],
+    ['202 that says nothing, and no search', reply(202, '{}'), { kind: 'refused', answerCode: '202' }],
     ['409 with a reason', failedAs(409, 0xc122), { kind: 'refused', answerCode: '409 C122', text: expect.stringContaining('transfer syntax') }],
     ['409 because it is there already', failedAs(409, 0x0111), { kind: 'delivered', answerCode: '409 0111' }],
     ['409 out of resources', failedAs(409, 0xa700), { kind: 'unreachable' }],
@@ -111,6 +112,31 @@ describe('what an answer means', () => {
     ['an endless answer', (_request, response) => { response.writeHead(200); const more = (): void => { if (!response.destroyed && response.write(Buffer.alloc(65_536))) setImmediate(more); else response.once('drain', more); }; more(); }, { kind: 'refused', text: expect.stringContaining('maximum_answer_bytes') }],
   ])('%s', async (_what, listener, expected) => {
     expect(await deliver(delivery, await serve(listener), context)).toMatchObject(expected);
+  });
+
+  const found = (request: { url?: string | undefined }, tag = '00080018'): string => `[{"${tag}":{"vr":"UI","Value":["${new URL(request.url ?? '', 'http://x').searchParams.get('00080018') ?? request.url?.split('/').at(-2)}"]}}]`;
+  const json = { 'content-type': 'application/dicom+json' };
+  /** Says 200 to a store and nothing more, and to a question what the test says. */
+  const saysLittle = (answer: RequestListener): RequestListener => (request, response) => { if (request.method === 'POST') reply(200)(request, response); else answer(request, response); };
+  test.each<[string, RequestListener, Record<string, unknown>, string | undefined]>([
+    ['finds it', (request, response) => { response.writeHead(200, json).end(found(request)); }, { kind: 'delivered', answerCode: '200' }, 'QIDO-RS'],
+    ['finds another one, whatever is asked', (_, response) => { response.writeHead(200, json).end('[{"00080018":{"vr":"UI","Value":["1.2.3"]}}]'); }, { kind: 'unconfirmed' }, undefined],
+    ['offers no searches, and has its metadata', (request, response) => { if (request.url!.endsWith('/metadata')) response.writeHead(200, json).end(found(request)); else response.writeHead(501).end(); }, { kind: 'delivered' }, 'WADO-RS'],
+    ['offers neither', (_, response) => { response.writeHead(404).end(); }, { kind: 'refused', answerCode: '200', text: expect.stringMatching(/PS3\.18 10\.5\.3.*trust_store_status/) }, undefined],
+    ['lets us not search', (_, response) => { response.writeHead(403).end(); }, { kind: 'refused', text: expect.stringContaining('our login may not do this') }, undefined],
+    ['is busy', (_, response) => { response.writeHead(503).end(); }, { kind: 'unconfirmed', text: expect.stringContaining('cannot be asked now') }, undefined],
+    ['breaks off', (request) => { request.socket.destroy(); }, { kind: 'unconfirmed' }, undefined],
+  ])('of a server that answers 200 with an empty body and, asked whether it is there, %s', async (_what, listener, expected, seenBy) => {
+    const outcome = await deliver(delivery, await serve(saysLittle(listener)), context);
+    expect(outcome).toMatchObject(expected);
+    expect((outcome.facts as { objects: { seen_by?: string }[] }).objects[0]?.seen_by).toBe(seenBy);
+  });
+
+  test('the status alone counts where the setting says so, and only of a server that cannot be asked', async () => {
+    const config = await serve(saysLittle(reply(404)), { trust_store_status: true });
+    expect(await deliver(delivery, config, context)).toMatchObject({ kind: 'delivered', facts: { objects: [{ seen_by: 'status' }] } });
+    server!.close();
+    expect(await deliver(delivery, await serve(saysLittle(reply(200, '[]')), { trust_store_status: true }), context)).toMatchObject({ kind: 'unconfirmed' });
   });
 
   test('silence is unconfirmed, after the time of the settings', async () => {

@@ -3,11 +3,14 @@
  * request each. SOP Instance UIDs come from the delivery's control id, so every attempt sends the same objects: a server that has one already keeps one, and one
  * that says so has it.
  *
+ * An answer that does not say what was stored (PS3.18 10.5.3 wants it) proves nothing: then the server is asked whether it has the object.
+ *
  *     objects one by one -> [unreachable, unconfirmed: stop, all of them again] [refused: the others still go] -> the worst of the outcomes
  */
 import type { AdapterContext, Delivery, DeliveryOutcome } from '#gateway/adapter.ts';
 import { buildPart10Header } from '#standards/dicom/part10.ts';
 import { resultObjects, type MadeResult } from '#standards/dicom/result-objects.ts';
+import { namesOf, presenceOf } from './client/stored-there.ts';
 import type { Config } from './config.ts';
 import { failureByStatus, type Failure } from './failure.ts';
 import { multipartWriter } from './multipart-writer.ts';
@@ -34,7 +37,7 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
     for await (const made of resultObjects(delivery.document, config.results, options, { image: delivery.image?.bind(delivery), images: context.images, signal: context.signal })) {
       const file = Buffer.concat([buildPart10Header(made), made.dataset]);
       if (steps.length === 0 && file.length <= mostBytesKept) kept = { sent: file, sentType: 'application/dicom' };
-      const step = await store(made, file, client, context);
+      const step = await store(made, file, { client, config, context });
       steps.push(step);
       if (!isSettled(step)) break;
     }
@@ -42,18 +45,30 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
     if ((error as { kind?: unknown }).kind === 'unavailable') return { kind: 'unreachable', text: 'a picture of the findings could not be made now', interaction, peer, ...kept };
     return { kind: 'refused', interaction, peer, ...kept, answerCode: 'report', text: `the report cannot be written as DICOM (${error instanceof Error ? error.message : 'unknown'})` };
   }
-  return { ...outcomeOf(steps), interaction, peer, ...kept, facts: { objects: steps.map(({ kind, sopInstanceUid, judged }) => ({ kind, sop_instance_uid: sopInstanceUid, outcome: judged.kind })) } };
+  return { ...outcomeOf(steps), interaction, peer, ...kept, facts: { objects: steps.map(({ kind, sopInstanceUid, judged, seenBy }) => ({ kind, sop_instance_uid: sopInstanceUid, outcome: judged.kind, ...(seenBy === undefined ? {} : { seen_by: seenBy }) })) } };
 }
 
-interface Step { readonly kind: MadeResult['kind']; readonly sopInstanceUid: string; readonly judged: Judgement; readonly answer?: Buffer }
+interface Step { readonly kind: MadeResult['kind']; readonly sopInstanceUid: string; readonly judged: Judgement; readonly answer?: Buffer; /** What says that it is there, where the answer does not. */ readonly seenBy?: 'QIDO-RS' | 'WADO-RS' | 'status' }
+
+interface Storing { readonly client: DicomwebClient; readonly config: Config; readonly context: AdapterContext }
 
 /** The part says application/dicom and no more: Orthanc passes a part over whose type has parameters, and answers 200. */
-async function store({ kind, sopInstanceUid }: MadeResult, file: Buffer, client: DicomwebClient, context: AdapterContext): Promise<Step> {
+async function store({ kind, sopInstanceUid }: MadeResult, file: Buffer, { client, config, context }: Storing): Promise<Step> {
   const writer = multipartWriter('application/dicom');
   const body = Buffer.concat([writer.head({ 'Content-Type': 'application/dicom' }), file, writer.end()]);
   const exchanged = await client.send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
   if ('failure' in exchanged) return { kind, sopInstanceUid, judged: outcomeOfFailure(exchanged.failure) };
-  return { kind, sopInstanceUid, judged: judge(exchanged.answer, sopInstanceUid, context.now()), answer: exchanged.answer.body };
+  const judged = judge(exchanged.answer, sopInstanceUid, context.now());
+  return { kind, sopInstanceUid, answer: exchanged.answer.body, ...(judged.kind === 'unsaid' ? await lookFor(judged, file, sopInstanceUid, { client, config, context }) : { judged }) };
+}
+
+async function lookFor({ answerCode }: Unsaid, file: Buffer, sopInstanceUid: string, { client, config, context }: Storing): Promise<Pick<Step, 'judged' | 'seenBy'>> {
+  const presence = await presenceOf(client, namesOf(file, sopInstanceUid), context), unsaid = `HTTP ${answerCode} without saying what was stored (PS3.18 10.5.3)`;
+  if (presence.kind === 'there') return { judged: { kind: 'delivered', answerCode }, seenBy: presence.by };
+  if (presence.kind === 'not there') return { judged: { kind: 'unconfirmed', text: `${unsaid}, and a search does not find the object; it is sent again` } };
+  if (presence.failure.kind !== 'refused') return { judged: { kind: 'unconfirmed', text: `${unsaid}, and the server cannot be asked now: ${presence.failure.text}` } };
+  if (config.trust_store_status) return { judged: { kind: 'delivered', answerCode }, seenBy: 'status' };
+  return { judged: { kind: 'refused', answerCode, text: `${unsaid}, and the server cannot be asked: ${presence.failure.text}. Let the login search there, or, where the status alone is to count, set trust_store_status` } };
 }
 
 const isSettled = ({ judged }: Step): boolean => judged.kind === 'delivered' || judged.kind === 'refused';
@@ -66,6 +81,8 @@ function outcomeOf(steps: readonly Step[]): Judgement & Pick<DeliveryOutcome, 'a
   return { ...(steps.length > 1 && 'text' in judged ? { ...judged, text: `${kind}: ${judged.text}` } : judged), ...(answer === undefined ? {} : { answer }) };
 }
 
+/** The status says yes, and nothing says what of. */
+export interface Unsaid { readonly kind: 'unsaid'; readonly answerCode: string }
 type Judgement =
   | { readonly kind: 'delivered'; readonly answerCode: string }
   | { readonly kind: 'refused'; readonly answerCode: string; readonly text: string }
@@ -73,15 +90,14 @@ type Judgement =
   | { readonly kind: 'unconfirmed'; readonly text: string };
 
 /** By the status, and where the server says it by what the answer says of our instance: a 200 may hold a failure, a 409 a duplicate. */
-export function judge({ status, retryAfter, contentType, body }: HttpAnswer, sopInstanceUid: string, now: Date): Judgement {
+export function judge({ status, retryAfter, contentType, body }: HttpAnswer, sopInstanceUid: string, now: Date): Judgement | Unsaid {
   const told = statusOfStore(body, contentType, sopInstanceUid);
   const answerCode = told?.kind === 'failed' ? `${status} ${told.code}` : String(status);
   if (told?.kind === 'failed' && told.isDuplicate) return { kind: 'delivered', answerCode };
   if (told?.kind === 'failed' && told.isLater) return { kind: 'unreachable', text: `HTTP ${status}: ${told.text}` };
   if (told?.kind === 'failed') return { kind: 'refused', answerCode, text: `HTTP ${status}: ${told.text}` };
   if (told?.kind === 'unnamed' && status >= 200 && status < 300) return { kind: 'refused', answerCode, text: `HTTP ${status}, but the object is not among those that the server says it stored; look whether it is there` };
-  if (status === 200 || status === 201 || (status === 202 && told?.kind === 'stored')) return { kind: 'delivered', answerCode };
-  if (status >= 200 && status < 300) return { kind: 'refused', answerCode, text: `HTTP ${status} without saying what became of the object; look whether it is there` };
+  if (status >= 200 && status < 300) return told?.kind === 'stored' ? { kind: 'delivered', answerCode } : { kind: 'unsaid', answerCode };
   return outcomeOfFailure(failureByStatus(status, retryAfter, now));
 }
 

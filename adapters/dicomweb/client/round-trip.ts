@@ -24,6 +24,9 @@ async function store(client: DicomwebClient, context: AdapterContext): Promise<F
   const body = Buffer.concat([writer.head({ 'Content-Type': 'application/dicom' }), buildPart10Header({ ...object, transferSyntaxUid: explicitVrLittleEndian }), object.dataset, writer.end()]);
   const exchanged = await client.send({ method: 'POST', path: '/studies', headers: { 'content-type': writer.contentType, accept: 'application/dicom+json' }, body }, context.signal);
   const judged = 'failure' in exchanged ? exchanged.failure : judge(exchanged.answer, object.sopInstanceUid, context.now());
+  if (judged.kind === 'unsaid') {
+    return { step, ok: true, detail: `HTTP ${judged.answerCode} without saying what was stored: a synthetic image of patient MEDSCAN-TEST, if anything; delete it there`, advice: 'Each report will be looked for there after it is sent: let the login search (QIDO-RS). Where the status alone is to count, set trust_store_status.' };
+  }
   if (judged.kind !== 'delivered') return { step, ok: false, detail: judged.text, advice: 'Reports go the same way: allow the login to store, and Secondary Capture and Comprehensive 3D SR, at the server.' };
   return { step, ok: true, detail: `HTTP ${judged.answerCode}: stored a synthetic image of patient MEDSCAN-TEST; delete it there` };
 }
