@@ -36,8 +36,20 @@ export async function retrieveStudy(dependencies: PriorsDependencies, job: Retri
   const missing = row.purpose === 'missing' || row.attempts > 0 ? await missingImages(dependencies, source, study, { ...about, controlId: `list ${retrievalId}`, isWhole: row.purpose === 'prior' }) : undefined;
   const outcome = missing && 'kind' in missing ? missing : missing?.instances.length === 0 ? undefined
     : (await askOnRecord(dependencies, source, { ...about, controlId: `retrieve ${retrievalId}`, interaction: source.queries.interactions.retrieve, facts: { purpose: row.purpose } },
-      () => source.queries.retrieve({ ...study, ...(missing ? { instances: missing.instances } : {}) }, source.integration, source.receive, source.context))).outcome;
+      () => retrieveOnRecord(source, { ...study, ...(missing ? { instances: missing.instances } : {}) }))).outcome;
   return judge(dependencies, job, row, source, outcome, missing && !('kind' in missing) ? missing.there : undefined);
+}
+
+/** What comes on our own association or connection (C-GET, WADO-RS) is told as any sender's: no study that it brings is complete meanwhile. */
+async function retrieveOnRecord({ queries, integration, receive, context }: Source, selection: Parameters<Source['queries']['retrieve']>[0]): Promise<QueryOutcome<Retrieved>> {
+  const arrival = context.arrivals?.begin(integration, integration.name);
+  const outcome = await queries.retrieve(selection, integration, async (message, refusal) => {
+    const receipt = await receive(message, refusal);
+    arrival?.brought(receipt);
+    return receipt;
+  }, context);
+  arrival?.ended(outcome.kind === 'answered' ? 'released' : 'broken');
+  return outcome;
 }
 
 /** What the source has and we do not, by name. A source that cannot list its images, or lists none of a study that is wanted whole, is asked for the whole study. */
