@@ -11,7 +11,7 @@ import { loadAdapters } from '../../src/gateway/registry.ts';
 import { saveIntegration } from '../../src/gateway/save-integration.ts';
 import { part10File, type SyntheticStudy } from '../../src/simulator/synthetic-study.ts';
 import { eventually } from '../support/gateway.ts';
-import { apiClient, changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
+import { answered, apiClient, changeSettings, exchanges, expectAudited, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
 
 const isMissing = isOrthancMissing();
 let journey: Journey, archive: WebArchive, integrationId: string, breaking: Awaited<ReturnType<typeof breakingLine>>;
@@ -85,7 +85,7 @@ describe.skipIf(isMissing)('an archive that speaks DICOMweb only', () => {
     await sends(study, 0, 6);
     expect(await completed(study)).toMatchObject({ completeness_proof: 'instance_count', instance_count: 8, completion_run: 1 });
     const { scan_id: scanId } = await scanOf(journey.gateway, study.studyInstanceUid);
-    const fetched = await exchanges(journey.gateway, "interaction = 'WADO-RS instance' AND direction = 'inbound' AND scan_id = $1", [scanId]);
+    const fetched = await answered(journey.gateway, "interaction = 'WADO-RS instance' AND direction = 'inbound' AND scan_id = $1", [scanId]);
     expect(new Set(fetched.map((row) => row.control_id))).toEqual(new Set(study.objects.slice(6).map(({ sopInstanceUid }) => sopInstanceUid)));
     expect(fetched[0]).toMatchObject({ message_status: 'accepted', answer_code: 'read', integration_id: integrationId });
     const [asked] = await exchanges(journey.gateway, "interaction = 'WADO-RS instances' AND scan_id = $1", [scanId]);
