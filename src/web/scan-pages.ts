@@ -15,6 +15,7 @@ import { listReports, readReport, reportQuery } from '../api/queries/reports.ts'
 import { readScanSources } from '../api/queries/scan-sources.ts';
 import { listScans, readScan, scanQuery } from '../api/queries/scans.ts';
 import { listSyncLogs, syncLogQuery } from '../api/queries/sync-logs.ts';
+import { reviewByPerson } from '../api/review-finding.ts';
 import { ImageError } from '../gateway/images.ts';
 import { readableMessage, type MessageLine } from '../gateway/message-tree.ts';
 import type { Transaction } from '../db/transaction.ts';
@@ -77,7 +78,14 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
         messages: v.may('exchanges:read') ? (await listSyncLogs(tx, syncLogQuery.parse({ scan_id: scanId, limit: 20 }), v.caller)).slice(0, 20) : undefined,
       };
     });
-    return v.page('/scans', one.scan.scan_number, scanPage({ ...one, mayComplete: v.may('scans:complete'), seesImages: v.may('images:read'), done: v.done, problem: v.problem, now: v.now }));
+    return v.page('/scans', one.scan.scan_number, scanPage({ ...one, mayComplete: v.may('scans:complete'), mayReview: v.may('findings:review'), seesImages: v.may('images:read'), done: v.done, problem: v.problem, now: v.now }));
+  }));
+
+  app.post(`/scans/:id{${uuid}}/findings/:finding{${uuid}}/review`, form, visit('findings:review', async (v) => {
+    const scanId = v.c.req.param('id')!, says = (await v.fields())['is_confirmed'];
+    if (says !== 'true' && says !== 'false') return v.back(`/scans/${scanId}`, { problem: 'Confirm the finding, or reject it.' });
+    const finding = await v.read((tx, audit) => reviewByPerson(tx, audit, v.caller, v.c.req.param('finding')!, says === 'true'));
+    return v.back(`/scans/${finding.scan_id}`, { done: `${says === 'true' ? 'Confirmed' : 'Rejected'}: ${finding.description}` });
   }));
 
   app.post(`/scans/:id{${uuid}}/complete`, form, visit('scans:complete', async (v) => {

@@ -22,11 +22,11 @@ export interface OneScan {
   /** Undefined: the role may not see them. */
   readonly analyses: readonly z.output<typeof Analysis>[] | undefined; readonly findings: readonly z.output<typeof Finding>[] | undefined; readonly reports: readonly z.output<typeof Report>[] | undefined;
   readonly deliveries: readonly z.output<typeof OutboxDelivery>[] | undefined; readonly messages: readonly z.output<typeof SyncLog>[] | undefined;
-  readonly mayComplete: boolean; readonly seesImages: boolean; readonly done: string | undefined; readonly problem: string | undefined; readonly now: Date;
+  readonly mayComplete: boolean; readonly mayReview: boolean; readonly seesImages: boolean; readonly done: string | undefined; readonly problem: string | undefined; readonly now: Date;
 }
 
 export function scanPage(one: OneScan): Html {
-  const { scan, at, series, keptOut, decisions, sources, analyses, findings, reports, deliveries, messages, mayComplete, seesImages, done, problem, now } = one;
+  const { scan, at, series, keptOut, decisions, sources, analyses, findings, reports, deliveries, messages, mayComplete, mayReview, seesImages, done, problem, now } = one;
   return html`<p class="back"><a href="/scans">Scans</a></p><h1>${scan.scan_number} <span class="id">${studyOf(scan)}</span></h1>${notice(done)}${notice(problem, 'problem')}
 <section><h2>Where it is</h2><div class="where">${whereItIs(scan, at)}</div>${steps(one)}${mayComplete ? actions(scan) : ''}</section>
 ${keptOut.length > 0 || decisions.length > 0 ? keptOutSection({ scanId: scan.scan_id, keptOut, decisions, mayDecide: mayComplete, now }) : ''}
@@ -34,12 +34,18 @@ ${keptOut.length > 0 || decisions.length > 0 ? keptOutSection({ scanId: scan.sca
 ${reports ? section('Reports', ['Version', 'State', 'By', 'Made', 'Impression'], reports.map((report) => html`<tr><td class="nowrap"><a href="/reports/${report.report_id}">${report.author_kind === 'device' ? `version ${report.version}` : 'report'}</a></td><td>${state(report.status)}</td><td>${report.author_name}</td><td>${ago(report.created_at, now)}</td><td>${report.impression}</td></tr>`), 'No report has been made or come back.') : ''}
 ${deliveries ? section('Deliveries', ['System', 'Version', 'State', 'Tries', 'Last outcome'], deliveries.map((delivery) => html`<tr><td>${delivery.integration_name}</td><td class="number">${delivery.report_version}</td><td>${state(delivery.status)}</td><td class="number">${delivery.attempts}</td><td>${delivery.last_outcome ?? ''}<div class="sub">${delivery.last_text ?? ''}</div></td></tr>`), 'Nothing was to be delivered.',
   deliveries.some(({ status }) => status === 'refused' || status === 'queued') ? html`<p class="more"><a href="/dead-letters">Dead letters</a>: send again, or give up</p>` : '') : ''}
-${findings && findings.length > 0 ? section('Findings of the newest analysis', ['Severity', 'Finding', 'Confidence', 'Reviewed'], findings.toSorted((a, b) => severities.indexOf(b.severity) - severities.indexOf(a.severity)).map((finding) => html`<tr><td>${state(finding.severity)}</td><td>${finding.description}</td><td class="number">${Math.round(finding.confidence_percentage)} %</td><td>${finding.is_confirmed === null ? 'not yet' : finding.is_confirmed ? 'confirmed' : 'rejected'}</td></tr>`), '') : ''}
+${findings && findings.length > 0 ? section('Findings of the newest analysis', ['Severity', 'Finding', 'Confidence', 'Reviewed', ...(mayReview ? ['Review'] : [])], findings.toSorted((a, b) => severities.indexOf(b.severity) - severities.indexOf(a.severity)).map((finding) => html`<tr><td>${state(finding.severity)}</td><td>${finding.description}</td><td class="number">${Math.round(finding.confidence_percentage)} %</td><td>${finding.is_confirmed === null ? 'not yet' : state(finding.is_confirmed ? 'confirmed' : 'rejected by a person')}</td>${mayReview ? html`<td>${review(scan.scan_id, finding)}</td>` : ''}</tr>`), '') : ''}
 ${analyses ? section('Analyses', ['Model', 'State', 'Began', 'Took', 'Result'], analyses.map((analysis) => html`<tr><td>${analysis.model_name}<div class="sub">${analysis.model_version}</div></td><td>${state(analysis.status)}</td><td>${ago(analysis.processing_start_time, now)}</td>
 <td class="number nowrap">${analysis.processing_duration_seconds === null ? '' : `${analysis.processing_duration_seconds.toFixed(1)} s`}</td><td>${analysis.error_text ?? ''}</td></tr>`), scan.images_complete_at ? 'No model was to read it: no workflow rule fits, or none has a model for it.' : 'None yet: they begin when the images are complete.') : ''}
 ${section('Series', [...(seesImages ? ['Picture'] : []), 'Series', 'Kind', 'Images', 'From', 'Arrived'], series.map((one) => seriesRow(scan.scan_id, one, seesImages)), 'No image is in use.')}
 ${asked(sources, now)}
 ${messages ? section('Last messages about it', messageColumns, messages.map((message) => messageRow(message, now)), 'None is on record.', messages.length < 20 ? '' : html`<p class="more"><a href="/messages?scan_id=${scan.scan_id}">All messages about it</a></p>`) : ''}`;
+}
+
+/** What the person has not said about it yet; who looked again says otherwise. */
+function review(scanId: string, { finding_id: findingId, is_confirmed: isConfirmed, description }: z.output<typeof Finding>): Html {
+  const one = (says: boolean, words: string): Html | string => (isConfirmed === says ? '' : html`<button name="is_confirmed" value="${says}" aria-label="${words}: ${description}">${words}</button>`);
+  return html`<form class="decide" method="post" action="/scans/${scanId}/findings/${findingId}/review">${one(true, 'Confirm')}${one(false, 'Reject')}</form>`;
 }
 
 /** What has happened, in its order; what has not is said too. */

@@ -6,7 +6,12 @@ import { createApiToken } from '../../src/db/user-sessions.ts';
 import { apiFixture, auditOf, password, type Answer, type ApiFixture } from '../api/support.ts';
 
 let api: ApiFixture;
-beforeAll(async () => { api = await apiFixture(); });
+/** Of which system parked reports were sent again. */
+const asked: (string | undefined)[] = [];
+beforeAll(async () => {
+  api = await apiFixture();
+  api.commands.resendParked = async (_organizationId, integrationId) => { asked.push(integrationId); return { resent: [], leftOut: [] }; };
+});
 afterAll(() => api.close());
 
 const origin = 'http://localhost';
@@ -142,6 +147,45 @@ test('an address where nothing is answers a browser with a page, and a program w
   api.commands.conformanceStatement = statement;
   expect([failed.status, failed.text.includes('This did not work'), failed.text.includes('the inside of it'), failed.text.includes(failed.headers.get('x-request-id')!)]).toEqual([500, true, false, true]);
   expect(api.logLines.some((line) => line.includes('a page failed'))).toBe(true);
+});
+
+test('a radiologist confirms or rejects a finding on the page of its scan; nobody else is offered it, and its critical alert ends', async () => {
+  const { organizationId, ids, emails } = api.north, page = `/scans/${ids['scan_id']}`, path = `${page}/findings/${ids['finding_id']}/review`;
+  const [radiologist, physician] = [await cookieOf(emails.radiologist), await cookieOf(emails.physician)];
+  const [scan] = await api.db.asOwner<{ scan_number: string }>('SELECT scan_number FROM scans WHERE scan_id = $1', [ids['scan_id']]);
+  await api.db.asOwner("INSERT INTO system_alerts (organization_id, kind, severity, subject, message) VALUES ($1, 'critical_finding', 'critical', $2, 'A critical finding waits')", [organizationId, `scan ${scan!.scan_number}`]);
+  expect((await get(page, physician)).text).toContain('Nodule, 9 mm');
+  expect((await get(page, physician)).text).not.toContain('aria-label="Confirm: ');
+  expect((await get(page, radiologist)).text).toContain('aria-label="Confirm: Nodule, 9 mm"');
+  expect((await post(path, physician, { is_confirmed: 'true' })).status).toBe(403);
+  expect((await get((await post(path, radiologist, { is_confirmed: 'perhaps' })).headers.get('location')!, radiologist)).text).toContain('Confirm the finding, or reject it.');
+  expect((await post(`${page}/findings/${api.south.ids['finding_id']}/review`, radiologist, { is_confirmed: 'true' })).status).toBe(404);
+  const done = await post(path, radiologist, { is_confirmed: 'false' });
+  expect((await get(done.headers.get('location')!, radiologist)).text).toMatch(/Rejected: Nodule, 9 mm[\s\S]*rejected by a person/);
+  expect(await auditOf(api.db, done)).toMatchObject([{ object_type: 'finding', patient_id: ids['patient_id'], detail: { is_confirmed: false } }]);
+  expect(await api.db.asOwner("SELECT resolved_at IS NOT NULL AS ended FROM system_alerts WHERE organization_id = $1 AND kind = 'critical_finding'", [organizationId])).toEqual([{ ended: true }]);
+  expect((await get(page, radiologist)).text).not.toContain('aria-label="Reject: ');
+});
+
+test('dead letters of one system stay with it, are sent again together, and go on page by page', async () => {
+  const { organizationId, ids, emails } = api.north, cookie = await cookieOf(emails.administrator);
+  await api.db.asOwner("UPDATE deliveries SET status = 'refused', last_text = 'AE' WHERE organization_id = $1", [organizationId]);
+  await api.db.asOwner("INSERT INTO dead_jobs (organization_id, queue_name, job_data, scan_id) SELECT $1, 'job ' || n, '{}', $2 FROM generate_series(1, 60) n", [organizationId, ids['scan_id']]);
+  const all = await get('/dead-letters', cookie);
+  expect(all.text).toContain(`/messages?delivery_id=${ids['delivery_id']}`);
+  expect(all.text.match(/>Try again</g)).toHaveLength(50);
+  const older = await get(/href="(\/dead-letters\?jobs=[^"]+)"/.exec(all.text)![1]!, cookie);
+  expect(older.text.match(/>Try again</g)).toHaveLength(11);
+  expect((await get('/dead-letters?jobs=nonsense', cookie)).status).toBe(422);
+  const ofSystem = `/dead-letters?integration_id=${ids['integration_id']}`;
+  const one = await get(ofSystem, cookie);
+  expect(one.text).toContain('Parked reports of PACS');
+  expect(one.text).not.toContain('>Try again<');
+  const resent = await post('/dead-letters/resend', cookie, { integration_id: ids['integration_id']! });
+  expect(resent.headers.get('location')).toMatch(new RegExp(`^/dead-letters\\?integration_id=${ids['integration_id']}&word=`));
+  expect((await get(resent.headers.get('location')!, cookie)).text).toContain('role="status"');
+  expect(asked.at(-1)).toBe(ids['integration_id']);
+  await api.db.asOwner("DELETE FROM dead_jobs WHERE organization_id = $1 AND queue_name LIKE 'job %'", [organizationId]);
 });
 
 test('giving up needs a reason', async () => {

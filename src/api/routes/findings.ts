@@ -1,12 +1,12 @@
-import { resolveReviewedCriticalFindings } from '../../db/alerts.ts';
 import { z } from '@hono/zod-openapi';
 import { auditEvents } from '../../audit/event.ts';
 import { pathId } from '../fields.ts';
 import { listOf, toPage } from '../pagination.ts';
-import { notFound, Problem } from '../problem.ts';
+import { notFound } from '../problem.ts';
 import { Analysis, analysisQuery, listAnalyses, readAnalysis } from '../queries/analyses.ts';
-import { Finding, findingQuery, FindingReview, listFindings, readFinding, reviewFinding } from '../queries/findings.ts';
+import { Finding, findingQuery, FindingReview, listFindings, readFinding } from '../queries/findings.ts';
 import { CriticalFinding, criticalUnreviewedFindings } from '../queries/worklists.ts';
+import { reviewByPerson } from '../review-finding.ts';
 import type { ApiRouter } from '../router.ts';
 
 export function analysisRoutes(router: ApiRouter): void {
@@ -51,18 +51,5 @@ export function findingRoutes(router: ApiRouter): void {
 
   router.route('PATCH /findings/{finding_id}', {
     summary: 'Confirm or reject a finding', tag: 'findings', params: pathId('finding_id'), body: FindingReview, returns: Finding,
-  }, ({ transact, params, body, caller }) => transact(async (tx, audit) => {
-    if (caller.via === 'token') throw new Problem(403, 'A finding is confirmed or rejected by a person who is signed in, not by an API token.');
-    const before = await readFinding(tx, params.finding_id);
-    if (!before) throw notFound('finding');
-    await reviewFinding(tx, params.finding_id, body.is_confirmed, caller.userId);
-    await resolveReviewedCriticalFindings(tx, params.finding_id);
-    await audit({
-      ...auditEvents.procedureRecord, action: 'U', object: { type: 'finding', id: before.finding_id }, patientId: before.patient_id,
-      detail: { is_confirmed: body.is_confirmed, was_confirmed: before.is_confirmed },
-    });
-    const after = await readFinding(tx, params.finding_id);
-    if (!after) throw notFound('finding');
-    return after;
-  }));
+  }, ({ transact, params, body, caller }) => transact((tx, audit) => reviewByPerson(tx, audit, caller, params.finding_id, body.is_confirmed)));
 }
