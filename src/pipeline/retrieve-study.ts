@@ -37,7 +37,7 @@ export async function retrieveStudy(dependencies: PriorsDependencies, job: Retri
   const outcome = missing && 'kind' in missing ? missing : missing?.instances.length === 0 ? undefined
     : (await askOnRecord(dependencies, source, { ...about, controlId: `retrieve ${retrievalId}`, interaction: source.queries.interactions.retrieve, facts: { purpose: row.purpose } },
       () => retrieveOnRecord(source, { ...study, ...(missing ? { instances: missing.instances } : {}) }))).outcome;
-  return judge(dependencies, job, row, source, outcome, missing && !('kind' in missing) ? missing.there : undefined);
+  return judge(dependencies, job, row, source, outcome, missing && !('kind' in missing) ? missing : undefined);
 }
 
 /** What comes on our own association or connection (C-GET, WADO-RS) is told as any sender's: no study that it brings is complete meanwhile. */
@@ -69,12 +69,14 @@ async function lookAtOnce({ boss, now }: PriorsDependencies, tx: Transaction, jo
   await boss.send(QUEUES.checkSource.name, job, { singletonKey: `${job.scanId} fetched`, db: bossDb(tx) as never });
 }
 
-async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, row: RetrievalRow, source: Source, outcome: QueryOutcome<Retrieved> | undefined, listed: number | undefined): Promise<'retrieved' | 'again' | 'failed'> {
+async function judge(dependencies: PriorsDependencies, job: RetrieveStudyJob, row: RetrievalRow, source: Source, outcome: QueryOutcome<Retrieved> | undefined, listed: { instances: readonly FoundInstance[]; there: number } | undefined): Promise<'retrieved' | 'again' | 'failed'> {
   return inOrganization(dependencies.database, job.organizationId, async (tx) => {
-    const here = (await instancesHere(tx, row.study_instance_uid)).size;
+    const held = await instancesHere(tx, row.study_instance_uid), here = held.size;
     const said = outcome?.kind === 'answered' ? outcome.value : undefined;
-    const expected = Math.max(listed ?? row.expected_instances ?? 0, said ? said.completed + said.failed + said.warning : 0);
-    const isDone = (outcome === undefined || said?.failed === 0) && here >= expected && here > 0;
+    const expected = Math.max(listed?.there ?? row.expected_instances ?? 0, said ? said.completed + said.failed + said.warning : 0);
+    // Where each image was asked for by name it does not matter how the source ended: with an answer, without one, or with failures that it counts and nobody sees.
+    const hasAll = listed !== undefined && listed.instances.every(({ sopInstanceUid }) => held.has(sopInstanceUid));
+    const isDone = here > 0 && (hasAll || ((outcome === undefined || said?.failed === 0) && here >= expected));
     if (isDone) {
       await saveRetrieval(tx, row.retrieval_id, { status: 'retrieved', retrieved: here, ...(expected > 0 ? { expected } : {}), text: null });
       if (row.purpose === 'missing') await lookAtOnce(dependencies, tx, { organizationId: job.organizationId, scanId: row.for_scan_id });

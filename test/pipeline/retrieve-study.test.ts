@@ -30,15 +30,15 @@ async function waits(study: string): Promise<{ scanId: string; retrievalId: stri
   return { scanId, retrievalId: retrievalId! };
 }
 
-/** A source that has two images and sends the second; or breaks off after it. */
-function sourcesOf(study: string, kind: 'answered' | 'unconfirmed'): { sources: Sources; told: string[] } {
+/** A source that has so many images, sends the second, and answers; or breaks off after it. */
+function sourcesOf(study: string, kind: 'answered' | 'unconfirmed', images = 2): { sources: Sources; told: string[] } {
   const told: string[] = [], answer = { interaction: 'C-GET', peer: 'source', answerCode: '0000' };
   const source = {
     adapter: { name: 'fake' }, integration: pipeline.integration, wanted: { assigningAuthority: '' }, receive: () => pipeline.receive(image(study, 2)),
     context: { arrivals: { begin: () => ({ brought: ({ kind: what }: { kind: string }) => { told.push(what); }, ended: (how: string) => { told.push(how); } }) } },
     queries: {
       interactions: { retrieve: 'C-GET', listInstances: 'C-FIND IMAGE' },
-      countInstances: () => Promise.resolve({ ...answer, kind: 'answered', value: { instances: [1, 2].map((number) => ({ sopInstanceUid: `${study}.${number}` })) } }),
+      countInstances: () => Promise.resolve({ ...answer, kind: 'answered', value: { instances: Array.from({ length: images }, (_, index) => index + 1).map((number) => ({ sopInstanceUid: `${study}.${number}` })) } }),
       retrieve: async (_selection: unknown, _integration: unknown, receive: Source['receive']) => {
         await receive({} as never);
         return { ...answer, kind, text: 'broke off', value: { completed: 1, failed: 0, warning: 0, byReceive: true } };
@@ -60,8 +60,14 @@ test('when everything has come the source is asked again at once, although the n
 });
 
 test('a retrieve that broke off is taken up again later, and its images count as of a sender that may come again', async () => {
-  const { scanId, retrievalId } = await waits('70.2'), { sources, told } = sourcesOf('70.2', 'unconfirmed');
+  const { scanId, retrievalId } = await waits('70.2'), { sources, told } = sourcesOf('70.2', 'unconfirmed', 3);
   expect(await retrieve(sources, retrievalId)).toBe('again');
   expect([await isDue(scanId), (await dueJobs(scanId)).length]).toEqual([false, 0]);
   expect(told).toEqual(['accepted', 'broken']);
+});
+
+test('one that broke off after the last image that was missing is done: they were asked for by name, and all are here', async () => {
+  const { scanId, retrievalId } = await waits('70.3'), { sources } = sourcesOf('70.3', 'unconfirmed');
+  expect(await retrieve(sources, retrievalId)).toBe('retrieved');
+  expect(await isDue(scanId)).toBe(true);
 });
