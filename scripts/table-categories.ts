@@ -33,7 +33,7 @@ export const categories: readonly Category[] = [
   {
     title: 'Analytics & monitoring',
     tables: { system_metrics: 'samples, by month', audit_logs: 'who did what, by month, append-only', system_alerts: 'what a person should look at' },
-    additions: { audit_seals: 'hash chain over audit_logs', audit_checkpoints: 'signed heads of the chain', dead_jobs: 'jobs that failed for good, for a person to decide about' },
+    additions: { audit_seals: 'hash chain over audit_logs', audit_checkpoints: 'signed heads of the chain', maintenance_runs: 'reviews of a week, baselines of models, archives of the audit log', dead_jobs: 'jobs that failed for good, for a person to decide about' },
   },
   {
     title: 'Configuration',

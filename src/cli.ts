@@ -77,6 +77,16 @@ deadLetter.command('resend [id]').option('--organization <name>').option('--inte
 deadLetter.command('discard [id]').option('--organization <name>').option('--integration <name>', 'all parked order status messages for it').requiredOption('--reason <text>', 'kept in the audit log').description('give it up')
   .action(async (id: string | undefined, options: { organization?: string; integration?: string; reason: string }) => (await import('./cli/dead-letter.ts')).discardDeadLetterCommand(id, options));
 
+const maintenance = program.command('maintenance').description('weekly and quarterly work: reviews, baselines of models, archives of the audit log');
+maintenance.command('list').option('--organization <name>', 'may be left out when there is only one').description('what was done')
+  .action(async (options: { organization?: string }) => (await import('./cli/maintenance.ts')).listMaintenanceCommand(options));
+maintenance.command('run <task>').option('--organization <name>', 'may be left out when there is only one').option('--before <date>', 'the last whole week or quarter before this day; today when left out').description('do it now: weekly-review, model-baselines or audit-archive')
+  .action(async (task: string, options: { organization?: string; before?: string }) => (await import('./cli/maintenance.ts')).runMaintenanceCommand(task, options));
+maintenance.command('show <task>').option('--organization <name>', 'may be left out when there is only one').option('--before <date>', 'of the last whole week or quarter before this day; the newest there is when left out').description('the figures, beside those of the time before')
+  .action(async (task: string, options: { organization?: string; before?: string }) => (await import('./cli/maintenance.ts')).showMaintenanceCommand(task, options));
+maintenance.command('verify-archive <files...>').option('--public-key <base64>', 'of the installation that wrote them; this one when left out').description('check archives of the audit log, in their order')
+  .action(async (files: string[], options: { publicKey?: string }) => (await import('./cli/maintenance.ts')).verifyArchiveCommand(files, options));
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -125,7 +125,7 @@ async function startParts(config: Config, installation: Installation, store: Obj
     const pullSourceOf = (adapter: Adapter, integration: Integration): PullSource => ({ adapter, integration, context: contextOf(adapter), receive: receiveFor(adapter) });
     const pulling = (): PullSource[] => [...adapters.values()].filter(({ pulls }) => pulls).flatMap((adapter) => integrations.directory(adapter.name).all().filter(({ organizationId, integrationId }) => !isReceivePaused(organizationId, integrationId)).map((integration) => pullSourceOf(adapter, integration)));
     const pullSource = (organizationId: string, integrationId: string): PullSource | undefined => pulling().find(({ integration }) => integration.organizationId === organizationId && integration.integrationId === integrationId);
-    const workers = await startWorkers(boss, { sources, exportDirectory, pullSource, integration: destination, database, boss, keys, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, messages, now }, log, { analyses: 1 });
+    const workers = await startWorkers(boss, { sources, exportDirectory, archiveDirectory: path.join(config.home, 'archive'), pullSource, integration: destination, database, boss, keys, store, ai, log, quietSeconds: config.quietSeconds, retrySeconds: config.retrySeconds, destination, messages, now }, log, { analyses: 1 });
     closing.push(() => workers.stop());
     await recoverObjects({ database, store, log });
     const partitions = keepPartitions(installation);

@@ -4,6 +4,7 @@
  */
 import { z } from '@hono/zod-openapi';
 import { invalid } from './problem.ts';
+import { lowestUuidAt } from '#domain/uuid.ts';
 
 export const maximumLimit = 200;
 
@@ -31,16 +32,11 @@ const DAY_MILLISECONDS = 86_400_000;
  * today to a day long ago.
  */
 export function idsFrom(instant: string): string {
-  return idAt(new Date(instant).getTime() - DAY_MILLISECONDS);
+  return lowestUuidAt(new Date(instant).getTime() - DAY_MILLISECONDS);
 }
 export function idsBefore(instant: string): string {
-  return idAt(new Date(instant).getTime() + DAY_MILLISECONDS);
+  return lowestUuidAt(new Date(instant).getTime() + DAY_MILLISECONDS);
 }
-function idAt(milliseconds: number): string {
-  const hex = Math.min(Math.max(Math.trunc(milliseconds), 0), 2 ** 48 - 1).toString(16).padStart(12, '0');
-  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
-}
-
 function encodeCursor(key: string): string {
   return Buffer.from(`1:${key}`).toString('base64url');
 }

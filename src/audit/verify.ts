@@ -39,9 +39,10 @@ export interface VerifyOptions {
   readonly trustedHead?: { readonly position: number; readonly hash: string };
 }
 
-const batchSize = 20_000;
+export const batchSize = 20_000;
 /** Longer than any transaction of the gateway runs. */
 const usualGrace = 3_600_000;
+export type AuditLink = Link;
 type Link = z.infer<typeof Seal> & { readonly columns: readonly (string | null)[] | null };
 
 /** Runs in a transaction of the organization; reads only. */
@@ -76,7 +77,7 @@ const Row = z.object({ audit_id: z.string(), columns: z.array(z.string().nullabl
  * The seals at positions (after, after + batchSize] with their rows. One JSON value per statement, because handling each row on its own takes
  * longer than hashing it; two statements, because a join of both tables is at the mercy of statistics that a busy log outruns.
  */
-async function readLinks(tx: Transaction, after: number): Promise<readonly Link[]> {
+export async function readLinks(tx: Transaction, after: number): Promise<readonly Link[]> {
   const seals = await tx.oneFirst(sql.type(z.object({ seals: z.array(Seal) }))`
     SELECT coalesce(json_agg(seal ORDER BY seal.position), '[]') AS seals FROM (
       SELECT position, audit_id, audit_sequence, previous_hash, hash, extract(epoch FROM created_at)::float8 * 1000 AS sealed_at FROM audit_seals

@@ -1,5 +1,8 @@
-/** The monthly partitions of sync_logs, audit_logs and system_metrics: made ahead, as the owner, at every start and once a day. */
+/** The monthly partitions of sync_logs, audit_logs and system_metrics: made ahead, as the owner, at every start and once a day. Old ones of metrics, which hold nothing of patients, end then. */
 import pg from 'pg';
+
+/** Metrics of this month and so many before it are kept. */
+export const KEEP_METRICS_MONTHS = 13;
 
 /** Makes the partitions of the coming months that are missing; returns how many. Rows outside every month go to the default partition. */
 export async function ensurePartitions(ownerUrl: string): Promise<number> {
@@ -7,6 +10,7 @@ export async function ensurePartitions(ownerUrl: string): Promise<number> {
   await client.connect();
   try {
     const { rows } = await client.query<{ made: number }>('SELECT medscan_ensure_partitions() AS made');
+    await client.query('SELECT medscan_drop_old_metrics($1)', [KEEP_METRICS_MONTHS]);
     return rows[0]!.made;
   } finally {
     await client.end();

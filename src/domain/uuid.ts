@@ -11,6 +11,12 @@ function random16(): Buffer {
   return Buffer.from(pool.subarray(used, used += 16));
 }
 
+/** Lower than every UUID version 7 of this millisecond, and higher than those before it. */
+export function lowestUuidAt(milliseconds: number): string {
+  const hex = Math.min(Math.max(Math.trunc(milliseconds), 0), 2 ** 48 - 1).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}
+
 /** UUID version 7 (RFC 9562 5.7): time-ordered, so that new rows lie next to each other in their index. */
 export function uuidV7(now: number = Date.now()): string {
   const bytes = random16();

@@ -36,6 +36,7 @@
  * exports.ts writes whole sets of records into files for a system that asks (job export-records); pulls.ts reads what a system changed that does not
  * send, and hands it to receive.ts (job pull).
  * order-status.ts tells who placed an order how it goes, in one line with the results: rows that the database writes when a scan changes (order_notices).
+ * maintenance-runs.ts reviews each week, measures the models of each quarter, and writes the audit log into files where it is wanted (job maintenance).
  * maintain.ts heals what was lost between two boxes; recover.ts makes files and rows agree after a crash.
  */
 export { createAnswerRecorder, type AnswerRecorder } from './answers.ts';
@@ -46,6 +47,7 @@ export { operatorCommands, type Decision, type OperatorCommands } from './comman
 export { forceComplete } from './complete.ts';
 export { modelConfigProblems, ruleProblems, templateProblems, type ConfigurationProblem } from './configuration-checks.ts';
 export { startMaintenance } from './maintain.ts';
+export { lastPeriod, runTask } from './maintenance-runs.ts';
 export { watchCongestion } from './congestion.ts';
 export { createCommitments } from './commitments.ts';
 export { decideVersion, type VersionDecision } from './decide-version.ts';

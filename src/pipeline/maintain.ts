@@ -1,7 +1,7 @@
 /**
  * What heals by itself. Every few seconds, per organization: destinations with something due get a wake-up, scans whose completion job was
  * lost get one, results that are late are marked. Every 15 s the sampler writes system_metrics, every minute alerts end whose cause is gone, every ten
- * minutes those about files that are there again, and logs lose what is too old. All of it may run on every node: it only
+ * minutes those about files that are there again, logs lose what is too old, and weekly or quarterly work that is due gets its job. All of it may run on every node: it only
  * sends jobs that exist once per key, and updates that change nothing the second time.
  */
 import { hostname } from 'node:os';
@@ -23,6 +23,7 @@ import { QUEUES } from '../queue/queues.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { wakeDestination } from './commands.ts';
 import { tidyAssociations } from './associations.ts';
+import { queueDueTasks } from './maintenance-runs.ts';
 import { judgeQueues } from './congestion.ts';
 import { endFoundFiles } from './missing-files.ts';
 import { judgeFreeSpace } from './storage-alerts.ts';
@@ -64,9 +65,11 @@ async function settle({ database }: MaintainDependencies): Promise<void> {
   for (const organizationId of await asSystem(database, 'settle', organizationIds)) await inOrganization(database, organizationId, endSettledAlerts);
 }
 
-async function tidy({ database, store }: MaintainDependencies): Promise<void> {
+async function tidy(dependencies: MaintainDependencies): Promise<void> {
+  const { database, store } = dependencies;
   const organizations = await asSystem(database, 'tidy', organizationIds);
   for (const organizationId of organizations) await endFoundFiles({ database, store }, organizationId);
+  for (const organizationId of organizations) await queueDueTasks(dependencies, organizationId);
   for (const organizationId of organizations) await inOrganization(database, organizationId, (tx) => tidySubscriptions(tx, KEEP_EVENT_DAYS));
   for (const organizationId of [UNASSIGNED_ORGANIZATION_ID, ...organizations]) await tidyAssociations(database, organizationId);
 }

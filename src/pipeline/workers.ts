@@ -1,7 +1,7 @@
 /** The workers: which queue is served by which stage, and how many at a time. */
 import type { Job, JobWithMetadata, PgBoss } from 'pg-boss';
 import type { Log } from '../log.ts';
-import { QUEUES, type AnalyzeJob, type AskCommitmentJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ExportRecordsJob, type ImportWorklistJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type PullJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
+import { QUEUES, type AnalyzeJob, type AskCommitmentJob, type CheckProcedureJob, type CommitStorageJob, type CheckSourceJob, type CompleteScanJob, type DeliverJob, type ExportRecordsJob, type ImportWorklistJob, type MaintenanceJob, type RetrieveStudyJob, type SearchPriorsJob, type NotifyJob, type PullJob, type ReplayMessagesJob, type ReportJob } from '../queue/queues.ts';
 import { commitStorage, type CommitStorageDependencies } from './commitments.ts';
 import { analyze, type AnalyzeDependencies } from './analyze.ts';
 import { completeWhenQuiet, type CompleteDependencies } from './complete.ts';
@@ -12,6 +12,7 @@ import { replayMessages, type ReplayMessagesDependencies } from './replay-messag
 import { checkSource } from './completeness-at-source.ts';
 import { askCommitment } from './confirmations.ts';
 import { searchPriors } from './priors.ts';
+import { runDueTask, type MaintenanceRunDependencies } from './maintenance-runs.ts';
 import { pull, type PullDependencies } from './pulls.ts';
 import { report } from './report.ts';
 import { retrieveStudy } from './retrieve-study.ts';
@@ -24,7 +25,7 @@ const OFTEN = { pollingIntervalSeconds: 1, notifyPollingIntervalSeconds: 1 };
 
 export interface Workers { stop(): Promise<void> }
 
-export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies & ReplayMessagesDependencies & NotifyDependencies & ExportJobDependencies & PullDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
+export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependencies & CompleteDependencies & DeliverDependencies & CommitStorageDependencies & ReplayMessagesDependencies & NotifyDependencies & ExportJobDependencies & PullDependencies & MaintenanceRunDependencies, log: Log, concurrency: { analyses: number }): Promise<Workers> {
   const stopping = new AbortController();
   const signalOf = (job: Job<unknown>): AbortSignal => AbortSignal.any([job.signal, stopping.signal]);
   await boss.work<CompleteScanJob>(QUEUES.completeScan.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
@@ -52,6 +53,9 @@ export async function startWorkers(boss: PgBoss, dependencies: AnalyzeDependenci
   }));
   await boss.work<PullJob>(QUEUES.pull.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
     await pull(dependencies, job!.data, signalOf(job!));
+  }));
+  await boss.work<MaintenanceJob>(QUEUES.maintenance.name, { ...OFTEN, localConcurrency: 1 }, logged(log, async ([job]) => {
+    await runDueTask(dependencies, job!.data);
   }));
   await boss.work<CommitStorageJob>(QUEUES.commitStorage.name, { ...OFTEN, localConcurrency: 2 }, logged(log, async ([job]) => {
     await commitStorage(dependencies, job!.data, signalOf(job!));

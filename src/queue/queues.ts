@@ -16,6 +16,7 @@
  *   export-records  {export}     writes a whole set of records into files for another system
  *   pull            {integration} reads what a system changed that does not send
  *   ask-commitment  {request}      asks whether an archive keeps what a delivery stored there, until it says so
+ *   maintenance     {task, period}   reviews a week, measures the models of a quarter, writes the audit log into files
  *   dead            what failed for good, with where it came from: a person looks
  */
 import type { Queue } from 'pg-boss';
@@ -37,6 +38,7 @@ export const QUEUES = {
   importWorklist: { name: 'import-worklist', policy: 'short', retryLimit: 2, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
   exportRecords: { name: 'export-records', policy: 'short', retryLimit: 5, retryDelay: 2, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 14_400, deadLetter: 'dead' },
   pull: { name: 'pull', policy: 'stately', retryLimit: 3, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, heartbeatSeconds: 30, expireInSeconds: 3_600, deadLetter: 'dead' },
+  maintenance: { name: 'maintenance', policy: 'short', retryLimit: 5, retryDelay: 60, retryBackoff: true, retryDelayMax: 3_600, heartbeatSeconds: 60, expireInSeconds: 6 * 3_600, deadLetter: 'dead' },
 } as const satisfies Record<string, Queue & Record<string, unknown>>;
 
 export interface CompleteScanJob { organizationId: string; scanId: string }
@@ -54,4 +56,6 @@ export interface CheckSourceJob { organizationId: string; scanId: string }
 export interface SearchPriorsJob { organizationId: string; scanId: string; integrationId: string }
 export interface RetrieveStudyJob { organizationId: string; retrievalId: string }
 export interface AskCommitmentJob { organizationId: string; requestId: string }
+/** `periodStart` in ISO 8601, UTC. */
+export interface MaintenanceJob { organizationId: string; task: 'weekly-review' | 'model-baselines' | 'audit-archive'; periodStart: string }
 export interface ImportWorklistJob { organizationId: string; integrationId: string }

@@ -8,6 +8,7 @@ import { timestamp } from '../fields.ts';
 export const settingDefinitions = {
   session_idle_minutes: { schema: z.int().min(1).max(60), fallback: 15, description: 'Minutes without a request after which a session ends' },
   association_log_days: { schema: z.int().min(1).max(3_650), fallback: 90, description: 'Days for which the log of DICOM associations is kept' },
+  audit_archive: { schema: z.int().min(0).max(1), fallback: 0, description: '1: each week what was added to the audit log is written to a file, too' },
   session_hours: { schema: z.int().min(1).max(24), fallback: 12, description: 'Hours after which a session ends in any case' },
 } as const;
 export type SettingKey = keyof typeof settingDefinitions;
