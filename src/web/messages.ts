@@ -34,7 +34,7 @@ ${field('From (UTC)', 'started_from', filter.started_from, { type: 'date' })}${f
 </form>
 ${filter.scan_id ? html`<p class="aside">Only those about <a href="/scans/${filter.scan_id}">one scan</a>.</p>` : ''}${filter.delivery_id ? html`<p class="aside">Only those of one delivery.</p>` : ''}
 ${section(isFiltered ? 'Messages that match, newest first' : 'All messages, newest first', messageColumns, items.map((item) => messageRow(item, now)),
-  isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error; a part is looked for among the newest 100,000 messages before the date given.' : 'No message has been exchanged yet. Are the systems connected? See Systems, which also shows callers that belong to none.', next)}
+  isFiltered ? 'No message matches. Widen the filter, or look for a part of a control id or of an error; a part is looked for among the newest 100,000 messages before the date given.' : html`No message has been exchanged yet. Are the systems connected? See <a href="/systems">Systems</a>, which also shows callers that belong to none.`, next)}
 ${mayReplay && filter.message_status === 'rejected' && !filter.scan_id && !filter.delivery_id && items.length > 0 ? html`<form method="post" action="/replays/count" class="aside">${hidden({ ...filter, text: undefined, direction: undefined, control_id: undefined })}<button>Receive these again …</button> <span>after the mapping or setting that refused them was put right</span></form>` : ''}`;
 }
 
@@ -87,6 +87,13 @@ ${view.text === null ? '' : html`<details${view.lines.length === 0 ? html` open`
 <p class="download"><a href="/api/v1/sync-logs/${exchange.sync_id}/payload?part=${part}">Download the bytes</a> (on record in the audit log)</p></section>`;
 }
 
+/** '12 mapped, 3 empty, 1 failed': what went wrong is seen before it is looked for. */
+function counted({ trace }: DryRunMessage): string {
+  const counts = new Map<string, number>();
+  for (const { outcome } of trace) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  return [...counts].map(([outcome, count]) => `${count} ${outcome}`).join(', ');
+}
+
 /** What a mapping made, rule by rule; also shown by the dry run. */
 export function mapping(judged: DryRunMessage, madeBy: string | null): Html {
   const title = `What the mapping makes of it today: ${judged.interaction}`;
@@ -96,6 +103,6 @@ export function mapping(judged: DryRunMessage, madeBy: string | null): Html {
   const table = html`<div class="scroll tall" tabindex="0" role="region" aria-label="${title}"><table><thead><tr>${['Place', 'Found', 'Rule', 'Outcome', 'Column', 'Value'].map((column) => html`<th scope="col">${column}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
   return html`<section><h2>${title} <small>${judged.mapping ?? ''}${madeBy && madeBy !== judged.mapping ? `; its rows were made by ${madeBy}` : ''}</small></h2>
 ${judged.warnings.length > 0 ? html`<ul class="warnings">${judged.warnings.map((warning) => html`<li>${warning.location}: ${warning.text}</li>`)}</ul>` : ''}
-${rows.length === 0 ? html`<p class="none">No rule touched it.</p>` : html`<details open><summary>Field by field (${rows.length})</summary>${table}</details>`}
+${rows.length === 0 ? html`<p class="none">No rule touched it.</p>` : html`<details open><summary>Field by field (${counted(judged)})</summary>${table}</details>`}
 <details><summary>Rows</summary><pre tabindex="0">${JSON.stringify(judged.rows, null, 2)}</pre></details></section>`;
 }

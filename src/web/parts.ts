@@ -38,7 +38,7 @@ export function consolePage({ title, caller, organizationName, at, body, refresh
 <main id="main">${body}</main>` });
 }
 
-export function section(title: string, columns: readonly string[], rows: readonly Html[], none: string, after: Html | string = ''): Html {
+export function section(title: string, columns: readonly string[], rows: readonly Html[], none: Html | string, after: Html | string = ''): Html {
   const table = html`<div class="scroll" tabindex="0" role="region" aria-label="${title}"><table><thead><tr>${columns.map((column) => html`<th scope="col">${column}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
   return html`<section><h2>${title}</h2>${rows.length === 0 ? html`<p class="none">${none}</p>` : table}${after}</section>`;
 }

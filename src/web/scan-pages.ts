@@ -43,7 +43,7 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
       return { page: found, whereabouts: await readWhereabouts(tx, found.items.map((scan) => scan.scan_id)), isCut: among?.length === 200 };
     });
     const { cursor: _, limit: __, ...shown } = given;
-    return v.page('/scans', 'Scans', scanList({ filter: shown, items: page.items, whereabouts, nextCursor: page.next_cursor, isCut, seesPatients: byName, findsByNumber: byPatient, now: v.now, problem: parsed.success ? undefined : wordsOf(parsed.error) }));
+    return v.page('/scans', 'Scans', scanList({ filter: shown, items: page.items, whereabouts, nextCursor: page.next_cursor, isCut, seesPatients: byName, findsByNumber: byPatient, seesExchanges: v.may('exchanges:read'), now: v.now, problem: parsed.success ? undefined : wordsOf(parsed.error) }));
   };
   app.get('/scans', visit('scans:read', (v) => browse(v, withoutEmpty(v.c.req.query()))));
   // A number or name of a patient goes in the body, and never into an address that is kept.

@@ -21,7 +21,7 @@ export async function findScans(tx: Transaction, wanted: string, { byPatient, by
     SELECT scan_id AS id FROM scans WHERE organization_id = ${ORGANIZATION} AND (accession_number = ${wanted} OR study_instance_uid = ${wanted} OR scan_number = ${wanted.toUpperCase()} OR placer_order_number = ${wanted} OR filler_order_number = ${wanted}) LIMIT ${mostFound}`);
   if (own.length > 0 || !byPatient) return own;
   const numbered = await tx.anyFirst(sql.type(Ids)`SELECT patient_id AS id FROM patient_identifiers WHERE organization_id = ${ORGANIZATION} AND value_index = ${wanted} LIMIT ${mostFound}`);
-  const patients = numbered.length > 0 || !byName ? numbered : (await searchPatients(tx, PatientSearch.parse({ name: wanted, limit: mostFound }))).map((patient) => patient.patient_id);
+  const patients = numbered.length > 0 || !byName ? numbered : (await searchPatients(tx, PatientSearch.parse({ name: wanted.slice(0, 200), limit: mostFound }))).map((patient) => patient.patient_id);
   if (patients.length === 0) return [];
   return tx.anyFirst(sql.type(Ids)`SELECT scan_id AS id FROM scans WHERE organization_id = ${ORGANIZATION} AND patient_id = ANY(${sql.array([...patients], 'uuid')}) ORDER BY scan_id DESC LIMIT ${mostFound}`);
 }

@@ -8,10 +8,10 @@ import type { ScanRow, Whereabouts } from './scan-rows.ts';
 export interface ScanFilter { readonly text?: string | undefined; readonly status?: string | undefined; readonly scan_type?: string | undefined; readonly priority?: string | undefined; readonly study_instance_uid?: string | undefined; readonly created_from?: string | undefined; readonly created_before?: string | undefined }
 export interface ScanList {
   readonly filter: ScanFilter; readonly items: readonly ScanRow[]; readonly whereabouts: ReadonlyMap<string, Whereabouts>; readonly nextCursor: string | null; readonly isCut: boolean;
-  readonly seesPatients: boolean; readonly findsByNumber: boolean; readonly problem: string | undefined; readonly now: Date;
+  readonly seesPatients: boolean; readonly findsByNumber: boolean; readonly seesExchanges: boolean; readonly problem: string | undefined; readonly now: Date;
 }
 
-export function scanList({ filter, items, whereabouts, nextCursor, isCut, seesPatients, findsByNumber, problem, now }: ScanList): Html {
+export function scanList({ filter, items, whereabouts, nextCursor, isCut, seesPatients, findsByNumber, seesExchanges, problem, now }: ScanList): Html {
   const isFiltered = Object.values(filter).some(Boolean);
   const next = nextCursor !== null ? html`<form class="more" method="post" action="/scans">${hidden({ ...filter, cursor: nextCursor })}<button>Older scans</button></form>` : isCut ? html`<p class="hint">These are the first 200 that it means. Give a number that means fewer.</p>` : '';
   return html`<h1>Scans</h1>${notice(problem, 'problem')}
@@ -23,8 +23,10 @@ ${field('Known since (UTC)', 'created_from', filter.created_from, { type: 'date'
 <div class="buttons"><button class="go">Search</button>${isFiltered ? html`<a href="/scans">Show all</a>` : ''}</div>
 </form>
 ${section(isFiltered ? 'Scans that match, newest first' : 'All scans, newest first', ['Scan', ...(seesPatients ? ['Patient'] : []), 'Study', 'Images', 'Where it is', 'Last image'], items.map((scan) => row(scan, whereabouts.get(scan.scan_id), seesPatients, now)),
-  isFiltered ? `No scan matches. ${filter.text ? 'A number is looked for exactly as it was sent, with its leading zeros. Was the study sent at all? See Messages and Associations.' : 'Widen the filter.'}` : 'No scan is known yet: the first order or image makes one. Are the systems connected? See Systems.', next)}`;
+  isFiltered ? html`No scan matches. ${filter.text ? html`A number is looked for exactly as it was sent, with its leading zeros. Was the study sent at all? See ${way('/messages', 'Messages', seesExchanges)} and ${way('/associations', 'Associations', seesExchanges)}.` : 'Widen the filter.'}` : html`No scan is known yet: the first order or image makes one. Are the systems connected? See ${way('/systems', 'Systems', seesExchanges)}.`, next)}`;
 }
+
+const way = (path: string, words: string, isOpen: boolean): Html | string => (isOpen ? html`<a href="${path}">${words}</a>` : words);
 
 function row(scan: ScanRow, at: Whereabouts | undefined, seesPatients: boolean, now: Date): Html {
   return html`<tr><td class="nowrap"><a href="/scans/${scan.scan_id}">${scan.scan_number}</a><div class="sub">${scan.priority}</div></td>

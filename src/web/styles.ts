@@ -14,6 +14,7 @@ header.bar form { margin: 0; }
 header.bar button { white-space: nowrap; }
 @media (max-width: 40rem) { header.bar .who { display: none; } header.bar form { margin-left: auto; } }
 main { max-width: 76rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; gap: 1.25rem; }
+.stack { display: grid; gap: 1.25rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 1rem; }
 .tile, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: .9rem 1.1rem; }

@@ -24,7 +24,7 @@ export function flow(system: Integration, part: 'receive' | 'deliver', pausedAt:
 
 export function tryPage({ system, text, messages, problem }: { readonly system: Integration; readonly text: string; readonly messages: readonly DryRunMessage[] | undefined; readonly problem: string | undefined }): Html {
   return html`<p class="back"><a href="/systems/${system.integration_id}">${system.name}</a></p><h1>Try a message of ${system.name}</h1>${notice(problem, 'problem')}
-<section><h2>Message</h2><form method="post" action="/systems/${system.integration_id}/try" class="try"><label>As the system would send it, a line per segment. Nothing is received or written.
+<section><h2>Message</h2><form method="post" action="/systems/${system.integration_id}/try#result" class="try"><label>As the system would send it, a line per segment. Nothing is received or written.
 <textarea name="message" rows="10" spellcheck="false" required>${text}</textarea></label><div class="buttons"><button class="go">Try</button></div></form></section>
-${messages?.map((judged) => mapping(judged, null)) ?? ''}`;
+${messages ? html`<div id="result" class="stack">${messages.map((judged) => mapping(judged, null))}</div>` : ''}`;
 }

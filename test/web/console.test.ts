@@ -188,6 +188,21 @@ test('dead letters of one system stay with it, are sent again together, and go o
   await api.db.asOwner("DELETE FROM dead_jobs WHERE organization_id = $1 AND queue_name LIKE 'job %'", [organizationId]);
 });
 
+test('odd questions are answered with a page: too long, with zeros, of no day, of no cursor', async () => {
+  const cookie = await cookieOf(api.north.emails.administrator);
+  for (const text of ['x'.repeat(250), '%_\\', "' OR 1=1 --", '\u0000', '^^^', '\u{1f600}', '1.2.3.'.repeat(30)]) expect((await post('/scans', cookie, { text })).status, text).toBeLessThan(500);
+  for (const path of ['/scans?created_from=yesterday', '/scans?status=no-such', '/scans?limit=0', '/associations?outcome=no-such', '/associations?calling_ae_title=THIS-IS-LONGER-THAN-AN-AE-TITLE', '/alerts?state=no-such']) {
+    const { status, text } = await get(path, cookie);
+    expect([status, text.includes('role="alert"')], path).toEqual([200, true]);
+  }
+  for (const path of ['/scans?cursor=x', '/associations?cursor=x', '/alerts?cursor=x']) expect((await get(path, cookie)).status, path).toBe(422);
+  for (const path of [`/scans/${api.north.ids['scan_id']}/images?series=%00&from=-1`, `/scans/${api.north.ids['scan_id']}/images?from=1e9`]) expect((await get(path, cookie)).status, path).toBeLessThan(500);
+  expect((await get('/scans/number/S000000-000000', cookie)).status).toBe(404);
+  const [scan] = await api.db.asOwner<{ scan_number: string }>('SELECT scan_number FROM scans WHERE scan_id = $1', [api.north.ids['scan_id']]);
+  expect((await get(`/scans/number/${scan!.scan_number}`, cookie)).headers.get('location')).toBe(`/scans/${api.north.ids['scan_id']}`);
+  expect((await get(`/scans/of-analysis/${api.north.ids['analysis_id']}`, cookie)).headers.get('location')).toBe(`/scans/${api.north.ids['scan_id']}`);
+});
+
 test('giving up needs a reason', async () => {
   const cookie = await cookieOf(api.north.emails.administrator), path = `/dead-letters/deliveries/${api.north.ids['delivery_id']}/discard`;
   const without = await post(path, cookie, { reason: ' ' });

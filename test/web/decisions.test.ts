@@ -4,7 +4,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SendableObject } from '../../src/simulator/part10-file.ts';
 import { storeObjects } from '../../src/simulator/store-scu.ts';
-import { anOrder, delivered, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
+import { anOrder, delivered, passQuietTime, scanOf, smallStudy, somebody, startJourney, type Journey } from '../support/journey.ts';
 import { eventually } from '../support/gateway.ts';
 
 let journey: Journey, base: string, cookie: string;
@@ -32,7 +32,11 @@ const get = async (path: string): Promise<{ status: number; text: string; type: 
 const post = async (path: string, fields: Record<string, string>): Promise<{ status: number; text: string; location: string | null }> =>
   fetch(base + path, { method: 'POST', redirect: 'manual', headers: { cookie, origin: base }, body: new URLSearchParams(fields) }).then(async (answer) => ({ status: answer.status, text: await answer.text(), location: answer.headers.get('location') }));
 const linksOf = (text: string): string[] => [...new Set([...text.matchAll(/href="(\/scans\/[^"]+\/images\/[^"?]+)"/g)].map((match) => match[1]!))];
-const settled = (run: number): Promise<unknown> => eventually(async () => (await scanOf(journey.gateway, study.studyInstanceUid)).completion_run === run);
+/** Once it is complete, and for the time after `run`: how often it has been. */
+const completed = (run = 0): Promise<number> => eventually(async () => {
+  const scan = await scanOf(journey.gateway, study.studyInstanceUid);
+  return scan.images_complete_at !== null && scan.completion_run > run && scan.completion_run;
+});
 
 let scanPath: string;
 
@@ -52,6 +56,7 @@ test('the page of a scan says where it is, and a number finds it', async () => {
 
 test('an image that came again with other content stands beside the one in use: pictures, senders, and only what differs', async () => {
   await journey.hospital.pacs.store([conflicting, foreign]);
+  await completed();
   const { text } = await get(scanPath);
   expect(text).toContain('2 images wait for a decision');
   const [conflict, stranger] = await Promise.all(linksOf(text).map(async (link) => ({ link, ...await get(link) }))).then((all) => [all.find((one) => one.text.includes('with other content'))!, all.find((one) => one.text.includes('names another patient'))!]);
@@ -80,6 +85,7 @@ test('nothing is decided without a reason, without a second yes, or about what s
 const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
 test.skipIf(browserPath === undefined)('a person decides with the keyboard alone, comes back after the sign-in, and sees what happened (needs Chromium)', async () => {
   const link = await Promise.all(linksOf((await get(scanPath)).text).map(async (one) => ({ one, ...await get(one) }))).then((all) => all.find(({ text }) => text.includes('with other content'))!.one);
+  const run = await completed();
   const browser = await chromium.launch({ executablePath: browserPath!, args: ['--no-sandbox'] });
   try {
     const page = await browser.newPage();
@@ -106,7 +112,8 @@ test.skipIf(browserPath === undefined)('a person decides with the keyboard alone
   } finally {
     await browser.close();
   }
-  await settled(2);
+  await passQuietTime(journey.gateway);
+  await completed(run);
   expect(await journey.gateway.db.asOwner("SELECT status FROM scan_files WHERE sop_instance_uid = $1 ORDER BY received_at", [first.sopInstanceUid])).toEqual([{ status: 'archived' }, { status: 'stored' }]);
 });
 
