@@ -45,7 +45,7 @@ async function answer(operation: Operation, bytes: Buffer, ask: (identifier: Ide
   let told = 0;
   let end: ResponseFields = { status: Status.success };
   try {
-    const { most_matches: limit, answer_character_set: characterSet } = operation.association.integration.config;
+    const { most_matches: limit, character_set: characterSet } = operation.association.integration.config;
     const form = { transferSyntaxUid: operation.context.transferSyntax, characterSet };
     for await (const attributes of question.find(holdings, limit + 1)) {
       if (operation.cancelled.aborted) { end = { status: Status.cancelled }; break; }

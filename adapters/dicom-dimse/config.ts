@@ -41,8 +41,8 @@ export const configSchema = z.strictObject({
   allow_retrieve: z.boolean().default(false).describe('The system may have images sent by C-MOVE, to the AE titles of this organization\'s integrations, and fetch them by C-GET.'),
   allow_worklist: z.boolean().default(false).describe('The system is a modality: it may ask for the worklist and report performed procedure steps (MPPS).'),
   most_matches: z.int().min(1).max(9_999).default(2000).describe('A C-FIND with more matches than this ends with A700 after so many.'),
-  answer_character_set: z.enum(writableCharacterSets).optional()
-    .describe('Specific Character Set of the answers to C-FIND, the worklist too, for a system that cannot read UTF-8. Empty: the one that the question names, else UTF-8 (ISO_IR 192). An answer with a character that the set has not is in UTF-8.'),
+  character_set: z.enum(writableCharacterSets).optional()
+    .describe('Specific Character Set that text for this system is written in: worklist, other answers to C-FIND, results. Empty: UTF-8 (ISO_IR 192), and answers in the one that the question names. What has a character that the set has not is in UTF-8.'),
   assigning_authority: z.string().max(227).default('').describe('Issuer of Patient ID when the image names none (0010,0021).'),
   time_zone: timeZone.optional().describe('IANA time zone of dates and times without Timezone Offset From UTC (0008,0201), e.g. Europe/Berlin.'),
   destination: destination.optional().describe('Where reports are sent. Empty: this system gets no reports.'),

@@ -35,7 +35,7 @@ function sections(statement: Statement): string[] {
     '### 4.3 Network interfaces', 'TCP/IP over IPv4 and IPv6; no other stack. Host names are resolved for associations that the gateway opens; callers are known by address, never by name.',
     '### 4.4 Configuration', configuration(statement),
     '## 5 Media interchange', 'None.',
-    '## 6 Support of character sets', 'Received: every defined term of Specific Character Set (0008,0005) in PS3.3 C.12.1.1.2, code extensions included; what is received is kept as it came. Sent: objects in ISO_IR 192; answers to C-FIND in the set of the setting answer_character_set, else in the one that the question names, else in ISO_IR 192, and in ISO_IR 192 where a character is not in that set.',
+    '## 6 Support of character sets', 'Received: every defined term of Specific Character Set (0008,0005) in PS3.3 C.12.1.1.2, code extensions included; what is received is kept as it came. Sent: results and answers to C-FIND in the set of the setting character_set, else ISO_IR 192 and answers in the set that the question names; in ISO_IR 192 where a character is not in that set.',
     '## 7 Security', security,
     '## 8 Annexes', annexes,
   ];

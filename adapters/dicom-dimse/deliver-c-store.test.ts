@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { Delivery } from '#gateway/adapter.ts';
 import { parsePart10Head } from '#standards/dicom/part10.ts';
 import { readHeader } from '#standards/dicom/header.ts';
+import { dicomReader } from '#standards/dicom/reader.ts';
 import { sampleReport } from '#standards/dicom/test/sample-report.ts';
 import adapter from './adapter.ts';
 import type { Config } from './config.ts';
@@ -32,6 +33,16 @@ test('delivers a structured report and tells what was sent', async () => {
   expect(outcome.sent!.subarray(head.datasetOffset).equals(acceptor!.datasets[0]!)).toBe(true);
   expect(acceptor!.sopInstanceUids).toEqual([head.sopInstanceUid]);
   expect(acceptor!.proposed[0]).toMatchObject({ calledAeTitle: 'PACS', callingAeTitle: 'MEDSCAN' });
+});
+
+test.each([
+  ['ISO_IR 100', { familyName: 'Müller', givenName: 'Jörg' }, 'ISO_IR 100', 'Müller^Jörg'], ['ISO_IR 100', { familyName: 'Dvořák', givenName: 'Jan' }, 'ISO_IR 192', 'Dvořák^Jan'], [undefined, { familyName: 'Müller', givenName: 'Jörg' }, 'ISO_IR 192', 'Müller^Jörg'],
+] as const)('with character_set %s the name %o is written in %s: in the set of the setting as far as that has every letter', async (set, name, written, expected) => {
+  const config = { ...await start(), character_set: set, results: ['structured-report', 'encapsulated-pdf'] as const };
+  const { ideographicName: _ideographic, phoneticName: _phonetic, ...patient } = delivery.document.patient;
+  const document = { ...delivery.document, patient: { ...patient, ...name } };
+  expect(await adapter.outbound!.deliver({ ...delivery, document }, { ...config, results: [...config.results] }, context)).toMatchObject({ kind: 'delivered' });
+  expect(acceptor!.datasets.map((dataset) => dicomReader(dataset)).map((reader) => [reader.first('(0008,0005)'), reader.first('(0010,0010)')])).toEqual([[written, expected], [written, expected]]);
 });
 
 test('sends the same object again for the same control id', async () => {

@@ -25,7 +25,7 @@ export async function deliver(delivery: Delivery, config: Config, context: Adapt
   const receiver = receiverOf(config);
   if (!receiver) return { kind: 'refused', interaction, peer: '', answerCode: '', text: 'the integration has no destination; add one or stop sending reports to it' };
   const peer = `${receiver.called_ae_title}@${receiver.host}:${receiver.port}`;
-  const options = { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}) };
+  const options = { controlId: delivery.controlId, now: context.now(), ...(config.time_zone ? { timeZone: config.time_zone } : {}), characterSet: config.character_set };
   const steps: Step[] = [];
   let kept: Pick<DeliveryOutcome, 'sent' | 'sentType'> = {};
   try {

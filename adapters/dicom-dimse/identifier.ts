@@ -2,10 +2,9 @@
 import { characterSetOf } from '#standards/dicom/character-set.ts';
 import type { CharacterSet } from '#standards/dicom/character-set.ts';
 import type { DatasetElements, ElementValue } from '#standards/dicom/dataset-writer.ts';
-import { encodeDataset } from '#standards/dicom/dataset-writer.ts';
 import type { DataElement, Dataset } from '#standards/dicom/elements.ts';
 import { explicitLittleEndian, implicitLittleEndian, readElements } from '#standards/dicom/elements.ts';
-import { encodeText, specificCharacterSet, UnwritableTextError, writableSetOf } from '#standards/dicom/encode-text.ts';
+import { encodeDatasetIn, writableSetOf } from '#standards/dicom/encode-text.ts';
 import type { WritableCharacterSet } from '#standards/dicom/encode-text.ts';
 import { formatTag } from '#standards/dicom/tag.ts';
 import { implicitVrLittleEndian } from '#standards/dicom/transfer-syntaxes.ts';
@@ -44,19 +43,10 @@ const notAsked = new Set([0x00080005, 0x00080052]);
 
 /**
  * One answer: of `known`, what the identifier has as keys; keys that nothing is known of come back empty (PS3.4 C.4.1.1.3.2). A sequence that was
- * asked for without an item comes back whole. Text is in the character set of the setting, else in that of the question, else in UTF-8; where one of its
- * characters is not in the set the answer is in UTF-8, for a name with another letter is another name.
+ * asked for without an item comes back whole. Text is in the character set of the setting, else in that of the question, else in UTF-8.
  */
 export function answerOf(asked: Identifier, known: DatasetElements, always: DatasetElements, { transferSyntaxUid, characterSet }: { transferSyntaxUid: string; characterSet?: WritableCharacterSet | undefined }): Buffer {
-  const answer = { ...project(asked.dataset, known), ...always };
-  const written = (set: WritableCharacterSet): Buffer =>
-    encodeDataset({ ...answer, '(0008,0005)': specificCharacterSet(set) }, { explicitVr: transferSyntaxUid !== implicitVrLittleEndian, encodeText: (text) => encodeText(text, set) });
-  try {
-    return written(characterSet ?? writableSetOf(asked.characterSet.terms) ?? 'ISO_IR 192');
-  } catch (error) {
-    if (!(error instanceof UnwritableTextError)) throw error;
-    return written('ISO_IR 192');
-  }
+  return encodeDatasetIn(characterSet ?? writableSetOf(asked.characterSet.terms), { ...project(asked.dataset, known), ...always }, { explicitVr: transferSyntaxUid !== implicitVrLittleEndian });
 }
 
 function project(asked: Dataset, known: DatasetElements): DatasetElements {

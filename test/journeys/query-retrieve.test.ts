@@ -80,9 +80,9 @@ describe.skipIf(!isInstalled)('C-FIND', () => {
     const name = 'Yamada^Tarou=山田^太郎=やまだ^たろう';
     expect(await answered(['SpecificCharacterSet=\\ISO 2022 IR 87'])).toEqual(['\\ISO 2022 IR 87', name]);
     expect(await answered(['SpecificCharacterSet=ISO_IR 100']), 'Latin-1 has no kanji').toEqual(['ISO_IR 192', name]);
-    await changeSettings(journey.gateway, 'PACS', { answer_character_set: 'ISO 2022 IR 87' });
+    await changeSettings(journey.gateway, 'PACS', { character_set: 'ISO 2022 IR 87' });
     expect(await answered([])).toEqual(['\\ISO 2022 IR 87', name]);
-    await changeSettings(journey.gateway, 'PACS', { answer_character_set: undefined });
+    await changeSettings(journey.gateway, 'PACS', { character_set: undefined });
     expect(await answered([])).toEqual(['ISO_IR 192', name]);
   });
 

@@ -3,6 +3,7 @@
  * (coded-character-sets.ts), read backwards once, when a set is first used.
  */
 import { codedCharacterSets } from './coded-character-sets.ts';
+import { encodeDataset, type DatasetElements, type DatasetForm } from './dataset-writer.ts';
 
 /** Defined terms that text can be written in. Those of ISO 2022 stand behind the default repertoire: `\ISO 2022 IR 87`. */
 export const writableCharacterSets = [
@@ -10,6 +11,17 @@ export const writableCharacterSets = [
   'GB18030', 'GBK', 'ISO 2022 IR 87', 'ISO 2022 IR 149',
 ] as const;
 export type WritableCharacterSet = (typeof writableCharacterSets)[number];
+
+/** The dataset in this set, named in (0008,0005); in UTF-8 where a character of its text is not in the set, for a name with another letter is another name. */
+export function encodeDatasetIn(set: WritableCharacterSet | undefined, elements: DatasetElements, form: Omit<DatasetForm, 'encodeText'> = {}): Buffer {
+  const written = (one: WritableCharacterSet): Buffer => encodeDataset({ ...elements, '(0008,0005)': specificCharacterSet(one) }, { ...form, encodeText: (text) => encodeText(text, one) });
+  try {
+    return written(set ?? 'ISO_IR 192');
+  } catch (error) {
+    if (!(error instanceof UnwritableTextError)) throw error;
+    return written('ISO_IR 192');
+  }
+}
 
 /** Some character is not in the set. Which one is not said: it may be part of a name. */
 export class UnwritableTextError extends Error {}

@@ -4,6 +4,7 @@
  */
 import type { ReportDocument, ReportModel } from '#domain/report-document.ts';
 import type { DatasetElements } from './dataset-writer.ts';
+import type { WritableCharacterSet } from './encode-text.ts';
 import { daOfIsoDate, localDaTm } from './dates.ts';
 import { implementationVersionName } from './part10.ts';
 import { formatPersonName } from './person-name.ts';
@@ -25,6 +26,8 @@ export interface ResultOptions {
   readonly manufacturer?: string;
   /** IANA zone of the hospital: dates and times are written in it, as the study's own images have them. UTC when absent. */
   readonly timeZone?: string;
+  /** For a receiver that cannot read UTF-8, which is used when absent. */
+  readonly characterSet?: WritableCharacterSet | undefined;
 }
 export interface ResultObject {
   readonly sopInstanceUid: string; readonly sopClassUid: string; readonly transferSyntaxUid: string;

@@ -4,7 +4,7 @@
  */
 import type { FindingLocation, ReportDocument, ReportFinding } from '#domain/report-document.ts';
 import type { Mark, Picture, PictureWanted } from '#gateway/images.ts';
-import { encodeDataset } from './dataset-writer.ts';
+import { encodeDatasetIn } from './encode-text.ts';
 import { contentTime, equipmentModule, isWithdrawn, patientModule, resultSeriesUid, resultSopClasses, secondaryCaptureEquipment, studyModule, type ResultObject, type ResultOptions } from './result-modules.ts';
 import { codeItem, line } from './sr-content.ts';
 import { explicitVrLittleEndian } from './transfer-syntaxes.ts';
@@ -45,10 +45,10 @@ export function buildSecondaryCapture(document: ReportDocument, keyImage: KeyIma
   const { location } = keyImage;
   const sopInstanceUid = deriveUid(`sop-instance:sc:${options.controlId}:${location.sopInstanceUid}:${location.frame}`);
   const { da, tm, offset } = contentTime(document, options);
-  const dataset = encodeDataset({
+  const dataset = encodeDatasetIn(options.characterSet, {
     ...patientModule(document), ...studyModule(document, options), ...equipmentModule(document, options), ...secondaryCaptureEquipment(options),
     '(0008,0060)': 'OT', '(0020,000e)': resultSeriesUid('sc', document), '(0020,0011)': 9002, '(0008,103e)': 'AI findings', '(0008,0012)': da, '(0008,0013)': tm, '(0008,0201)': offset,
-    '(0008,0005)': 'ISO_IR 192', '(0008,0016)': secondaryCaptureStorage, '(0008,0018)': sopInstanceUid, '(0020,0013)': document.version * 100 + index + 1,
+    '(0008,0016)': secondaryCaptureStorage, '(0008,0018)': sopInstanceUid, '(0020,0013)': document.version * 100 + index + 1,
     // C.7.6.1 General Image
     '(0008,0008)': ['DERIVED', 'SECONDARY'], '(0008,0023)': da, '(0008,0033)': tm, '(0020,0020)': null, '(0020,0060)': null, '(0028,0301)': 'YES',
     '(0020,4000)': line(captionOf(document).join('; '), 1024), '(0008,2111)': `Findings of ${line(document.models.map(({ name, version }) => `${name} ${version}`).join(', '), 800)} drawn on a frame of the source image`,

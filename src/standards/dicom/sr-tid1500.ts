@@ -11,7 +11,7 @@
  * The same document under the same control id gives the same bytes, so that a repeated C-STORE is harmless.
  */
 import type { ReportDocument } from '#domain/report-document.ts';
-import { encodeDataset } from './dataset-writer.ts';
+import { encodeDatasetIn } from './encode-text.ts';
 import type { DatasetElements } from './dataset-writer.ts';
 import { contentTime, equipmentModule, patientModule, resultSeriesUid, studyModule, type ResultObject, type ResultOptions } from './result-modules.ts';
 import { comprehensive3dSr } from './sop-classes.ts';
@@ -26,7 +26,7 @@ export type MeasurementReport = ResultObject;
 
 export function buildMeasurementReport(document: ReportDocument, options: MeasurementReportOptions): MeasurementReport {
   const sopInstanceUid = deriveUid(`sop-instance:sr:${options.controlId}`);
-  const dataset = encodeDataset({
+  const dataset = encodeDatasetIn(options.characterSet, {
     ...patientModule(document), ...studyModule(document, options), ...seriesModule(document), ...equipmentModule(document, options),
     ...sopCommon(document, options, sopInstanceUid), ...documentGeneral(document, options), ...measurementReport(document),
   });
@@ -44,7 +44,7 @@ function seriesModule(document: ReportDocument): DatasetElements {
 function sopCommon(document: ReportDocument, options: MeasurementReportOptions, sopInstanceUid: string): DatasetElements {
   const { da, tm, offset } = contentTime(document, options);
   return {
-    '(0008,0005)': 'ISO_IR 192', '(0008,0016)': comprehensive3dSr, '(0008,0018)': sopInstanceUid, '(0020,0013)': document.version,
+    '(0008,0016)': comprehensive3dSr, '(0008,0018)': sopInstanceUid, '(0020,0013)': document.version,
     '(0008,0012)': da, '(0008,0013)': tm, '(0008,0201)': offset, '(0008,0110)': codingSchemes(document),
   };
 }
