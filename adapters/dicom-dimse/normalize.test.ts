@@ -44,5 +44,5 @@ test('traces every rule, and names the mapping with its version', async () => {
   const identifiers = { sopClassUid: '1.2.840.10008.5.1.4.1.1.2', sopInstanceUid: '1.2.826.0.1.3680043.10.99.3', transferSyntaxUid: explicitLittleEndian };
   const normalized = await normalize({ integration: integration(settings), interaction: 'C-STORE', controlId: 'x', receivedAt: new Date(), head: encodeDataset(dataset), facts: { ...identifiers, datasetOffset: 0 } }, map);
   expect(normalized.mapping).toMatch(/^dicom-instance-to-rows@\d/);
-  expect(normalized.trace.find(({ target }) => target.endsWith('family_name'))).toMatchObject({ outcome: 'mapped', value: 'Müller' });
+  expect(normalized.trace().find(({ target }) => target.endsWith('family_name'))).toMatchObject({ outcome: 'mapped', value: 'Müller' });
 });

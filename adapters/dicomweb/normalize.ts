@@ -24,6 +24,6 @@ export async function normalize(message: StoredMessage<Config>, map: Mapper): Pr
   const mapped = map('dicom-instance-to-rows', reader, { assigning_authority: config.assigning_authority, time_zone: config.time_zone });
   return {
     authority: 'image', patient: patientRowOf(mapped), instance: instanceRowOf(mapped, facts),
-    warnings: [...warnings, ...mapped.warnings], get trace() { return mapped.trace; }, mapping: mapped.mapping,
+    warnings: [...warnings, ...mapped.warnings], trace: mapped.trace, mapping: mapped.mapping,
   };
 }

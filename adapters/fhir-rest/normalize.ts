@@ -44,7 +44,7 @@ function normalizePatient(patient: Patient, message: StoredMessage<Config>, map:
   const identifiers = typeof id === 'string' ? [...row.identifiers, logicalIdentifier(id, message.integration)] : row.identifiers;
   return {
     authority: 'registration', patient: { ...row, identifiers }, merges: mergesOf(patient, identifiers, message.integration),
-    warnings: mapped.warnings, get trace() { return mapped.trace; }, mapping: mapped.mapping,
+    warnings: mapped.warnings, trace: mapped.trace, mapping: mapped.mapping,
   };
 }
 
@@ -89,7 +89,7 @@ function aboutPatient(
   const isInTransaction = facts['transaction'] !== undefined && subject.reference?.startsWith('urn:') === true;
   if (own === undefined && patient.identifiers.length === 0 && contained === undefined && !isInTransaction) throw new NormalizeError('invalid', 'must name the patient: by identifier, by Patient/<id> with an id that was PUT or read here, or contained', place);
   return {
-    ...said, patient, warnings: [...mapped.warnings, ...warnings, ...demographics?.warnings ?? []], trace: [...mapped.trace, ...demographics?.trace ?? []], mapping: mapped.mapping,
+    ...said, patient, warnings: [...mapped.warnings, ...warnings, ...demographics?.warnings ?? []], trace: () => [...mapped.trace(), ...demographics?.trace() ?? []], mapping: mapped.mapping,
   };
 }
 

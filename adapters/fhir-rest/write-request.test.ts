@@ -8,7 +8,7 @@ import { writeRequest } from './write-request.ts';
 
 const id = '01890000-0000-7000-8000-000000000001', config = sampleConfig();
 const record = (familyName: string): RecordRow => ({ kind: 'patient', id, updatedAt: '2026-01-05T10:00:00Z', isActive: true, mergedInto: undefined, deceased: undefined, oldIdentifiers: [], patient: { patientId: id, patientNumber: 'P1', identifiers: [], familyName } }) as RecordRow;
-const said: Normalized = { authority: 'registration', patient: { identifiers: [{ value: 'P1', assigning_authority: '' }] }, warnings: [], trace: [], mapping: 'm@1' };
+const said: Normalized = { authority: 'registration', patient: { identifiers: [{ value: 'P1', assigning_authority: '' }] }, warnings: [], trace: () => [], mapping: 'm@1' };
 
 function update(ifMatch: string | null) {
   const integration = { integrationId: 'i', organizationId: 'o', name: 'EMR', config }, peer = { address: '', port: 0 }, principal = { userId: 'u', organizationId: 'o', role: 'service' } as never;

@@ -48,5 +48,5 @@ function readable(message: StoredMessage<Hl7v2Config>): Hl7Message {
 
 function keptWithoutEffect(parsed: Hl7Message, interaction: string): Normalized {
   const note = { location: 'MSH-9', text: `${interaction} is kept and has no effect (unknown_events: accept)` };
-  return { authority: 'registration', warnings: [...parsed.warnings, note], trace: [], mapping: 'none' };
+  return { authority: 'registration', warnings: [...parsed.warnings, note], trace: () => [], mapping: 'none' };
 }

@@ -39,7 +39,7 @@ export function normalizeAdt(parsed: Hl7Message, message: StoredMessage<Hl7v2Con
   return {
     authority: 'registration', patient, history: historyRows(mapped, warnings), mapping: mapped.mapping,
     ...(changes ? { merges: changes } : {}),
-    warnings, get trace() { return mapped.trace; }, // made when somebody looks
+    warnings, trace: mapped.trace,
   };
 }
 

@@ -76,6 +76,6 @@ function normalizeGroup(parsed: Hl7Message, message: StoredMessage<Hl7v2Config>,
   return {
     // Also without PID: an order whose patient is unknown is kept for a person to assign, never dropped.
     authority: 'order', patient: withChosenIdentifiers(patientRow(mapped), config), order: withNumbers(orderRow(mapped, warnings), message.integration, warnings), history: historyRows(mapped, warnings), mapping: mapped.mapping,
-    warnings, get trace() { return mapped.trace; }, // made when somebody looks
+    warnings, trace: mapped.trace,
   };
 }

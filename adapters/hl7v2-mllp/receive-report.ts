@@ -30,7 +30,7 @@ export function normalizeReports(parsed: Hl7Message, message: StoredMessage<Hl7v
   const reports = mapped.flatMap((group, index) => reportRow(group, parsed, segments[index] ?? [], warnings));
   return {
     authority: 'order', patient, reports, mapping: mapped[0]?.mapping ?? who.mapping, warnings,
-    get trace() { return [...who.trace.filter(({ outcome }) => outcome !== 'unmapped'), ...mapped.flatMap((group) => group.trace)]; }, // made when somebody looks
+    trace: () => [...who.trace().filter(({ outcome }) => outcome !== 'unmapped'), ...mapped.flatMap((group) => group.trace())],
   };
 }
 

@@ -22,6 +22,6 @@ export function normalizeSchedule(parsed: Hl7Message, message: StoredMessage<Hl7
   const schedule = { ...scanReference(row), control: row['control'], ...fullDate(row['scheduled_at'], warnings) } as ScheduleRow;
   return {
     authority: 'order', patient, schedule, mapping: mapped.mapping, warnings,
-    get trace() { return [...who.trace.filter(({ outcome }) => outcome !== 'unmapped'), ...mapped.trace]; }, // made when somebody looks
+    trace: () => [...who.trace().filter(({ outcome }) => outcome !== 'unmapped'), ...mapped.trace()],
   };
 }

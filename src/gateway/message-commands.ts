@@ -110,7 +110,7 @@ async function judge(inbound: Inbound, integration: ActiveIntegration, { refusal
     throw error;
   }
   const { warnings, trace, mapping, ...rows } = normalized;
-  return { interaction, controlId, refusal: null, rows: { ...rows }, mapping, warnings, trace };
+  return { interaction, controlId, refusal: null, rows: { ...rows }, mapping, warnings, trace: trace() };
 }
 
 /** The stored object that an exchange was, relative to the store. */

@@ -19,7 +19,7 @@ export interface Normalized {
   /** One received DICOM instance with the study and series it says it belongs to. */
   readonly instance?: InstanceRow;
   readonly warnings: readonly MappingWarning[];
-  readonly trace: readonly TraceEntry[];
+  readonly trace: MakeTrace;
   /** '<mapping file name>@<version>', e.g. 'hl7v2-adt-to-rows@1.0.0'. */
   readonly mapping: string;
 }
@@ -128,6 +128,12 @@ export interface TraceEntry {
 }
 
 /**
+ * The trace, made when somebody looks: most messages are stored and theirs is never seen. A function and not a getter: V8 gives each object literal
+ * with a getter a shape of its own, which keeps what the getter refers to, here the whole message, until the next collection of all memory.
+ */
+export type MakeTrace = () => readonly TraceEntry[];
+
+/**
  * Reads fields of one parsed message by the standard's own path ('PID-3.1', '(0010,0010)', 'Patient.name[0].family').
  * Implemented by src/standards/<standard>/reader.ts. `undefined` = not there; '' = there and empty; null = explicit HL7 null.
  */
@@ -148,7 +154,7 @@ export interface MappedRows {
   /** table name -> row, or rows where the mapping says `each`. */
   readonly rows: Readonly<Record<string, Readonly<Record<string, unknown>> | readonly Readonly<Record<string, unknown>>[]>>;
   readonly warnings: readonly MappingWarning[];
-  readonly trace: readonly TraceEntry[];
+  readonly trace: MakeTrace;
   /** '<name>@<version>'. */
   readonly mapping: string;
 }

@@ -49,7 +49,7 @@ function compileMapping(file: MappingFile, codes: ReadonlyMap<string, CodeTable>
   };
   return (source, settings) => {
     let trace: readonly TraceEntry[] | undefined;
-    return { ...runAll(source, settings, undefined), mapping, get trace() { return trace ??= traced((entries) => runAll(source, settings, entries), source); } };
+    return { ...runAll(source, settings, undefined), mapping, trace: () => trace ??= traced((entries) => runAll(source, settings, entries), source) };
   };
 }
 

@@ -72,9 +72,26 @@ export function sourceText(place: Place, path: string): string {
   return path === '.' ? place.text : place.text + place.separator + path;
 }
 
+/** A class, because its text is seldom asked for and a getter in an object literal is costly (gateway/normalized.ts: MakeTrace). */
+class Repetition implements Place {
+  readonly reader: SourceReader;
+  readonly separator: string;
+  readonly #path: string;
+  readonly #number: number;
+
+  constructor(reader: SourceReader, separator: string, path: string, number: number) {
+    this.reader = reader;
+    this.separator = separator;
+    this.#path = path;
+    this.#number = number;
+  }
+
+  get text(): string { return `${this.#path}[${this.#number}]`; }
+}
+
 /** 'PID-3[2]', 'AL1[1]', 'name[0]': repetitions are counted as the standard counts them, FHIR from 0, DICOM and HL7 from 1. */
 export function placesOf(path: string, source: SourceKind): (index: number, reader: SourceReader) => Place {
   const bare = path.startsWith('/') ? path.slice(1) : path;
   const separator = source === 'hl7v2' && /^[A-Z][A-Z0-9]{2}$/.test(bare) ? '-' : '.';
-  return (index, reader) => ({ reader, separator, get text() { return `${bare}[${source === 'fhir' ? index : index + 1}]`; } });
+  return (index, reader) => new Repetition(reader, separator, bare, source === 'fhir' ? index : index + 1);
 }

@@ -7,7 +7,7 @@ import { raiseAlert, resolveAlert } from '../db/alerts.ts';
 import type { Database } from '../db/pool.ts';
 import { inOrganization } from '../db/transaction.ts';
 import type { Log } from '../log.ts';
-import { StorageFullError, type FileWriter, type ObjectStore } from '../storage/object-store.ts';
+import { StorageFullError, type FileWriter, type ObjectStore, type StoredFile } from '../storage/object-store.ts';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';
 
 const EVERY_MILLISECONDS = 60_000;
@@ -29,7 +29,7 @@ export function watchStorage(store: ObjectStore, { database, log }: { database: 
     const trouble = troubleOf(error);
     if (trouble) raise(database, trouble).catch((failure: unknown) => log.warn({ err: failure }, 'the alert about the object store could not be written'));
   };
-  return { ...store, begin: async (extension, digestFrom) => watchWriter(await noticing(() => store.begin(extension, digestFrom), notice), notice) };
+  return { ...store, begin: async (extension, digestFrom) => new WatchedWriter(await noticing(() => store.begin(extension, digestFrom), notice), notice) };
 }
 
 /** What a sample of the free space says: below the reserve an alert, enough of it the end of one. */
@@ -41,26 +41,37 @@ export async function judgeFreeSpace(database: Database, store: Pick<ObjectStore
   });
 }
 
-function watchWriter(writer: FileWriter, notice: (error: unknown) => void): FileWriter {
-  return {
-    get byteSize() { return writer.byteSize; },
-    write(chunk) {
-      try {
-        const wait = writer.write(chunk);
-        wait?.catch(notice);
-        return wait;
-      } catch (error) {
-        notice(error);
-        throw error;
-      }
-    },
-    finish: () => noticing(async () => {
-      const stored = await writer.finish();
-      stored.durable.catch(notice);
+class WatchedWriter implements FileWriter {
+  readonly #writer: FileWriter;
+  readonly #notice: (error: unknown) => void;
+
+  constructor(writer: FileWriter, notice: (error: unknown) => void) {
+    this.#writer = writer;
+    this.#notice = notice;
+  }
+
+  get byteSize(): number { return this.#writer.byteSize; }
+
+  write(chunk: Buffer): void | Promise<void> {
+    try {
+      const wait = this.#writer.write(chunk);
+      wait?.catch(this.#notice);
+      return wait;
+    } catch (error) {
+      this.#notice(error);
+      throw error;
+    }
+  }
+
+  finish(): Promise<StoredFile> {
+    return noticing(async () => {
+      const stored = await this.#writer.finish();
+      stored.durable.catch(this.#notice);
       return stored;
-    }, notice),
-    abort: () => writer.abort(),
-  };
+    }, this.#notice);
+  }
+
+  abort(): Promise<void> { return this.#writer.abort(); }
 }
 
 async function noticing<T>(work: () => Promise<T>, notice: (error: unknown) => void): Promise<T> {

@@ -35,7 +35,7 @@ const said: fc.Arbitrary<Said> = fc.record({
   authority: fc.constantFrom('registration' as const, 'registration' as const, 'order' as const), patient, history, merges: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(merge, { minLength: 1, maxLength: 2 }) }),
 }, { requiredKeys: ['authority', 'patient'] });
 const sequence: fc.Arbitrary<Sent[]> = fc.array(fc.tuple(said, fc.constantFrom('M1', 'M2', 'M3', 'M4', 'M5', 'M6', 'M7', 'M8'), fc.constantFrom('a', 'b')), { minLength: 2, maxLength: 12 })
-  .map((messages) => messages.map(([normalized, controlId, content]) => ({ exchangeId: uuidV7(), controlId, content, normalized: { warnings: [], trace: [], mapping: 'test@1.0.0', ...normalized } })));
+  .map((messages) => messages.map(([normalized, controlId, content]) => ({ exchangeId: uuidV7(), controlId, content, normalized: { warnings: [], trace: () => [], mapping: 'test@1.0.0', ...normalized } })));
 
 let organizations = 0;
 const at = new Date('2026-01-05T10:00:00Z');
@@ -121,7 +121,7 @@ test('property: what is decided in memory is what is decided by statements', asy
   }), { numRuns: 50, seed: 20260106 });
 }, 180_000);
 
-const messageOf = (controlId: string, normalized: Said): Sent => ({ exchangeId: uuidV7(), controlId, content: 'a', normalized: { warnings: [], trace: [], mapping: 'test@1.0.0', ...normalized } });
+const messageOf = (controlId: string, normalized: Said): Sent => ({ exchangeId: uuidV7(), controlId, content: 'a', normalized: { warnings: [], trace: () => [], mapping: 'test@1.0.0', ...normalized } });
 
 test('a statement that changes and changes back within a batch is that of the message that said it last', async () => {
   const says = (controlId: string, status: string): Sent =>

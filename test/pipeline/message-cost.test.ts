@@ -26,7 +26,7 @@ afterAll(() => db.drop());
 function item(patient: PatientRow): PersistItem {
   const controlId = `NEW-${++messages}`;
   return {
-    exchangeId: uuidV7(), adapter: 'fake', integration, normalized: { authority: 'registration', warnings: [], trace: [], mapping: 'test@1.0.0', patient },
+    exchangeId: uuidV7(), adapter: 'fake', integration, normalized: { authority: 'registration', warnings: [], trace: () => [], mapping: 'test@1.0.0', patient },
     message: { integration, interaction: 'ADT^A08', controlId, head: Buffer.from(controlId), byteSize: 1, sha256: controlId, receivedAt: new Date(), peer: { address: '127.0.0.1', port: 1, application: 'RIS|OLD' }, facts: {} },
   };
 }

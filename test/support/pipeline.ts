@@ -76,7 +76,7 @@ const fakeAdapter: Adapter = {
     normalize(message) {
       const { normalized } = message.facts as { normalized: Partial<Normalized> | (() => never) };
       if (typeof normalized === 'function') return normalized();
-      return Promise.resolve({ authority: 'image', warnings: [], trace: [], mapping: 'test@1.0.0', ...normalized });
+      return Promise.resolve({ authority: 'image', warnings: [], trace: () => [], mapping: 'test@1.0.0', ...normalized });
     },
   },
   testConnection: () => Promise.resolve({ ok: true, steps: [] }),
