@@ -1,8 +1,8 @@
 /**
- * One statement whose commit waits for something outside the database. By the extended query protocol a statement's transaction lasts until
+ * Statements whose commit waits for something outside the database. By the extended query protocol a statement's transaction lasts until
  * Sync: Execute now, Sync when the other thing has happened.
  *
- *   Bind, Execute, Flush --rows are written, locks are held--> wait for `until` --Sync--> committed
+ *   Bind, Execute, Flush --rows are written, locks are held--> [more statements] --> wait for `until` --Sync--> committed
  *
  * Against BEGIN, statement, COMMIT that is one round trip less, on the path where each object pays for them. The pool of the rest (pool.ts)
  * has no way to leave out the Sync, so these connections are the driver's own, few, and used for nothing else.
@@ -11,12 +11,16 @@ import pg, { type Connection, type Submittable } from 'pg';
 import type { Log } from '../log.ts';
 
 export interface HeldStatement { readonly name: string; readonly text: string; readonly values: readonly string[] }
+export type Execute = (statement: HeldStatement) => Promise<readonly TextRow[]>;
 /** Values as text, column by column. */
 export type TextRow = readonly (string | null)[];
 
 export interface HeldCommits {
-  /** Resolves with the rows when they are committed. When `until` rejects, or no answer comes in time, nothing is written and it rejects. */
-  run(statement: HeldStatement, until: Promise<unknown>): Promise<readonly TextRow[]>;
+  /**
+   * Resolves with the rows when they are committed. When `until` or `then` rejects, or no answer comes in time, nothing is written and it rejects.
+   * What `then` executes, knowing the rows, is part of the same transaction.
+   */
+  run(statement: HeldStatement, until: Promise<unknown>, then?: (rows: readonly TextRow[], execute: Execute) => Promise<unknown>): Promise<readonly TextRow[]>;
   close(): Promise<void>;
 }
 
@@ -29,7 +33,7 @@ export function createHeldCommits(appUrl: string, log: Pick<Log, 'warn'>, silenc
   pool.on('connect', (client) => { client.on('error', () => {}); });
   const turns = new Turns(MOST_CONNECTIONS);
   return {
-    async run(statement, until) {
+    async run(statement, until, then) {
       until.catch(() => {});
       await turns.begin();
       const client = await pool.connect().catch((error: unknown) => {
@@ -40,6 +44,7 @@ export function createHeldCommits(appUrl: string, log: Pick<Log, 'warn'>, silenc
       try {
         const exchange = client.query(new HeldExchange(statement));
         const rows = await within(silenceMilliseconds, exchange.executed);
+        if (then) await then(rows, (next) => within(silenceMilliseconds, exchange.execute(next)));
         await until;
         exchange.commit();
         await within(silenceMilliseconds, exchange.ended);
@@ -76,23 +81,24 @@ class Turns {
   }
 }
 
-/** The driver's side of one exchange: it calls the handlers as messages come (pg: Client, Submittable). */
+/** The driver's side of one exchange: it calls the handlers as messages come (pg: Client, Submittable). One statement runs at a time. */
 class HeldExchange implements Submittable {
-  readonly name: string;
-  readonly text: string;
-  readonly executed: Promise<readonly TextRow[]>;
+  /** Of the statement that runs: the driver notes under this name that it is parsed. */
+  name: string;
+  text: string;
+  executed: Promise<readonly TextRow[]>;
   readonly ended: Promise<void>;
-  readonly #values: readonly string[];
-  readonly #rows: TextRow[] = [];
-  readonly #executed = Promise.withResolvers<readonly TextRow[]>();
+  readonly #first: HeldStatement;
   readonly #ended = Promise.withResolvers<void>();
+  #rows: TextRow[] = [];
+  #executed = Promise.withResolvers<readonly TextRow[]>();
   #connection: ProtocolConnection | undefined;
   #isSynced = false;
 
-  constructor({ name, text, values }: HeldStatement) {
-    this.name = name;
-    this.text = text;
-    this.#values = values;
+  constructor(first: HeldStatement) {
+    this.#first = first;
+    this.name = first.name;
+    this.text = first.text;
     this.executed = this.#executed.promise;
     this.ended = this.#ended.promise;
     this.executed.catch(() => {});
@@ -100,19 +106,34 @@ class HeldExchange implements Submittable {
   }
 
   submit(driver: Connection): void {
-    const connection = driver as unknown as ProtocolConnection;
-    this.#connection = connection;
-    connection.stream.cork();
-    if (connection.parsedStatements[this.name] === undefined) connection.parse({ name: this.name, text: this.text });
-    connection.bind({ statement: this.name, values: this.#values });
-    connection.execute({});
-    connection.flush();
-    connection.stream.uncork();
+    this.#connection = driver as unknown as ProtocolConnection;
+    this.#send(this.#first);
+  }
+
+  /** The next statement of the same transaction. The one before must have been executed. */
+  execute(statement: HeldStatement): Promise<readonly TextRow[]> {
+    this.#executed = Promise.withResolvers();
+    this.executed = this.#executed.promise;
+    this.#rows = [];
+    this.name = statement.name;
+    this.text = statement.text;
+    this.#send(statement);
+    return this.executed;
   }
 
   commit(): void {
     this.#isSynced = true;
     this.#connection!.sync();
+  }
+
+  #send({ name, text, values }: HeldStatement): void {
+    const connection = this.#connection!;
+    connection.stream.cork();
+    if (connection.parsedStatements[name] === undefined) connection.parse({ name, text });
+    connection.bind({ statement: name, values });
+    connection.execute({});
+    connection.flush();
+    connection.stream.uncork();
   }
 
   handleDataRow({ fields }: { fields: TextRow }): void { this.#rows.push(fields); }

@@ -7,7 +7,7 @@ import { createPool, createSqlTag, createTypeParserPreset, type CommonQueryMetho
 import { createPgDriverFactory } from '@slonik/pg-driver';
 import { z } from 'zod';
 import type { Log } from '../log.ts';
-import { createHeldCommits, type HeldCommits } from './held-commit.ts';
+import { createHeldCommits, type Execute, type HeldCommits } from './held-commit.ts';
 
 export const sql = createSqlTag({ typeAliases: { void: z.object({}) } });
 
@@ -84,6 +84,16 @@ export function bossDb(tx: Transaction): { executeSql(text: string, values?: unk
   };
 }
 
+/** The same within a held commit. */
+export function heldBossDb(execute: Execute): { executeSql(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> } {
+  return {
+    executeSql: async (text, values = []) => {
+      await execute({ name: statementName(text) ?? '', text, values: values as string[] });
+      return { rows: [] };
+    },
+  };
+}
+
 /**
  * Names every statement by its text, so that PostgreSQL parses and plans it once per connection instead of at each call: half the time of
  * a short transaction. The texts are those of the code (values are bound), so there are as many names as statements. LISTEN apart, this
@@ -93,11 +103,15 @@ const statementNames = new Map<string, string>();
 const preparedStatements: Interceptor = {
   name: 'prepared-statements',
   transformQuery: (_context, query) => {
-    let name = statementNames.get(query.sql);
-    if (name === undefined && statementNames.size < mostStatementNames) statementNames.set(query.sql, name = `medscan_${statementNames.size}`);
+    const name = statementName(query.sql);
     return name === undefined || query.name ? query : { ...query, name };
   },
 };
+function statementName(text: string): string | undefined {
+  let name = statementNames.get(text);
+  if (name === undefined && statementNames.size < mostStatementNames) statementNames.set(text, name = `medscan_${statementNames.size}`);
+  return name;
+}
 /** Lists that a caller filters freely have more texts than are worth a plan. */
 const mostStatementNames = 500;
 

@@ -1,13 +1,13 @@
 /**
- * DICOM instances to rows. The study's first instance finds or makes patient and scan; every further one is a row in one set-based
- * statement. A SOP Instance UID that is stored already: same bytes = repeat, other bytes = a conflicting version, kept beside the first.
+ * DICOM instances to rows. Most take one statement, which finds or makes patient and scan of a study's first instance and adds the further ones;
+ * what it leaves takes the long way, where every decision is made here. A SOP Instance UID that is stored already: same bytes = repeat, other bytes = a conflicting version, kept beside the first.
  */
 import { raiseAlert } from '../db/alerts.ts';
 import { insertExchanges, type ExchangeRow } from '../db/exchanges.ts';
-import { bossDb } from '../db/pool.ts';
+import { bossDb, heldBossDb } from '../db/pool.ts';
 import { enterQueue } from '../db/scan-queue.ts';
 import { reopenFetched } from '../db/source-questions.ts';
-import { storeInstances, type InstanceItem } from '../db/store-instances.ts';
+import { storeInstances, type InstanceItem, type Opening } from '../db/store-instances.ts';
 import { fillFromStudy, findFiles, findScansByOrder, findScansByStudy, insertFiles, lockFile, openStudy, replaceObject, type ExistingFile, type NewFile, type ScanKey } from '../db/scans.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import { auditEvents, type AuditEvent } from '../audit/event.ts';
@@ -18,25 +18,27 @@ import { uuidV7 } from '#domain/uuid.ts';
 import { resultSopClasses } from '#standards/dicom/result-modules.ts';
 import type { InstanceRow, MappingWarning, PatientRow } from '#gateway/normalized.ts';
 import { identifyPatient } from './identify.ts';
+import { ARRIVING } from './opening.ts';
 import type { KnownPlace, KnownStudies } from './known-studies.ts';
 import { resultSeriesOf } from './own-results.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
 /** What instances need beyond the rest: which studies are known, per gateway. */
 export type InstanceDependencies = PersistDependencies & { readonly known: KnownStudies };
-/** With the place it had when it was sent on this way. */
-export type KnownItem = PersistItem & { readonly place: KnownPlace };
+/** With the place it had when it was sent on this way, or with what the database needs to find or make it. */
+export type QuickItem = PersistItem & ({ readonly place: KnownPlace } | { readonly opening: Omit<Opening, 'item'> });
 
 interface Outcome { persisted: Persisted; warnings: MappingWarning[]; isForeign?: boolean; isOwnResult?: boolean }
 
-/**
- * Instances of open studies whose patient was compared before take one statement; what it leaves ('slow'), and every first instance, goes
- * through the whole logic.
- */
-export async function persistKnownInstances(dependencies: InstanceDependencies, organizationId: string, items: readonly KnownItem[]): Promise<readonly (Persisted | undefined)[]> {
+/** Instances on the short way. `undefined`: it left this one, which is nowhere yet. */
+export async function persistQuickly(dependencies: InstanceDependencies, organizationId: string, items: readonly QuickItem[]): Promise<readonly (Persisted | undefined)[]> {
   failpoint('persist.beforeBegin');
   const now = dependencies.now();
-  const stored = await storeInstances(dependencies.database, organizationId, items.map((item, index) => instanceItem(item, index, now)), filesDurable(items));
+  const openings = items.flatMap((item, index) => ('opening' in item ? [{ ...item.opening, item: index }] : []));
+  const stored = await storeInstances(dependencies.database, organizationId, items.map((item, index) => instanceItem(item, index, now)), openings, {
+    filesDurable: filesDurable(items),
+    opened: (scanIds, execute) => lookWhenQuiet(dependencies, organizationId, scanIds, now, heldBossDb(execute)),
+  });
   failpoint('persist.afterCommit');
   const results: (Persisted | undefined)[] = [];
   for (const [index, row] of stored.entries()) {
@@ -44,21 +46,29 @@ export async function persistKnownInstances(dependencies: InstanceDependencies, 
     const links = { scans: row.out_scan_id, scan_files: row.out_scan_file_id ?? '', patients: row.out_patient_id };
     if (row.outcome === 'slow') dependencies.known.forget(item);
     if (row.outcome === 'duplicate') await keepOneCopy(dependencies, item, links.scan_files);
+    if (row.outcome === 'accepted' && 'opening' in item) dependencies.known.remember(item, { scanId: row.out_scan_id, patientId: row.out_patient_id });
     results.push(row.outcome === 'slow' ? undefined : row.outcome === 'accepted' ? { kind: 'accepted', links } : { kind: 'duplicate', answerCode: undefined, links });
   }
   return results;
 }
 
-async function filesDurable(items: readonly KnownItem[]): Promise<void> {
+/** The job that looks whether the scans are complete when nothing more has come. */
+async function lookWhenQuiet({ boss, quietSeconds }: PersistDependencies, organizationId: string, scanIds: readonly string[], now: Date, db: ReturnType<typeof heldBossDb>): Promise<void> {
+  const startAfter = new Date(now.getTime() + quietSeconds * 1000);
+  await boss.insert(QUEUES.completeScan.name, scanIds.map((scanId) => ({ data: { organizationId, scanId }, singletonKey: scanId, startAfter })), { db: db as never });
+}
+
+async function filesDurable(items: readonly QuickItem[]): Promise<void> {
   for (const { message } of items) await message.object?.durable;
   failpoint('persist.beforeCommit');
 }
 
-function instanceItem(item: KnownItem, index: number, now: Date): InstanceItem {
-  const { message, normalized, integration, place } = item;
+function instanceItem(item: QuickItem, index: number, now: Date): InstanceItem {
+  const { message, normalized, integration } = item;
+  const place = 'place' in item ? item.place : undefined;
   const { series, file, study } = normalized.instance!;
   return {
-    item: index, sync_id: item.exchangeId, scan_file_id: uuidV7(), scan_id: place.scanId, patient_id: place.patientId, integration_id: integration.integrationId, adapter: item.adapter,
+    item: index, sync_id: item.exchangeId, scan_file_id: uuidV7(), scan_id: place?.scanId, patient_id: place?.patientId, integration_id: integration.integrationId, adapter: item.adapter,
     interaction: message.interaction, ...series, ...file, scan_type: study.scan_type, byte_size: message.byteSize, sha256: message.sha256, storage_location: message.object?.location ?? '',
     received_at: message.receivedAt.toISOString(), finished_at: now.toISOString(), duration_ms: now.getTime() - message.receivedAt.getTime(),
     peer_address: message.peer.address, peer_application: message.peer.application, mapping_version: normalized.mapping,
@@ -117,10 +127,8 @@ async function writeBatch(dependencies: InstanceDependencies, tx: Transaction, o
   if (files.length > 0) await insertFiles(tx, files);
   for (const scan of await sentAfterAll(tx, items, outcomes, scans, now)) touched.set(scan.scan_id, scan);
   if (touched.size > 0) {
-    await enterQueue(tx, [...touched.values()].map((scan) => ({ scanId: scan.scan_id, priority: scan.priority, whyWaiting: 'Images are arriving; the scan is complete when none came for the quiet time.' })), now);
-    await dependencies.boss.insert(QUEUES.completeScan.name, [...touched.keys()].map((scanId) => ({
-      data: { organizationId, scanId }, singletonKey: scanId, startAfter: new Date(now.getTime() + dependencies.quietSeconds * 1000),
-    })), { db: bossDb(tx) as never });
+    await enterQueue(tx, [...touched.values()].map((scan) => ({ scanId: scan.scan_id, priority: scan.priority, whyWaiting: ARRIVING })), now);
+    await lookWhenQuiet(dependencies, organizationId, [...touched.keys()], now, bossDb(tx));
   }
   await insertExchanges(tx, items.map((item, index): ExchangeRow => inboundExchange(item, outcomes[index]!.persisted.kind, outcomes[index]!.persisted.links, outcomes[index]!.warnings, now)));
   await recordAudits(tx, items.map((item, index) => transferred(item, outcomes[index]!.persisted)));

@@ -218,9 +218,7 @@ async function applyOrder(dependencies: PersistDependencies, tx: Transaction, or
       message: 'An order names this scan but another patient. It was stored as an order of its own; compare the two patients.',
     });
   }
-  // Another patient's scan holds this Study Instance UID: the order keeps its numbers and leaves the study to a person.
-  const { study_instance_uid: study, ...withoutStudy } = order;
-  await updateOrder(tx, scanId, patientId, !existing && candidates.some((candidate) => candidate.study_instance_uid === study) ? withoutStudy : order);
+  await updateOrder(tx, scanId, patientId, await withoutOthersStudy(tx, order, candidates, existing, said));
   const priority = order.priority ?? existing?.priority ?? 'routine';
   if (order.control === 'cancel') {
     await cancelQueuedAnalyses(tx, scanId);
@@ -234,6 +232,18 @@ async function applyOrder(dependencies: PersistDependencies, tx: Transaction, or
     if (existing?.order_status === 'cancelled' && order.control !== 'hold') await takeUpAgain(dependencies, tx, organizationId, scanId, priority);
   }
   return scanId;
+}
+
+/** Another scan holds this Study Instance UID, of another patient or stored before anything said whose order it is: the order keeps its numbers and leaves the study to a person. */
+async function withoutOthersStudy(tx: Transaction, order: OrderRow, candidates: readonly ScanKey[], existing: ScanKey | undefined, said: Said): Promise<OrderRow> {
+  const { study_instance_uid: study, ...withoutStudy } = order;
+  const other = candidates.find((candidate) => study && candidate.study_instance_uid === study && candidate.scan_id !== existing?.scan_id);
+  if (!other) return order;
+  if (existing) {
+    said.warnings.push({ location: 'order', text: 'the images of the study that this order names are stored as another scan; not joined' });
+    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'warning', subject: `scan ${other.scan_id}`, message: 'An order names the study of this scan, but its numbers are those of another scan that is ordered. Both stay as they are; compare them.' });
+  }
+  return withoutStudy;
 }
 
 /** An order that was cancelled is placed again, and its images are here: they are complete once more, and analysed. */

@@ -15,8 +15,9 @@ import type { ExchangeRow } from '../db/exchanges.ts';
 import { DataIntegrityError, isRefusedValue, sqlState } from '../db/errors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { KnownPatients } from './known-patients.ts';
-import { KnownStudies } from './known-studies.ts';
-import { persistInstances, persistKnownInstances, type InstanceDependencies, type KnownItem } from './persist-instances.ts';
+import { KnownStudies, type KnownPlace } from './known-studies.ts';
+import { openingOf } from './opening.ts';
+import { persistInstances, persistQuickly, type InstanceDependencies, type QuickItem } from './persist-instances.ts';
 import { MessageLanes } from './message-lanes.ts';
 import { orderKeys, persistMessages } from './persist-messages.ts';
 
@@ -47,16 +48,9 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
     let group = groups.get(organizationId);
     if (!group) groups.set(organizationId, group = organizationGroups({ ...dependencies, known }, organizationId));
     if (!item.normalized.instance) return submit(group.messages, item);
-    const place = await known.placeAfterOpening(item);
-    if (place) {
-      // The sync of the file runs beside this transaction, which waits for it before it commits. A repeat that races with its first copy
-      // fails there and is recognised in the one-lane group; a refused value is worded there; a deadlock is tried again there.
-      const persisted = await group.known.submit({ ...item, place }).catch((error: unknown) => {
-        if (sqlState(error) !== '23505' && sqlState(error)?.startsWith('40') !== true && !isRefusedValue(error)) throw error;
-        return undefined;
-      });
-      if (persisted) return persisted;
-    }
+    const quick = quickItem(known.place(item), item, dependencies.now());
+    const persisted = quick && await submitQuickly(group, quick) || await submitToKnown(group, known, item);
+    if (persisted) return persisted;
     return known.opening(item, async () => {
       await item.message.object?.durable;
       return submit(group.instances, item);
@@ -64,16 +58,39 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
   };
 }
 
+function quickItem(place: KnownPlace | undefined, item: PersistItem, now: Date): QuickItem | undefined {
+  if (place) return { ...item, place };
+  const opening = openingOf(item, now);
+  return opening && { ...item, opening };
+}
+
+/** Others of the study may be on the long way: when one of them has opened it, this one follows shortly. */
+async function submitToKnown(group: Groups, known: KnownStudies, item: PersistItem): Promise<Persisted | undefined> {
+  const place = await known.placeAfterOpening(item);
+  return place && submitQuickly(group, { ...item, place });
+}
+
+/**
+ * The sync of the file runs beside this transaction, which waits for it before it commits. A repeat that races with its first copy, a study
+ * or patient that another process makes at the same moment, a refused value and a deadlock fail there: the one-lane group recognises, words or repeats them.
+ */
+async function submitQuickly(group: Groups, item: QuickItem): Promise<Persisted | undefined> {
+  return group.quick.submit(item).catch((error: unknown) => {
+    if (sqlState(error) !== '23505' && sqlState(error)?.startsWith('40') !== true && !isRefusedValue(error)) throw error;
+    return undefined;
+  });
+}
+
 interface Groups {
   readonly messages: MessageLanes<PersistItem, Persisted>;
   readonly instances: GroupCommit<PersistItem, Persisted>;
-  readonly known: GroupCommit<KnownItem, Persisted | undefined>;
+  readonly quick: GroupCommit<QuickItem, Persisted | undefined>;
 }
 
 const organizationGroups = (dependencies: InstanceDependencies, organizationId: string, patients = new KnownPatients()): Groups => ({
   messages: new MessageLanes((items) => persistMessages(dependencies, organizationId, items, patients), (item) => orderKeys(item, patients), { lanes: 2, maximumItems: 64 }),
   instances: new GroupCommit((items) => persistInstances(dependencies, organizationId, items), 256),
-  known: new GroupCommit((items) => persistKnownInstances(dependencies, organizationId, items), 256),
+  quick: new GroupCommit((items) => persistQuickly(dependencies, organizationId, items), 256),
 });
 
 /** Another process may have made the same patient or study first: seen again, it is found. A refused value is the sender's to change. */

@@ -37,8 +37,9 @@ test('two versions of one instance that arrive together: one is in use, the othe
   const release = await holdScan('3.3', "SELECT FROM scans WHERE study_instance_uid = '3.3' FOR UPDATE");
   const known = store('3.3', '3.3.1', patient('R3'), { bytes: 'first' });
   await waitingForLocks(1);
-  // Without an assigning authority: the same patient, compared for the first time, so not on the fast path.
-  const compared = store('3.3', '3.3.1', { identifiers: [{ value: 'R3', assigning_authority: '' }] }, { bytes: 'second' });
+  // The same patient, whose number is said twice and without an assigning authority: compared on the long way, beside the short one.
+  const number = { value: 'R3', assigning_authority: '' };
+  const compared = store('3.3', '3.3.1', { identifiers: [number, number] }, { bytes: 'second' });
   await waitingForLocks(2);
   await release();
   expect((await Promise.all([known, compared])).map((receipt) => receipt.kind)).toEqual(['accepted', 'accepted']);

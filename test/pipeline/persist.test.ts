@@ -54,6 +54,15 @@ test('images find the order that came before them, by accession number and patie
   expect(await rows('SELECT study_instance_uid, priority, reason, status FROM scans WHERE accession_number = $1', ['A5'])).toEqual([{ study_instance_uid: '1.5', priority: 'stat', reason: 'cough', status: 'in_progress' }]);
 });
 
+test('an order that later names the study of another scan keeps its numbers, and a person is told', async () => {
+  const order = (controlId: string, more: object) => pipeline.receive({ interaction: 'ORM^O01', controlId, normalized: { authority: 'order', patient: patient('P51'), order: { control: 'new', accession_number: 'A51', ...more } } });
+  await order('M51-1', {});
+  await store('1.51', '1.51.1', patient('P51'));
+  expect((await order('M51-2', { study_instance_uid: '1.51', reason: 'cough' })).kind).toBe('accepted');
+  expect(await rows("SELECT study_instance_uid, reason FROM scans WHERE accession_number = 'A51'")).toEqual([{ study_instance_uid: null, reason: 'cough' }]);
+  expect(await rows("SELECT 1 FROM system_alerts a JOIN scans s ON a.subject = 'scan ' || s.scan_id WHERE s.study_instance_uid = '1.51'")).toHaveLength(1);
+});
+
 test('an order that comes after the images joins their scan', async () => {
   await store('1.6', '1.6.1', patient('P6'), { accession: 'A6' });
   await pipeline.receive({ interaction: 'ORM^O01', controlId: 'M2', normalized: { authority: 'order', patient: patient('P6'), order: { control: 'new', accession_number: 'A6', placer_order_number: 'PL6', priority: 'urgent' } } });
@@ -148,7 +157,7 @@ test('a patient that another message makes at the same moment is one patient, wh
     const { rows: [made] } = await other.query<{ patient_id: string }>("INSERT INTO patients (organization_id, patient_number) VALUES ($1, 'MEANWHILE') RETURNING patient_id", [pipeline.integration.organizationId]);
     await other.query("INSERT INTO patient_identifiers (organization_id, patient_id, assigning_authority, value, value_index) VALUES ($1, $2, 'HOSP', 'MEANWHILE', 'MEANWHILE')", [pipeline.integration.organizationId, made!.patient_id]);
     const stored = store('1.99', '1.99.1', patient('MEANWHILE'));
-    await eventually(async () => (await rows("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO patient_identifiers%'")).length > 0);
+    await eventually(async () => (await rows("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%medscan_store_instances%'")).length > 0);
     await other.query('COMMIT');
     expect((await stored).kind).toBe('accepted');
     expect(await rows("SELECT patient_id FROM scans WHERE study_instance_uid = '1.99'")).toEqual([{ patient_id: made!.patient_id }]);
