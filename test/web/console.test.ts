@@ -188,6 +188,30 @@ test('dead letters of one system stay with it, are sent again together, and go o
   await api.db.asOwner("DELETE FROM dead_jobs WHERE organization_id = $1 AND queue_name LIKE 'job %'", [organizationId]);
 });
 
+test('patients, pictures and headers are for the roles that may see them, on the pages of scans too', async () => {
+  const { ids, emails, organizationId } = api.north, scan = `/scans/${ids['scan_id']}`, image = `${scan}/images/${ids['scan_file_id']}`;
+  await api.db.asOwner("UPDATE scan_files SET rows = 512, columns = 512 WHERE organization_id = $1", [organizationId]);
+  const sees = async (email: string): Promise<{ name: boolean; picture: boolean; header: boolean; decides: boolean; drawn: number }> => {
+    const cookie = await cookieOf(email), pages = await Promise.all(['/scans', scan, image].map((path) => get(path, cookie)));
+    const text = pages.map((page) => page.text).join('');
+    return { name: /Müller-north|MRN-north/.test(text), picture: text.includes('<img'), header: !text.includes('Your role may not see the content of images.'), decides: text.includes(`action="${image}/decide"`), drawn: (await get(`${image}/picture`, cookie)).status };
+  };
+  expect(await sees(emails.nurse)).toEqual({ name: true, picture: false, header: false, decides: false, drawn: 403 });
+  expect(await sees(emails.physician)).toEqual({ name: true, picture: true, header: true, decides: false, drawn: 200 });
+  expect(await sees(emails.technician)).toEqual({ name: true, picture: true, header: true, decides: true, drawn: 200 });
+  expect(await sees(emails.integrator)).toEqual({ name: false, picture: false, header: true, decides: true, drawn: 403 });
+  const physician = await cookieOf(emails.physician), drawn = await get(`${image}/picture`, physician);
+  expect([drawn.headers.get('content-type'), drawn.headers.get('x-content-type-options'), drawn.text.includes('cannot be shown')]).toEqual(['image/svg+xml', 'nosniff', true]);
+  expect(await auditOf(api.db, drawn)).toMatchObject([{ event_code: '110103', object_id: ids['scan_file_id'], patient_id: ids['patient_id'], detail: { part: 'picture' } }]);
+  for (const path of [`${image}/decide`, `${scan}/complete`]) expect((await post(path, physician, { decision: 'use', reason: 'a reason' })).status, path).toBe(403);
+  await api.db.asOwner("UPDATE scan_files SET rows = NULL, columns = NULL WHERE organization_id = $1", [organizationId]);
+});
+
+test('callers of no organization are shown to none where there are several', async () => {
+  await api.db.asOwner("INSERT INTO association_logs (organization_id, association_id, started_at, finished_at, duration_ms, calling_ae_title, called_ae_title, peer_address, peer_port, outcome) VALUES ('00000000-0000-0000-0000-000000000000', medscan_uuid_v7(), now(), now(), 1, 'LOSTCT', 'NOBODY', '10.0.0.9', 1, 'rejected')");
+  for (const path of ['/systems', '/associations']) expect((await get(path, await cookieOf(api.north.emails.administrator))).text).not.toContain('LOSTCT');
+});
+
 test('odd questions are answered with a page: too long, with zeros, of no day, of no cursor', async () => {
   const cookie = await cookieOf(api.north.emails.administrator);
   for (const text of ['x'.repeat(250), '%_\\', "' OR 1=1 --", '\u0000', '^^^', '\u{1f600}', '1.2.3.'.repeat(30)]) expect((await post('/scans', cookie, { text })).status, text).toBeLessThan(500);
