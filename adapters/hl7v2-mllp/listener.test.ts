@@ -299,10 +299,61 @@ test('a frame that drips in byte by byte does not outlive the time for a frame',
   clearInterval(drip);
 });
 
-test('a peer that speaks another protocol is disconnected', async () => {
+test('a peer that sends nothing that can be understood is disconnected', async () => {
   const { sender } = await start(undefined, { limits: { strayBytes: 1000 } });
-  sender.write(Buffer.from(`GET / HTTP/1.1\r\n${'x'.repeat(2000)}`));
+  sender.write(Buffer.from('x'.repeat(2000)));
   await sender.closed;
+});
+
+test.each([
+  ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'), 'messages by HTTP go to /hl7v2'], ['TLS', Buffer.from('16030102000100', 'hex'), 'MEDSCAN_HL7_TLS_PORT'], ['DICOM', Buffer.from('010000000123', 'hex'), 'the DICOM port'],
+])('a peer that speaks %s is told in the log what to do, and is disconnected at once', async (_name, bytes, advice) => {
+  const { gateway, sender } = await start();
+  sender.write(bytes);
+  await sender.closed;
+  expect(gateway.logged.join()).toContain(advice);
+  expect(gateway.received).toEqual([]);
+});
+
+test('a message without a frame is answered AR with what is missing, recorded as it came, and the connection ends', async () => {
+  const { gateway, sender } = await start();
+  sender.write(Buffer.from(adt('M1')));
+  expect(await sender.answer()).toMatch(/\rMSA\|AR\|M1\|The message has no MLLP frame.*\rERR\|\|\|100\^/);
+  await sender.closed;
+  expect(gateway.received).toMatchObject([{ message: { interaction: 'unreadable', integration: { name: 'RIS' }, head: Buffer.from(adt('M1')) }, refusal: { reason: 'malformed', text: expect.stringContaining('0x1C 0x0D') as string }, answers: [{ code: 'AR', heard: true }] }]);
+});
+
+test('bytes between frames that mean nothing are passed over, also those that look like something', async () => {
+  const { gateway, sender } = await start();
+  expect(await sender.send(adt('M1'))).toContain('MSA|AA|M1');
+  sender.write(Buffer.from('\0\r\nMSH GET / '));
+  expect(await sender.send(adt('M2'))).toContain('MSA|AA|M2');
+  expect(gateway.received).toHaveLength(2);
+});
+
+test.each([['FS alone', '\x1c'], ['FS LF', '\x1c\n']])('a sender that ends each frame with %s is answered, each message for itself', async (_name, end) => {
+  const { gateway, sender } = await start(undefined, { limits: { bareEndMilliseconds: 20 } });
+  for (const id of ['M1', 'M2']) {
+    sender.write(Buffer.from(`\x0b${adt(id)}${end}`));
+    expect(await sender.answer()).toContain(`MSA|AA|${id}`);
+  }
+  expect(gateway.received.map(({ message }) => message.head.toString())).toEqual([adt('M1'), adt('M2')]);
+  expect(gateway.logged.filter((line) => line.includes('FS alone'))).toHaveLength(1);
+});
+
+test.each([['FS CR', '\x1c\r'], ['FS alone', '\x1c'], ['FS LF', '\x1c\n']])('a sender that ends its only frame with %s and then its connection is answered without waiting', async (_name, end) => {
+  const { sender } = await start(undefined, { limits: { bareEndMilliseconds: 600_000 } });
+  sender.socket.end(`\x0b${adt('M1')}${end}`);
+  expect(await sender.answer()).toContain('MSA|AA|M1');
+  await sender.closed;
+});
+
+test('a lone file separator, or one before a line feed, is data as long as more follows, however the chunks fall', async () => {
+  const { gateway, sender } = await start(undefined, { limits: { bareEndMilliseconds: 600_000 } });
+  const text = adt('M1', ['PID|1||PID-1||A\x1cB\x1c\nC']), bytes = frame(Buffer.from(text));
+  for (const byte of bytes) sender.write(Buffer.of(byte));
+  expect(await sender.answer()).toContain('MSA|AA|M1');
+  expect(gateway.received.map(({ message }) => message.head.toString())).toEqual([text]);
 });
 
 test('connections over the limit for one address are closed at once, the others work on', async () => {

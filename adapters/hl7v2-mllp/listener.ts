@@ -11,9 +11,10 @@ import type { Holder } from './byte-budget.ts';
 import { isStranger } from './claim.ts';
 import type { Hl7v2Config } from './config.ts';
 import { FrameTooLargeError, MllpDecoder, frame, maximumFrameBytes } from './mllp.ts';
+import { notMllp } from './not-mllp.ts';
+import { answerToOversize, answerToUnframed } from './oversize.ts';
 import { receiveFrame } from './receive-frame.ts';
 import type { Answer, FrameReceiver } from './receive-frame.ts';
-import { answerToOversize } from './oversize.ts';
 
 export interface ListenerLimits {
   readonly frameBytes: number;
@@ -33,11 +34,13 @@ export interface ListenerLimits {
   readonly waitingFrames: number;
   /** How long the rest of a frame that has begun is waited for when the listener closes; no more than half of the time for closing. */
   readonly restMilliseconds: number;
+  /** How long nothing follows FS alone, or FS LF, until it is taken as the end of the frame: some senders leave the CR out. */
+  readonly bareEndMilliseconds: number;
 }
 
 export const defaultLimits: ListenerLimits = {
   frameBytes: maximumFrameBytes, strangerFrameBytes: 256 * 1024, heldBytes: 128 * 1024 * 1024, connections: 512, connectionsPerAddress: 64,
-  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16, restMilliseconds: 3_000,
+  framePauseMilliseconds: 30_000, frameMilliseconds: 120_000, idleMilliseconds: 3_600_000, answerMilliseconds: 30_000, strayBytes: 65_536, waitingFrames: 16, restMilliseconds: 3_000, bareEndMilliseconds: 1_000,
 };
 
 export interface MllpListenOptions { readonly limits?: Partial<ListenerLimits> }
@@ -65,9 +68,13 @@ export async function listen(
     socket.on('close', () => connections.delete(connection));
   };
   const socketOptions = { noDelay: true, keepAlive: true };
-  const server = endpoint.tls ? endpoint.tls.createServer(socketOptions, accept) : net.createServer(socketOptions, accept);
+  // A sender that ends its half after the message (nc -N, ncat) still waits for the answer. Over TLS a handshake that is broken off would stay open.
+  const server = endpoint.tls ? endpoint.tls.createServer(socketOptions, accept) : net.createServer({ ...socketOptions, allowHalfOpen: true }, accept);
   server.maxConnections = 2 * limits.connections; // those in their handshake count too
-  server.on('tlsClientError', (_error, socket: net.Socket) => socket.destroy());
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: net.Socket) => {
+    if (error.code !== 'ECONNRESET') context.log.warn({ address: socket.remoteAddress ?? '', code: error.code ?? error.name }, 'a TLS handshake at the MLLP port failed: a peer without TLS, without a client certificate that we know, or with too old a version');
+    socket.destroy();
+  });
   await bound(server, endpoint);
   server.on('error', (error) => context.log.error({ error: error.name }, 'the MLLP listener had an error'));
   return { port: (server.address() as net.AddressInfo).port, close: (grace = 10_000) => closeListener(server, connections, grace, Math.min(limits.restMilliseconds, grace / 2)) };
@@ -114,6 +121,9 @@ class Connection implements Holder {
   #restTimer: NodeJS.Timeout | undefined;
   #peerEnded = false;
   #oversize: FrameTooLargeError | undefined;
+  #unframed: Buffer | undefined;
+  #bareTimer: NodeJS.Timeout | undefined;
+  #hasToldBareEnd = false;
   #timer: NodeJS.Timeout | undefined;
   #frameDeadline = 0;
 
@@ -123,8 +133,8 @@ class Connection implements Holder {
     this.peer = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0, ...verifiedSubject(socket) };
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('error', () => {}); // 'close' follows; a peer that resets its connection is no event
-    socket.on('close', () => { clearTimeout(this.#timer); clearTimeout(this.#restTimer); budget.update(this); });
-    socket.on('end', () => { this.#peerEnded = true; this.#awaitsRest = false; this.#endWhenDone(); });
+    socket.on('close', () => { clearTimeout(this.#timer); clearTimeout(this.#restTimer); clearTimeout(this.#bareTimer); budget.update(this); });
+    socket.on('end', () => { this.#peerEnded = true; this.#awaitsRest = false; this.#takeBareEnd(); this.#endWhenDone(); });
     this.#watch();
     this.flow();
   }
@@ -132,7 +142,7 @@ class Connection implements Holder {
   get heldBytes(): number { return this.#wholeBytes + (this.#socket.destroyed ? 0 : this.#decoder.heldBytes); }
   get frameBeganAt(): number | undefined { return this.#decoder.inFrame && !this.#oversize && !this.#socket.destroyed ? this.#frameBeganAt : undefined; }
   flow(): void {
-    if ((this.#finishing && !this.#awaitsRest) || this.#oversize || this.#budget.isFull || this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
+    if ((this.#finishing && !this.#awaitsRest) || this.#oversize || this.#unframed || this.#budget.isFull || this.#waiting.length >= this.#limits.waitingFrames) this.#socket.pause();
     else this.#socket.resume();
   }
 
@@ -147,6 +157,8 @@ class Connection implements Holder {
   cut(): void { this.#socket.destroy(); }
 
   #onData(chunk: Buffer): void {
+    clearTimeout(this.#bareTimer);
+    if (this.#unframed) return;
     try {
       this.#take(chunk);
     } catch (error) {
@@ -158,12 +170,50 @@ class Connection implements Holder {
       return;
     }
     if (this.#decoder.inFrame) failpoint('hl7.midFrame');
+    if (this.#isNotMllp(chunk)) return;
+    if (this.#decoder.mayBeBareEnd) this.#awaitCarriageReturn();
     if (this.#decoder.bytesOutsideFrames > this.#limits.strayBytes) {
       this.#context.log.warn({ address: this.peer.address }, 'the peer sends bytes that are no MLLP frames; connection closed');
       this.cut();
       return;
     }
     this.#watch();
+    this.#budget.update(this);
+    this.flow();
+    if (!this.#working) void this.#work();
+  }
+
+  /** A peer that began with something else hears why, or has it said in the log, and is let go: it would wait for ever. */
+  #isNotMllp(chunk: Buffer): boolean {
+    const spoken = this.#decoder.strayHead && notMllp(this.#decoder.strayHead);
+    if (!spoken) return false;
+    if (spoken.kind === 'unframed') {
+      this.#unframed = chunk;
+      this.#socket.pause();
+      if (!this.#working) void this.#work();
+    } else {
+      this.#context.log.warn({ address: this.peer.address }, `MLLP connection closed: ${spoken.text}`);
+      this.cut();
+    }
+    return true;
+  }
+
+  /** The timer alone may be late: what has come meanwhile is read before its end is believed. */
+  #awaitCarriageReturn(): void {
+    this.#bareTimer = setTimeout(() => {
+      if (this.#socket.isPaused()) this.#awaitCarriageReturn();
+      else this.#bareTimer = setTimeout(() => this.#takeBareEnd(), 0);
+    }, this.#limits.bareEndMilliseconds);
+  }
+
+  #takeBareEnd(): void {
+    if (!this.#decoder.mayBeBareEnd || this.#oversize || this.#socket.destroyed) return;
+    if (!this.#hasToldBareEnd) this.#context.log.warn({ address: this.peer.address }, 'the peer ends messages with FS alone; MLLP wants FS CR, and each message waits for what may follow');
+    this.#hasToldBareEnd = true;
+    const message = this.#decoder.endBare();
+    this.#wholeBytes += message.length;
+    this.#waiting.push(message);
+    this.#awaitsRest = false;
     this.#budget.update(this);
     this.flow();
     if (!this.#working) void this.#work();
@@ -195,7 +245,8 @@ class Connection implements Holder {
       this.#budget.update(this);
       this.flow();
     }
-    if (this.#oversize) await this.#refuseOversize(this.#oversize);
+    if (this.#oversize) await this.#refuse(await answerToOversize(this.#oversize, this.peer, this.#to));
+    else if (this.#unframed) await this.#refuse(await answerToUnframed(this.#unframed, this.peer, this.#to));
     this.#working = false;
     this.#watch();
     this.#endWhenDone();
@@ -229,12 +280,12 @@ class Connection implements Holder {
     });
   }
 
-  /** In its turn, after the frames that were whole. */
-  async #refuseOversize(error: FrameTooLargeError): Promise<void> {
+  /** In its turn, after the frames that were whole. What follows is not read. */
+  async #refuse(answers: readonly Answer[]): Promise<void> {
     this.#finishing = true;
     clearTimeout(this.#timer);
-    for (const answer of await answerToOversize(error, this.peer, this.#to)) await this.#answer(answer);
-    this.#socket.destroySoon(); // the rest of the frame is not read
+    for (const answer of answers) await this.#answer(answer);
+    this.#socket.destroySoon();
   }
 
   #endWhenDone(): void {

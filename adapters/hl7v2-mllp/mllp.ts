@@ -1,17 +1,20 @@
 /**
  * MLLP block format (HL7 v2 Transport: MLLP Release 1): <VT> message <FS><CR>. Bytes of a TCP stream go in as they come, in any chunks;
  * whole messages come out. A lone FS is data. Bytes between frames are skipped and counted; an FS without its CR is taken as the
- * end when the next frame begins. Chunks are kept in a list and joined once: no message costs more than its length.
+ * end when the next frame begins, or when nothing follows (endBare). Chunks are kept in a list and joined once: no message costs more than its length.
  */
 const startBlock = 0x0b;
 const endBlock = 0x1c;
 const carriageReturn = 0x0d;
+const lineFeed = 0x0a;
 
 /** The size of the largest message Google's and most engines take; parsing is linear, so the cap is for memory. */
 export const maximumFrameBytes = 10 * 1024 * 1024;
 
 /** A Buffer object and its allocation: a sender of single bytes takes far more memory than it sends. */
 const chunkBytes = 256;
+/** Enough to tell what the peer speaks. */
+const mostStrayHead = 64;
 
 export class FrameTooLargeError extends Error {
   /** The first bytes of the frame, for the record of the refusal. */
@@ -30,6 +33,10 @@ export class MllpDecoder {
   #inFrame = false;
   #endBlockSeen = false;
   #outside = 0;
+  /** How long the unfinished frame is if it ends with the last FS LF in it. */
+  #lineEndAt = -1;
+  #strayHead = Buffer.alloc(0);
+  #frames = 0;
   /** A limit that may change while the connection lasts is given as a function. */
   constructor(limit: number | (() => number) = maximumFrameBytes) { this.#limit = typeof limit === 'number' ? () => limit : limit; }
 
@@ -38,6 +45,16 @@ export class MllpDecoder {
   /** What the unfinished frame needs in memory: its bytes, and what every chunk costs that it came in. */
   get heldBytes(): number { return this.#size + this.#parts.length * chunkBytes; }
   get bytesOutsideFrames(): number { return this.#outside; }
+  /** What a peer began with that has sent no frame so far: its first bytes. */
+  get strayHead(): Buffer | undefined { return this.#frames === 0 && !this.#inFrame && this.#strayHead.length > 0 ? this.#strayHead : undefined; }
+  /** The unfinished frame would be whole if this were its end: after it came FS alone, or FS LF. */
+  get mayBeBareEnd(): boolean { return this.#inFrame && (this.#endBlockSeen || this.#size === this.#lineEndAt); }
+
+  /** Takes what is there as the message. For when mayBeBareEnd and nothing follows. */
+  endBare(): Buffer {
+    const isLineEnd = !this.#endBlockSeen, message = this.#finish();
+    return isLineEnd ? message.subarray(0, -2) : message;
+  }
 
   /** Returns the messages that this chunk completes. Throws FrameTooLargeError; the decoder is of no use afterwards. */
   push(chunk: Buffer): Buffer[] {
@@ -50,7 +67,8 @@ export class MllpDecoder {
   #between(chunk: Buffer, at: number): number {
     const start = chunk.indexOf(startBlock, at);
     const end = start < 0 ? chunk.length : start;
-    for (let index = at; index < end; index++) if (chunk[index] !== carriageReturn && chunk[index] !== 0x0a) this.#outside++;
+    if (this.#frames === 0 && end > at && this.#strayHead.length < mostStrayHead) this.#strayHead = Buffer.concat([this.#strayHead, chunk.subarray(at, Math.min(end, at + mostStrayHead))]);
+    for (let index = at; index < end; index++) if (chunk[index] !== carriageReturn && chunk[index] !== lineFeed) this.#outside++;
     if (start < 0) return chunk.length;
     this.#inFrame = true;
     return start + 1;
@@ -62,6 +80,7 @@ export class MllpDecoder {
       if (chunk[at] === carriageReturn) { messages.push(this.#finish()); return at + 1; }
       if (chunk[at] === startBlock) { messages.push(this.#finish()); return at; }
       this.#add(Buffer.of(endBlock));
+      if (chunk[at] === lineFeed) this.#lineEndAt = this.#size + 1;
     }
     const end = chunk.indexOf(endBlock, at);
     this.#add(chunk.subarray(at, end < 0 ? undefined : end));
@@ -83,7 +102,8 @@ export class MllpDecoder {
 
   #finish(): Buffer {
     const message = this.#parts.length === 1 && this.#parts[0] ? this.#parts[0] : Buffer.concat(this.#parts, this.#size);
-    this.#parts = []; this.#size = 0; this.#inFrame = false;
+    this.#parts = []; this.#size = 0; this.#inFrame = false; this.#endBlockSeen = false; this.#lineEndAt = -1;
+    this.#frames++;
     return message;
   }
 }
