@@ -51,8 +51,8 @@ test('what the Dockerfile copies, with the packages that npm ci --omit=dev insta
     await import('./src/main.ts');
     const { loadAdapters } = await import('./src/gateway/registry.ts');
     const { readMigrations } = await import('./src/db/migrate.ts'), { migrationsDirectory } = await import('./src/installation.ts');
-    if ((await readMigrations(migrationsDirectory)).length < 40) throw new Error('migrations are missing');
-    for (const directory of ['mappings', 'seeds', 'models']) if (readdirSync(directory).length === 0) throw new Error(directory);
+    if ((await readMigrations(migrationsDirectory)).length === 0) throw new Error('no migrations');
+    for (const needed of ['mappings', 'seeds', 'models']) if (readdirSync(needed).length === 0) throw new Error(needed);
     for (const file of readdirSync('src/cli')) if (!file.endsWith('.test.ts')) await import('./src/cli/' + file);
     console.log([...(await loadAdapters()).keys()].join());
     process.exit();`;
