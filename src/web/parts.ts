@@ -9,7 +9,7 @@ const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad' | ''>> = {
   ok: 'ok', degraded: 'warn', down: 'bad',
   accepted: 'ok', delivered: 'ok', duplicate: 'ok', rejected: 'bad', failed: 'bad', refused: 'bad', unreachable: 'warn', unconfirmed: 'warn',
   paused: 'warn', info: 'ok', warning: 'warn', critical: 'bad', mapped: 'ok', default: 'ok', unmapped: 'warn', finished: 'ok', running: 'warn', 'left out': 'warn',
-  completed: 'ok', timeout: 'bad', 'to decide': 'warn', 'in use': 'ok', 'set aside': '', cancelled: '', high: 'bad', medium: 'warn', low: 'ok', 'entered-in-error': 'bad', 'identity unknown': 'warn',
+  completed: 'ok', timeout: 'bad', 'to decide': 'warn', 'waits for a person': 'warn', 'in use': 'ok', 'set aside': '', cancelled: '', high: 'bad', medium: 'warn', low: 'ok', 'entered-in-error': 'bad', 'identity unknown': 'warn',
   confirmed: 'ok', proven: 'ok', missing: 'bad', 'given up': 'bad', done: 'ok', retrieved: 'ok', 'no answer': 'warn', 'unknown study': 'warn',
   released: 'ok', 'aborted-by-peer': 'warn', 'aborted-by-gateway': 'bad', 'connection-lost': 'warn', unreadable: 'bad',
 };

@@ -47,11 +47,12 @@ export function whereItIs(scan: ScanRow, at: Whereabouts | undefined): Html {
 function placeOf(scan: ScanRow, at: Whereabouts | undefined): readonly [word: string, sentence: string] {
   const later = at?.report_version ? ` Version ${at.report_version} was made before.` : '';
   if (scan.status === 'cancelled') return ['cancelled', 'The order was cancelled.'];
-  if (scan.instance_count === 0) return [scan.status, 'Ordered; no image has come yet.'];
+  if (at?.queue_status === 'paused' && at.why_waiting) return ['waits for a person', `${at.why_waiting}${later}`];
+  if (scan.instance_count === 0) return ['ordered', 'No image has come yet.'];
   if (scan.images_complete_at === null) return [scan.completion_run > 0 ? 'open again' : 'images arriving', `${at?.why_waiting ?? 'Waits until its images are complete.'}${later}`];
   if (at && at.analyses_open > 0) return ['being analysed', `${at.why_waiting ?? 'The models are at work, or it waits for its turn.'}${later}`];
+  if (at && at.analyses_failed > 0) return ['failed', `The analysis failed: its page says why, and Dead letters has what can be tried again.${later}`];
   if (at?.report_version) return reported(at);
-  if (at && at.analyses_failed > 0) return ['failed', 'The analysis failed; see the scan, and Dead letters.'];
   return [scan.status, at?.why_waiting ?? 'Its images are complete; nothing was to be made of them.'];
 }
 

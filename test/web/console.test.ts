@@ -207,6 +207,31 @@ test('patients, pictures and headers are for the roles that may see them, on the
   await api.db.asOwner("UPDATE scan_files SET rows = NULL, columns = NULL WHERE organization_id = $1", [organizationId]);
 });
 
+test('where a scan is: one sentence for each thing that it can wait for', async () => {
+  const { ids, emails, organizationId } = api.south, cookie = await cookieOf(emails.physician);
+  const set = (text: string): Promise<unknown> => api.db.asOwner(`${text} WHERE organization_id = $1`, [organizationId]);
+  const says = async (): Promise<string> => /<h2>Where it is<\/h2><div class="where">([\s\S]*?)<\/div><\/div>/.exec((await get(`/scans/${ids['scan_id']}`, cookie)).text)![1]!.replaceAll(/<[^>]+>/g, ' ').replaceAll(/\s+/g, ' ').trim();
+  expect(await says()).toBe('ordered No image has come yet.');
+  await set('UPDATE scans SET instance_count = 3, status = \'in_progress\'');
+  expect(await says()).toBe('images arriving Waiting for images Version 1 was made before.');
+  await set("UPDATE scans SET images_complete_at = now(), completeness_proof = 'quiet_time', completion_run = 1, status = 'completed'");
+  await set("UPDATE ai_analyses SET status = 'processing', completion_run = 1");
+  expect(await says()).toMatch(/^being analysed /);
+  await set("UPDATE ai_analyses SET status = 'failed'");
+  expect(await says()).toMatch(/^failed The analysis failed: .*Version 1 was made before\.$/);
+  await set("UPDATE ai_analyses SET status = 'completed'");
+  expect(await says()).toBe('reported Report version 1 (preliminary): delivered to 0 of 1 system; the rest waits.');
+  await set("UPDATE deliveries SET status = 'refused'");
+  expect(await says()).toBe('refused Report version 1 (preliminary): refused by 1 of 1 system; see Dead letters.');
+  await set("UPDATE deliveries SET status = 'delivered'");
+  expect(await says()).toBe('delivered Report version 1 (preliminary): delivered to 1 system.');
+  await set("UPDATE scan_queue SET status = 'paused', why_waiting = 'A person decides.'");
+  expect(await says()).toBe('waits for a person A person decides. Version 1 was made before.');
+  await set("UPDATE scans SET status = 'cancelled'");
+  expect(await says()).toBe('cancelled The order was cancelled.');
+  await set("UPDATE deliveries SET status = 'queued'");
+});
+
 test('callers of no organization are shown to none where there are several', async () => {
   await api.db.asOwner("INSERT INTO association_logs (organization_id, association_id, started_at, finished_at, duration_ms, calling_ae_title, called_ae_title, peer_address, peer_port, outcome) VALUES ('00000000-0000-0000-0000-000000000000', medscan_uuid_v7(), now(), now(), 1, 'LOSTCT', 'NOBODY', '10.0.0.9', 1, 'rejected')");
   for (const path of ['/systems', '/associations']) expect((await get(path, await cookieOf(api.north.emails.administrator))).text).not.toContain('LOSTCT');
