@@ -8,6 +8,7 @@
  * What is in it is what seals are computed over (canonical.ts), so the file is proof of the rows exactly as the chain is. It ends at a signed head: a
  * file that was shortened, changed or put together does not pass, whoever holds it, without the installation's key.
  */
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -37,7 +38,7 @@ export async function archiveRange(tx: Transaction, first: number): Promise<Arch
 
 /** The file is there, synced, exactly when this resolves. `read` gives it a transaction of the organization for each batch. */
 export async function writeArchive(file: string, organizationId: string, range: ArchiveRange, read: <T>(work: (tx: Transaction) => Promise<T>) => Promise<T>): Promise<void> {
-  const unfinished = `${file}.${process.pid}.unfinished`;
+  const unfinished = `${file}.${randomUUID()}.unfinished`; // two workers may be at it
   const handle = await open(unfinished, 'w', 0o600);
   try {
     await pipeline(Readable.from(linesOf(organizationId, range, read)), createGzip(), async (chunks: AsyncIterable<Buffer>) => {
