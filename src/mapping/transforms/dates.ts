@@ -39,10 +39,10 @@ function withoutUnknownParts(value: string): string {
   return /00/.test(value) ? value.trim().replace(/^(\d{4})(?:00(?:00)?|(\d\d)00)(?:0{2,6}(?:\.0+)?)?(?:[+-]\d{4})?$/, '$1$2') : value;
 }
 
-/** DICOM DT has the form of an HL7 DTM. A time that cannot be read leaves the date. */
+/** DICOM DT has the form of an HL7 DTM. An offset that no place has leaves the time, as one without; a time that cannot be read leaves the date. */
 function dicomDateTime(value: string, zone: string | undefined): string | undefined {
   const text = dicomText(value);
-  return isoDateTime(text, zone) ?? isoDateOfDa(text.slice(0, 8));
+  return isoDateTime(text, zone) ?? isoDateTime(text.replace(/[+-]\d{4}$/, ''), zone) ?? isoDateOfDa(text.slice(0, 8));
 }
 /** A time without a zone is not FHIR but unambiguous where the sender's zone is known. */
 function fhirDateTime(value: string, zone: string | undefined): string | undefined {

@@ -7,13 +7,14 @@ const yes = new Set(['true', 'yes', 'y', '1']);
 const no = new Set(['false', 'no', 'n', '0']);
 
 const integer: Transform<undefined> = {
-  title: 'A whole number as in DICOM IS, HL7 SI/NM or FHIR integer; within ±9007199254740991.',
+  title: 'A whole number as in DICOM IS, HL7 SI or FHIR integer, all of which end at ±2147483647.',
   argument: none, gives: 'number',
   apply(value) {
     const bare = value.trim();
     if (bare === '') return undefined;
-    const number = /^[+-]?\d{1,16}$/.test(bare) ? Number(bare) : Number.NaN;
-    if (!Number.isSafeInteger(number)) throw new TransformError('is not a whole number');
+    if (!/^[+-]?\d{1,16}$/.test(bare)) throw new TransformError('is not a whole number');
+    const number = Number(bare);
+    if (Math.abs(number) > 2_147_483_647) throw new TransformError('is a larger number than the standard allows (2147483647)');
     return number === 0 ? 0 : number;
   },
 };

@@ -36,7 +36,8 @@ test.each([
   ['fhir-date-time', '2026-07-01T08:30:00.123Z', undefined, '2026-07-01T08:30:00.123Z'],
   ['fhir-date-time', '2026-07', undefined, '2026-07'],
   ['integer', ' +12 ', undefined, 12],
-  ['integer', '-0', undefined, 0],
+  ['integer', '-0', undefined, 0], ['integer', '2147483647', undefined, 2_147_483_647],
+  ['dicom-date-time', '20260701083000+9900', undefined, '2026-07-01T08:30:00'], ['dicom-date-time', '20260701083000+1400', undefined, '2026-07-01T08:30:00+14:00'],
   ['number', '-1.5e2', undefined, -150],
   ['boolean', 'Y', undefined, true],
   ['boolean', 'NO', undefined, false],
@@ -58,7 +59,7 @@ test.each([
 test.each([
   ['dicom-date', '20230229'], ['dicom-date', '198005171'.slice(0, 5)], ['hl7-date', '00000101'], ['hl7-date', '00000000'], ['hl7-date', '19500017'], ['dicom-date', '19500017'], ['hl7-date', '1950001700'], ['hl7-date', 'unknown'],
   ['fhir-date', '1980-5-7'], ['fhir-date-time', '20260701'], ['dicom-date-time', 'noon'], ['fhir-date-time', '2026-07-01T25:00:00Z'],
-  ['integer', '1.5'], ['integer', '99999999999999999'], ['number', 'Infinity'], ['boolean', 'maybe'], ['uid', '1.2*'], ['uid', '1.2\\1.3'], ['uid', '..'], ['uid', '1'.repeat(65)],
+  ['integer', '1.5'], ['integer', '99999999999999999'], ['integer', '2147483648'], ['integer', '20250101123456'], ['hl7-date-time', '20260701083000+9900'], ['hl7-date-time', '20260701083000+0160'], ['number', 'Infinity'], ['boolean', 'maybe'], ['uid', '1.2*'], ['uid', '1.2\\1.3'], ['uid', '..'], ['uid', '1'.repeat(65)],
 ])('%s refuses %j', (name, value) => {
   expect(() => apply(name, value)).toThrow(TransformError);
 });

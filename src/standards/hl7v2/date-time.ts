@@ -29,6 +29,7 @@ export function readDtm(text: string): Dtm | undefined {
   if (second !== undefined) dtm.second = second;
   if (fraction !== undefined) dtm.fraction = fraction;
   const offset = readOffset(zone);
+  if (offset !== undefined && !isOffset(offset)) return undefined;
   if (offset !== undefined) dtm.offset = offset;
   return dtm;
 }
@@ -44,6 +45,11 @@ function readOffset(zone: string | undefined): string | undefined {
   if (zone === 'Z') return '+00:00';
   const digits = zone.replace(':', '');
   return `${digits.slice(0, 3)}:${digits.slice(3)}`;
+}
+
+/** No place is further from UTC than 14 hours; a database takes no more than 16. */
+function isOffset(offset: string): boolean {
+  return Number(offset.slice(1, 3)) <= 14 && Number(offset.slice(4)) <= 59;
 }
 
 /** '1980', '1980-05' or '1980-05-17'; the time of day, if any, is left off and nothing is shifted. */
