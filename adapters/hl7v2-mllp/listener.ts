@@ -164,6 +164,7 @@ class Connection implements Holder {
     } catch (error) {
       if (!(error instanceof FrameTooLargeError)) throw error;
       this.#oversize = error;
+      clearTimeout(this.#timer); // its refusal is being recorded
       this.#budget.update(this);
       this.#socket.pause();
       if (!this.#working) void this.#work();
@@ -189,6 +190,7 @@ class Connection implements Holder {
     if (!spoken) return false;
     if (spoken.kind === 'unframed') {
       this.#unframed = chunk;
+      clearTimeout(this.#timer);
       this.#socket.pause();
       if (!this.#working) void this.#work();
     } else {
@@ -283,7 +285,6 @@ class Connection implements Holder {
   /** In its turn, after the frames that were whole. What follows is not read. */
   async #refuse(answers: readonly Answer[]): Promise<void> {
     this.#finishing = true;
-    clearTimeout(this.#timer);
     for (const answer of answers) await this.#answer(answer);
     this.#socket.destroySoon();
   }
