@@ -30,14 +30,14 @@ function row(association: Row, now: Date): Html {
 <td>${ending(association)}<div class="sub">${association.reason ?? ''}${association.repeats > 0 ? ` (and ${association.repeats} times more)` : ''}</div>${association.advice ? html`<div class="advice">${association.advice}</div>` : ''}</td><td class="number nowrap">${took(association.duration_ms)}</td></tr>`;
 }
 
-const ending = ({ outcome, rejection }: Row): Html => html`${state(outcome)}${rejection ? html` <span class="id">${rejection}</span>` : ''}`;
+const ending = ({ outcome, rejection }: Row): Html => html`${state(outcome.replaceAll('-', ' '))}${rejection ? html` <span class="id">${rejection}</span>` : ''}`;
 const objectsOf = ({ objects }: Row): number => Object.values(objects).reduce((sum, count) => sum + count, 0);
 const took = (milliseconds: number): string => (milliseconds < 10_000 ? `${(milliseconds / 1000).toFixed(milliseconds < 1000 ? 2 : 1)} s` : span(milliseconds));
 
 /** PS3.8 table 9-18, and what an administrator of ours does about a refusal. */
 const results: readonly (readonly [words: string, advice: string])[] = [
   ['accepted', ''],
-  ['refused by a setting (1)', 'A setting of the system keeps this service or class out: allow_query, allow_retrieve, allow_worklist, sop_classes, private_sop_classes.'],
+  ['refused by a setting (1)', 'A setting of the system keeps this service or class out: allow_query, allow_retrieve, allow_worklist, sop_classes, accept_unknown_sop_classes.'],
   ['refused (2)', 'The gateway could not serve it then.'],
   ['service not supported (3)', 'The gateway has no such service. Most callers offer it only in case; nothing to do unless they miss it.'],
   ['transfer syntaxes not supported (4)', 'Offer Implicit or Explicit VR Little Endian for it as well.'],

@@ -11,7 +11,8 @@ const tones: Readonly<Record<string, 'ok' | 'warn' | 'bad' | ''>> = {
   paused: 'warn', info: 'ok', warning: 'warn', critical: 'bad', mapped: 'ok', default: 'ok', unmapped: 'warn', finished: 'ok', running: 'warn', 'left out': 'warn',
   completed: 'ok', timeout: 'bad', 'to decide': 'warn', 'waits for a person': 'warn', 'in use': 'ok', 'set aside': '', cancelled: '', high: 'bad', medium: 'warn', low: 'ok', 'entered-in-error': 'bad', 'identity unknown': 'warn',
   confirmed: 'ok', proven: 'ok', missing: 'bad', 'given up': 'bad', done: 'ok', retrieved: 'ok', 'no answer': 'warn', 'unknown study': 'warn',
-  released: 'ok', 'aborted-by-peer': 'warn', 'aborted-by-gateway': 'bad', 'connection-lost': 'warn', unreadable: 'bad',
+  released: 'ok', 'aborted by peer': 'warn', 'aborted by gateway': 'bad', 'connection lost': 'warn', unreadable: 'bad',
+  'refused by a setting (1)': 'warn', 'refused (2)': 'warn', 'service not supported (3)': 'warn', 'transfer syntaxes not supported (4)': 'warn', taken: 'ok',
 };
 
 const places: readonly { readonly path: string; readonly title: string; readonly permission: Permission }[] = [

@@ -89,10 +89,10 @@ function seriesRow(scanId: string, series: SeriesRow, seesImages: boolean): Html
 <td class="number nowrap"><a href="/scans/${scanId}/images?series=${encodeURIComponent(series.series_instance_uid)}">${series.images}</a><div class="sub">${bytes(series.byte_size)}</div></td><td>${series.systems ?? 'unknown sender'}</td><td>${clock(series.first_at)}</td></tr>`;
 }
 
-/** An image of a scan, as large as a page needs it; the browser fetches it when it comes into sight. */
+/** An image of a scan, as large as a page needs it; small ones are fetched when they come into sight. */
 export function picture(scanId: string, scanFileId: string, words: string, isSmall = false): Html {
   const edge = isSmall ? 96 : 320;
-  return html`<img class="${isSmall ? 'small' : 'large'}" src="/scans/${scanId}/images/${scanFileId}/picture${isSmall ? '?size=small' : ''}" alt="${words}" width="${edge}" height="${edge}" loading="lazy" decoding="async">`;
+  return html`<img class="${isSmall ? 'small' : 'large'}" src="/scans/${scanId}/images/${scanFileId}/picture${isSmall ? '?size=small' : ''}" alt="${words}" width="${edge}" height="${edge}"${isSmall ? html` loading="lazy"` : ''} decoding="async">`;
 }
 
 function asked({ count, prior_searches: searches, retrievals }: z.input<typeof ScanSources>, now: Date): Html | string {

@@ -169,6 +169,11 @@ test('who called and was refused is on the pages: by a system, and by none', asy
   const list = await eventually(async () => { const { text } = await get('/associations?outcome=released'); return text.includes('NORTHPACS → MEDSCAN') && text; });
   const one = await get(/href="(\/associations\/[^"]+)"/.exec(list)![1]!);
   expect(one.text).toMatch(/presentation contexts? accepted[\s\S]*CT Image Storage[\s\S]*Explicit VR Little Endian[\s\S]*taken/);
+  const [refused] = await journey.gateway.db.asOwner<{ association_id: string }>(`INSERT INTO association_logs (organization_id, association_id, started_at, finished_at, duration_ms, peer_address, peer_port, outcome, contexts)
+    VALUES ($1, medscan_uuid_v7(), now(), now(), 1, '10.0.0.9', 1, 'released', '[{"id": 1, "abstract_syntax": "1.2.840.10008.5.1.4.1.2.2.1", "transfer_syntaxes": ["1.2.840.10008.1.2"], "result": 1}]') RETURNING association_id`, [journey.seeded.organizationId]);
+  const advice = /A setting of the system keeps this service or class out: ([\w, ]+)\./.exec((await get(`/associations/${refused!.association_id}`)).text)![1]!;
+  const settings = (await get('/systems/new?adapter=dicom-dimse')).text;
+  expect(advice.split(', ').filter((setting) => !settings.includes(`>${setting}</th>`)), 'settings that do not exist').toEqual([]);
   const statement = await get(`/systems/${journey.seeded.integrations['PACS']}/conformance`);
   expect(statement.text).toContain('<h2>4 Networking</h2>');
   expect(statement.text).toContain('<td>CT Image Storage</td>');
