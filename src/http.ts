@@ -112,6 +112,7 @@ async function apiCommands(dependencies: HttpDependencies): Promise<ApiCommands>
     storedHead: (location) => readHead(store, location),
     picture: (image, wanted, signal) => dependencies.images.render(image, wanted, signal),
     reloadIntegrations: () => integrations.reload(),
+    adapterMounts: () => mounts.map(({ inbound }) => inbound.mount),
     async handleAdapterHttp(request: Request, peer: Peer) {
       const { pathname } = new URL(request.url);
       const mount = mounts.find(({ inbound }) => pathname === inbound.mount || pathname.startsWith(`${inbound.mount}/`) || inbound.alsoAt?.includes(pathname) === true);

@@ -55,7 +55,7 @@ export function buildApi(dependencies: ApiDependencies): Api {
   const router = apiRoutes(dependencies);
   const app = new Hono<ApiEnv>();
   app.onError((error, c) => answerError(c, error, dependencies));
-  app.notFound((c) => problemResponse(c, new Problem(404, 'There is nothing at this address. /api/docs describes the API.')));
+  app.notFound((c) => problemResponse(c, nothingHere(dependencies)));
   app.use(requestId({ limitLength: 100 }));
   app.use((c, next) => handOverToAdapter(c, next, dependencies));
   app.use(headers, measure);
@@ -64,6 +64,11 @@ export function buildApi(dependencies: ApiDependencies): Api {
   documentationPages(app);
   healthRoutes(app, dependencies);
   return { app, routes: router.routes };
+}
+
+/** Names the ways in: who is here by mistake was told one of them almost right. */
+export function nothingHere({ commands }: Pick<ApiDependencies, 'commands'>): Problem {
+  return new Problem(404, `There is nothing at this address. /api/docs describes the API; other interfaces are at ${commands.adapterMounts().join(', ')}.`);
 }
 
 function apiRoutes(dependencies: ApiDependencies): ApiRouter {

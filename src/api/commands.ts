@@ -28,6 +28,8 @@ export interface ApiCommands extends MessageCommands, OperatorCommands, Pick<Int
   reloadIntegrations(): Promise<void>;
   /** Serves a request below an HTTP adapter's mount (/fhir/r4). undefined: no adapter is mounted at this path. */
   handleAdapterHttp(request: Request, peer: Peer): Promise<Response | undefined>;
+  /** Where HTTP adapters are mounted: /fhir/r4. */
+  adapterMounts(): readonly string[];
   /** Names of parts that are not ready yet, with the reason; empty when the gateway can take messages. */
   notReady(): Promise<readonly string[]>;
 }

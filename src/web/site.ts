@@ -1,8 +1,8 @@
 import type { Hono } from 'hono';
 import { html } from 'hono/html';
-import { createApi } from '../api/app.ts';
+import { createApi, nothingHere } from '../api/app.ts';
 import type { ApiContext, ApiDependencies, ApiEnv } from '../api/context.ts';
-import { Problem, problemResponse } from '../api/problem.ts';
+import { problemResponse } from '../api/problem.ts';
 import { consolePages } from './console.ts';
 import { page } from './layout.ts';
 import { webPages } from './pages.ts';
@@ -16,12 +16,12 @@ export function createSite(dependencies: ApiDependencies): Hono<ApiEnv> {
   consolePages(app, dependencies);
   scanPages(app, dependencies);
   systemPages(app, dependencies);
-  app.notFound(nothingHere);
+  app.notFound((c) => notFound(c, dependencies));
   return app;
 }
 
 /** A person's browser gets a page, a program a problem. */
-function nothingHere(c: ApiContext): Response | Promise<Response> {
-  if (c.req.path.startsWith('/api/') || !/\btext\/html\b/.test(c.req.header('accept') ?? '')) return problemResponse(c, new Problem(404, 'There is nothing at this address. /api/docs describes the API.'));
+function notFound(c: ApiContext, dependencies: ApiDependencies): Response | Promise<Response> {
+  if (c.req.path.startsWith('/api/') || !/\btext\/html\b/.test(c.req.header('accept') ?? '')) return problemResponse(c, nothingHere(dependencies));
   return c.html(page({ title: 'Not found · MedScan Gateway', body: html`<main id="main"><h1>There is nothing at this address</h1><p class="aside"><a href="/">Status</a> has the way to everything; <a href="/api/docs">the API</a> is described by itself.</p></main>` }), 404);
 }

@@ -80,6 +80,12 @@ test('broken JSON is 400, another media type 415, an unknown address 404, a seco
   expectProblem(await send('POST', '/users', { email: api.north.emails.nurse.toUpperCase(), display_name: 'x', role: 'nurse', password: 'long enough password' }), 409);
 });
 
+test('an address that is almost right is answered with the right ones', async () => {
+  const answer = await api.call('GET', '/fhir/Patient');
+  expectProblem(answer, 404);
+  expect(answer.body.detail).toContain('/fhir/r4');
+});
+
 test('a patient is found by the beginnings of the name, by birth date and by identifier, never by a wildcard', async () => {
   const find = async (search: object): Promise<string[]> => (await send('POST', '/patients/search', search)).body.items.map((patient: { patient_number: string }) => patient.patient_number);
   for (const search of [{ name: 'MÜLLER' }, { name: 'mül, an' }, { name: 'Anna' }, { birth_date: '1980' }, { birth_date: '1980-05-17', name: 'anna' }, { identifier: { value: 'MRN-north' } }, { identifier: { value: 'MRN-north', assigning_authority: 'NORTH' } }]) {

@@ -197,6 +197,7 @@ function fakeCommands(db: TestDatabase): FakeCommands {
       return { kind: 'saved', integrationId, version: 2 };
     },
     reloadIntegrations: async () => { reloads.count += 1; },
+    adapterMounts: () => ['/fhir/r4'],
     handleAdapterHttp: async (request) => (new URL(request.url).pathname.startsWith('/fhir/r4') ? new Response(`adapter got ${(await request.text()).length} bytes`, { status: 201 }) : undefined),
     notReady: async () => fake.notReadyReasons,
   };
