@@ -121,6 +121,7 @@ td.picture { width: 7rem; }
 img.small, img.large { display: block; object-fit: contain; background: #000; border-radius: 6px; color: #ccc; font-size: .8rem; max-width: 100%; height: auto; aspect-ratio: 1; }
 table.sides { table-layout: fixed; }
 table.sides td { overflow-wrap: anywhere; }
+table.sides th, table.sides time { white-space: normal; }
 table.sides th[scope="col"]:first-child { width: 8rem; }
 tbody th { vertical-align: top; }
 th .sub { font-size: .88rem; white-space: normal; }
@@ -144,7 +145,7 @@ p.prose { margin: 0; padding: .2rem 1.1rem .6rem; white-space: pre-wrap; overflo
 .statement table { min-width: 0; }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: .9em; }
 select:focus-visible, textarea:focus-visible, summary:focus-visible, .scroll:focus-visible, pre:focus-visible { outline: 3px solid var(--accent); outline-offset: -2px; }
-@media (max-width: 40rem) { form.filter { grid-template-columns: 1fr 1fr; gap: .5rem .75rem; } main { padding: 0 .9rem; margin-top: 1rem; } nav.places { padding: .35rem .6rem; } nav.places a { padding: .3rem .55rem; } table { min-width: 36rem; font-size: .93rem; } th, td { padding: .4rem .6rem; } section h2, section .none, dl, .actions, p.hint { padding-left: .8rem; padding-right: .8rem; } dl { column-gap: .9rem; } }
+@media (max-width: 40rem) { form.filter { grid-template-columns: 1fr 1fr; gap: .5rem .75rem; } main { padding: 0 .9rem; margin-top: 1rem; } nav.places { padding: .35rem .6rem; } nav.places a { padding: .3rem .55rem; } table { min-width: 36rem; font-size: .93rem; } table.sides, table.tree { min-width: 0; } table.sides th[scope="col"]:first-child { width: 4.7rem; } .tree td.id { min-width: 7.5rem; } th, td { padding: .4rem .6rem; } section h2, section .none, dl, .actions, p.hint { padding-left: .8rem; padding-right: .8rem; } dl { column-gap: .9rem; } }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --muted: #444; --line: #bbb; --accent: #000; --ok: #000; --warn: #000; --bad: #000; --idle: #000; --ok-soft: #fff; --warn-soft: #fff; --bad-soft: #fff; --idle-soft: #fff; }
   header.bar form, header.bar .who, nav.places, .skip, p.back, .actions, form, .unprinted, .more { display: none !important; }

@@ -22,9 +22,9 @@ async function cookieOf(email: string): Promise<string> {
 }
 const get = (path: string, cookie: string): Promise<Answer> => api.call('GET', path, { cookie });
 const post = (path: string, cookie: string, fields: Record<string, string> = {}, from = origin): Promise<Answer> => api.call('POST', path, { cookie, origin: from, body: new URLSearchParams(fields).toString(), headers: encoded });
-const pages = (): string[] => ['/messages', `/messages/${api.north.ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${api.north.ids['replay_id']}`, '/systems', `/systems/${api.north.ids['integration_id']}`, `/systems/${api.north.ids['integration_id']}/edit`, `/systems/${api.north.ids['integration_id']}/try`, `/systems/${api.north.ids['integration_id']}/conformance`, '/associations', `/associations/${api.north.ids['association_id']}`];
+const pages = ({ ids } = api.north): string[] => ['/messages', `/messages/${ids['sync_id']}`, '/dead-letters', '/replays', `/replays/${ids['replay_id']}`, '/systems', `/systems/${ids['integration_id']}`, `/systems/${ids['integration_id']}/edit`, `/systems/${ids['integration_id']}/try`, `/systems/${ids['integration_id']}/conformance`, '/associations', `/associations/${ids['association_id']}`];
 /** What a nurse may see, too. */
-const scanPages = (): string[] => ['/scans', `/scans/${api.north.ids['scan_id']}`, `/scans/${api.north.ids['scan_id']}/images/${api.north.ids['scan_file_id']}`, `/reports/${api.north.ids['report_id']}`, '/alerts'];
+const scanPages = ({ ids } = api.north): string[] => ['/scans', `/scans/${ids['scan_id']}`, `/scans/${ids['scan_id']}/images/${ids['scan_file_id']}`, `/reports/${ids['report_id']}`, '/alerts'];
 
 test('every page wants a sign-in, and a role sees only what it may', async () => {
   for (const path of [...pages(), ...scanPages()]) {
@@ -329,6 +329,12 @@ test.skipIf(browserPath === undefined)('a person works with the keyboard alone: 
     await page.keyboard.press('Enter');
     await page.getByRole('status').waitFor();
     expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe('rgb(16, 22, 28)');
+    // On a telephone each page is as wide as the screen; tables scroll by themselves, by keyboard too.
+    await page.setViewportSize({ width: 390, height: 800 });
+    for (const path of ['/', ...pages(api.south), ...scanPages(api.south)]) {
+      await page.goto(base + path);
+      expect([path, await page.evaluate('[document.documentElement.scrollWidth <= 390, document.querySelectorAll("h1").length, [...document.querySelectorAll(".scroll")].every((one) => one.tabIndex === 0 && one.ariaLabel)]')]).toEqual([path, [true, 1, true]]);
+    }
     expect(errors).toEqual([]);
   } finally {
     await browser.close();
