@@ -2513,6 +2513,34 @@ BEGIN
 END $$;
 CREATE TRIGGER touch_updated_at BEFORE UPDATE ON scan_arrivals FOR EACH ROW EXECUTE FUNCTION medscan_touch_updated_at();
 
+-- ======== migrations/0043_images_without_modality.sql ========
+
+-- schema-version: 1.13.1
+-- An image without Modality made a NULL of the list of its study's modalities: NULL <> ALL of an empty list is true. No reader of scans takes that, so that
+-- the study was never completed. The function is that of 0041 but for this condition.
+DO $$
+DECLARE
+  before text := 'IF i.modality <> ALL (arrived.modalities)';
+  after text := 'IF i.modality IS NOT NULL AND i.modality <> ALL (arrived.modalities)';
+  definition text := (SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'medscan_store_instances');
+BEGIN
+  IF definition IS NULL OR position('i.modality <> ALL (arrived.modalities)' IN definition) = 0 THEN RAISE EXCEPTION 'medscan_store_instances is not as this migration knows it'; END IF;
+  EXECUTE replace(definition, before, after);
+END $$;
+
+-- Triggers of scans write in the name of the organization.
+DO $$
+DECLARE
+  o uuid;
+BEGIN
+  PERFORM set_config('app.scope', 'system', true);
+  FOR o IN SELECT organization_id FROM organizations LOOP
+    PERFORM set_config('app.organization_id', o::text, true);
+    UPDATE scans SET modalities = array_remove(modalities, NULL) WHERE organization_id = o AND array_position(modalities, NULL) IS NOT NULL;
+  END LOOP;
+  PERFORM set_config('app.organization_id', '', true), set_config('app.scope', '', true);
+END $$;
+
 -- ======== migrations/0044_export_attempts.sql ========
 
 -- schema-version: 1.14.0
@@ -2624,6 +2652,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0),
   ('0041_open_studies_in_turn.sql', 'bbe53200c7e742a58c389d4ef9065e1790463539311c07678bfbf218376b1b60', '1.13.0', 0),
   ('0042_scan_arrivals.sql', 'd1fe5d55d1e9a8a419bda875c6328d112424ad36df2621142325f1e43d762287', '1.13.0', 0),
+  ('0043_images_without_modality.sql', '13c7e068e845d9c250199ef4ab503bf6e77a320769b37dec1b68d6f84aca3a8b', '1.13.1', 0),
   ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0),
   ('0045_what_alerts_are_about.sql', 'e254e2d0aba92c899d0a60a8f3999166f07f411825e16a1cf92bf6f9d9170ba7', '1.15.0', 0),
   ('0046_maintenance_runs.sql', '0f6417c50a22fbf893e49c857ff2c8b5fdc5f1ef1700cf5c5caff0e876ab369a', '1.16.0', 0);

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkSource } from '../../src/pipeline/completeness-at-source.ts';
 import { completeWhenQuiet } from '../../src/pipeline/complete.ts';
@@ -32,6 +34,24 @@ test('a scan waits until no image came for the quiet time, and says so to the qu
   expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
   expect(await completeWhenQuiet(dependencies(0), scan)).toBe('nothing to do');
   expect(await analyses(scan.scanId)).toEqual([{ status: 'queued', completion_run: 1 }]);
+});
+
+test('images without Modality leave the list of modalities as it is, and their scan is completed', async () => {
+  const study = '20.0', image = (number: number, modality: string | null) => ({ ...instance(study, `${study}.${number}`), series: { series_instance_uid: `${study}.1`, modality } });
+  const receive = (number: number, modality: string | null) => pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.${number}`, normalized: { patient: patient(study), instance: image(number, modality) } });
+  const receipts = [await receive(1, null), await receive(2, null)];
+  if (receipts[0]!.kind !== 'accepted') throw new Error(receipts[0]!.kind);
+  const scan = { organizationId: pipeline.integration.organizationId, scanId: receipts[0]!.links['scans']! };
+  const modalities = async () => (await pipeline.db.asOwner<{ modalities: unknown }>('SELECT modalities FROM scans WHERE scan_id = $1', [scan.scanId]))[0]!.modalities;
+  expect([receipts[1]!.kind, await modalities()]).toEqual(['accepted', []]);
+  await receive(3, 'CT');
+  await receive(4, null);
+  expect(await modalities()).toEqual(['CT']);
+  // As earlier versions left it.
+  await pipeline.db.asOwner("UPDATE scans SET modalities = '{CT,NULL}' WHERE scan_id = $1", [scan.scanId]);
+  await pipeline.db.asOwner(await readFile(path.join(import.meta.dirname, '../../migrations/0043_images_without_modality.sql'), 'utf8'));
+  expect(await modalities()).toEqual(['CT']);
+  expect(await completeWhenQuiet(dependencies(0), scan)).toBe('completed');
 });
 
 test('a person completes a scan once; again only when something of it waits for a person, and a failed analysis is then tried anew', async () => {
