@@ -67,3 +67,9 @@ export function readSettings(text: string): { readonly settings: Record<string, 
     return { problem: 'The settings refer to themselves.' };
   }
 }
+
+/** Secrets live sealed in another column; should one stand among the settings (an old row), it still does not leave. */
+export function withoutSecrets(system: Integration, adapter: Pick<CatalogEntry, 'secretFields'> | undefined): Integration {
+  const secret = new Set(adapter?.secretFields);
+  return { ...system, settings: Object.fromEntries(Object.entries(system.settings).filter(([name]) => !secret.has(name))) };
+}

@@ -1,4 +1,4 @@
-/** Sign in, sign out, and the state of the gateway; the other pages are in console.ts, scan-pages.ts and system-pages.ts. */
+/** Sign in, sign out, and the state of the gateway; the other pages are in console.ts and the files named *-pages.ts. */
 import type { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { UNASSIGNED_ORGANIZATION_ID } from '#domain/organization.ts';

@@ -3,7 +3,10 @@ import { html } from 'hono/html';
 import { createApi, nothingHere } from '../api/app.ts';
 import type { ApiContext, ApiDependencies, ApiEnv } from '../api/context.ts';
 import { problemResponse } from '../api/problem.ts';
+import { associationPages } from './association-pages.ts';
 import { consolePages } from './console.ts';
+import { editSystemPages } from './edit-system-pages.ts';
+import { imagePages } from './image-pages.ts';
 import { page } from './layout.ts';
 import { webPages } from './pages.ts';
 import { scanPages } from './scan-pages.ts';
@@ -15,7 +18,10 @@ export function createSite(dependencies: ApiDependencies): Hono<ApiEnv> {
   webPages(app, dependencies);
   consolePages(app, dependencies);
   scanPages(app, dependencies);
+  imagePages(app, dependencies);
   systemPages(app, dependencies);
+  editSystemPages(app, dependencies);
+  associationPages(app, dependencies);
   app.notFound((c) => notFound(c, dependencies));
   return app;
 }
