@@ -6,7 +6,7 @@
  * The data set is kept as it came, behind a preamble and a group 0002 of our own. Success is said in one place, after `receive`.
  * A rejected object stays in the store, so that it can be replayed once the cause is mended; one that never ended leaves nothing.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { failpoint } from '#src/failpoint.ts';
 import type { AdapterContext, InboundMessage, Integration, ObjectWriter, Peer, Receipt, Receive, Refusal, RejectReason, StoredObject } from '#gateway/adapter.ts';
 import { buildPart10Header } from '#standards/dicom/part10.ts';
@@ -40,7 +40,7 @@ export class CStoreReceiver implements MessageReceiver {
   readonly #adapter: AdapterContext;
   readonly #receivedAt: Date;
   /** Of what is not stored; the store hashes what is. */
-  readonly #sha256 = createHash('sha256');
+  #sha256: Hash | undefined;
   readonly #datasetOffset: number;
   readonly #head: DatasetHead;
   readonly #refusal: Refusal | undefined;
@@ -80,7 +80,7 @@ export class CStoreReceiver implements MessageReceiver {
     const isFirst = this.#byteSize === 0;
     this.#byteSize += bytes.length;
     if (this.#byteSize > this.#association.integration.config.maximum_object_megabytes * 1024 * 1024) throw this.#tooLarge();
-    if (this.#refusal) this.#sha256.update(bytes);
+    if (this.#refusal) (this.#sha256 ??= createHash('sha256')).update(bytes);
     this.#head.add(bytes);
     if (isFirst) failpoint('cstore.midPdv');
     if (this.#refusal || this.#writeFailure) return; // read to the end and answered then: PS3.7 knows no earlier answer
@@ -144,7 +144,7 @@ export class CStoreReceiver implements MessageReceiver {
     const { integration, peer, request } = this.#association;
     return {
       integration, peer, interaction: 'C-STORE', controlId: this.#command.affectedSopInstanceUid, receivedAt: this.#receivedAt,
-      head: this.#head.bytes(), sha256: object?.sha256 ?? this.#sha256.copy().digest('hex'), byteSize: this.#byteSize, ...(object ? { object } : {}),
+      head: this.#head.bytes(), sha256: object?.sha256 ?? (this.#sha256?.copy() ?? createHash('sha256')).digest('hex'), byteSize: this.#byteSize, ...(object ? { object } : {}),
       facts: {
         sopClassUid: this.#command.affectedSopClassUid, sopInstanceUid: this.#command.affectedSopInstanceUid,
         transferSyntaxUid: this.#context.transferSyntax, datasetOffset: this.#datasetOffset,

@@ -9,7 +9,6 @@
  */
 import { closeSync, fdatasync, open, renameSync, writev, writevSync } from 'node:fs';
 import { rm, unlink } from 'node:fs/promises';
-import path from 'node:path';
 import { promisify } from 'node:util';
 import { failpoint } from '../failpoint.ts';
 import { digestOf, LargeDigest } from './digest.ts';
@@ -43,7 +42,7 @@ export interface FileWriter {
   abort(): Promise<void>;
 }
 /** `digestFrom`: how many bytes at the beginning are not the sender's. */
-export interface Places { readonly temporary: string; readonly location: string; readonly final: string; readonly digestFrom: number | undefined }
+export interface Places { readonly temporary: string; readonly location: string; readonly directory: string; readonly final: string; readonly digestFrom: number | undefined }
 
 const openFile = promisify(open);
 const dataSync = promisify(fdatasync);
@@ -129,7 +128,7 @@ export class DiskWriter implements FileWriter {
   }
 
   async finish(): Promise<StoredFile> {
-    const directory = path.dirname(this.#places.final);
+    const { directory } = this.#places;
     try {
       const made = this.#directories.ensure(directory);
       const descriptor = await this.#opening;

@@ -72,9 +72,8 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
         free = await freeBytes();
       }
       if (free < reserveBytes) throw new StorageFullError(free, reserveBytes);
-      const id = randomUUID();
-      const location = path.join('objects', ...new Date().toISOString().slice(0, 13).split(/[-T]/), id + extension);
-      return new DiskWriter({ temporary: path.join(incoming, `${id}.part`), location, final: resolve(location), digestFrom }, directories);
+      const id = randomUUID(), directory = hourDirectory(now), location = directory + path.sep + id + extension;
+      return new DiskWriter({ temporary: `${incoming}${path.sep}${id}.part`, location, directory: absoluteRoot + path.sep + directory, final: absoluteRoot + path.sep + location, digestFrom }, directories);
     },
     read: (location) => createReadStream(resolve(location)),
     async readHead(location, byteLength) {
@@ -105,6 +104,16 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
     },
     removeUnfinished: () => removeUnfinished(path.join(absoluteRoot, 'incoming')),
   };
+}
+
+let hour = NaN, directoryOfHour = '';
+/** Of UTC, relative to the store. */
+function hourDirectory(now: number): string {
+  if (Math.floor(now / 3_600_000) !== hour) {
+    hour = Math.floor(now / 3_600_000);
+    directoryOfHour = path.join('objects', ...new Date(now).toISOString().slice(0, 13).split(/[-T]/));
+  }
+  return directoryOfHour;
 }
 
 function unlessMissing(error: NodeJS.ErrnoException): void {

@@ -20,6 +20,7 @@ import {
 import type { UpperLayerLimits } from './limits.ts';
 import { PduReader } from './pdu-reader.ts';
 import type { Action, Event, State } from './state-machine.ts';
+import { receiveShared } from './shared-receive-buffer.ts';
 import { transition } from './state-machine.ts';
 
 export type AssociateResponse =
@@ -93,7 +94,7 @@ export class AssociationAcceptor {
       socket.once('close', () => { this.#event('transport connection closed'); resolve(this.#settle()); });
     });
     socket.on('error', () => { /* 'close' follows and is what counts */ });
-    socket.on('data', (chunk: Buffer) => { this.#data(chunk); });
+    if (!receiveShared(socket, (chunk) => { this.#data(chunk, true); })) socket.on('data', (chunk: Buffer) => { this.#data(chunk, false); });
     this.#event('transport connection indication');
   }
 
@@ -151,12 +152,13 @@ export class AssociationAcceptor {
     }
   }
 
-  #data(chunk: Buffer): void {
+  /** `isBorrowed`: the chunk's bytes change when this returns. */
+  #data(chunk: Buffer, isBorrowed: boolean): void {
     if (this.#state === 'Sta13' || this.#state === 'Sta1') return; // the association is over: nothing that still arrives is looked at
     // Paused only when bytes come while an answer is due: a sender that waits is left listening, so that its closing is noticed.
     if (this.#reader.isHeld) this.#socket.pause();
     try {
-      if (this.#reader.push(chunk)) giveBack(chunk);
+      if (this.#reader.push(chunk, isBorrowed) && !isBorrowed) giveBack(chunk);
     } catch (error) { this.#fail(error, chunk); }
   }
 

@@ -186,17 +186,18 @@ type Elements = (readonly [number, Buffer])[];
 
 /** With its Command Group Length; empty elements are left out. */
 function encodeCommand(elements: Elements): Buffer {
-  const body = Buffer.concat(elements.filter(([, value]) => value.length > 0).map(([element, value]) => encodeElement(element, value)));
-  const groupLength = Buffer.alloc(4);
-  groupLength.writeUInt32LE(body.length);
-  return Buffer.concat([encodeElement(0x0000, groupLength), body]);
-}
-
-function encodeElement(element: number, value: Buffer): Buffer {
-  const head = Buffer.alloc(8);
-  head.writeUInt16LE(element, 2);
-  head.writeUInt32LE(value.length, 4);
-  return Buffer.concat([head, value]);
+  const written = elements.filter(([, value]) => value.length > 0);
+  const byteLength = written.reduce((sum, [, value]) => sum + 8 + value.length, 0);
+  const bytes = Buffer.alloc(12 + byteLength);
+  bytes.writeUInt32LE(4, 4);
+  bytes.writeUInt32LE(byteLength, 8);
+  let at = 12;
+  for (const [element, value] of written) {
+    bytes.writeUInt16LE(element, at + 2);
+    bytes.writeUInt32LE(value.length, at + 4);
+    at += 8 + value.copy(bytes, at + 8);
+  }
+  return bytes;
 }
 const us = (...values: number[]): Buffer => {
   const bytes = Buffer.alloc(2 * values.length);

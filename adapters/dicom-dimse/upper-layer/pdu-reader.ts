@@ -38,12 +38,12 @@ export class PduReader {
   hold(): void { this.#held = true; }
   release(): void { this.#held = false; this.#run(); }
 
-  /** Whether nothing refers to the chunk any more. Throws InvalidPdu, or what the consumer throws; the stream is then lost and must be closed. */
-  push(chunk: Buffer): boolean {
+  /** Whether nothing refers to the chunk any more; never anything to a borrowed one. Throws InvalidPdu, or what the consumer throws; the stream is then lost and must be closed. */
+  push(chunk: Buffer, isBorrowed = false): boolean {
     const isFirst = this.#unread === undefined;
     this.#unread = this.#unread ? Buffer.concat([this.#unread, chunk]) : chunk;
     this.#run();
-    if (isFirst && this.#unread && !this.#held) this.#unread = Buffer.from(this.#unread); // the beginning of a header
+    if (isFirst && this.#unread && (isBorrowed || !this.#held)) this.#unread = Buffer.from(this.#unread); // the beginning of a header
     return !isFirst || this.#unread?.buffer !== chunk.buffer;
   }
 
