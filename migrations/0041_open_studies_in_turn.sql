@@ -7,7 +7,7 @@
 --   patient  nobody owns a value of its identifiers -> made; one patient owns all of them, and nothing that is said of it would change -> that one
 --   study    unknown -> made, or the patient's own scheduled order of that accession number; known, of this patient, its images arriving -> that one
 --
--- Patients are locked as for a foreign key: a merge that runs is waited for, and the identifiers are looked at again after it.
+-- Patients are locked against change: a merge that runs is waited for, and the identifiers are looked at again after it.
 
 CREATE FUNCTION medscan_open_studies(p_organization_id uuid, p_openings jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -36,7 +36,7 @@ BEGIN
     JOIN patient_identifiers i ON i.organization_id = p_organization_id AND i.value_index = n.value;
     IF owners IS NOT NULL THEN
       CONTINUE WHEN cardinality(owners) > 1 OR same_authority < jsonb_array_length(o.identifiers);
-      SELECT to_jsonb(p) INTO whole FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = owners[1] FOR KEY SHARE;
+      SELECT to_jsonb(p) INTO whole FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = owners[1] FOR SHARE;
       PERFORM 1 FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = o.identifiers->0->>'value'
         AND i.assigning_authority = o.identifiers->0->>'assigning_authority' AND i.patient_id = owners[1];
       CONTINUE WHEN NOT FOUND;

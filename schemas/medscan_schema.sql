@@ -2294,7 +2294,7 @@ DROP INDEX patients_family_name;
 --   patient  nobody owns a value of its identifiers -> made; one patient owns all of them, and nothing that is said of it would change -> that one
 --   study    unknown -> made, or the patient's own scheduled order of that accession number; known, of this patient, its images arriving -> that one
 --
--- Patients are locked as for a foreign key: a merge that runs is waited for, and the identifiers are looked at again after it.
+-- Patients are locked against change: a merge that runs is waited for, and the identifiers are looked at again after it.
 
 CREATE FUNCTION medscan_open_studies(p_organization_id uuid, p_openings jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -2323,7 +2323,7 @@ BEGIN
     JOIN patient_identifiers i ON i.organization_id = p_organization_id AND i.value_index = n.value;
     IF owners IS NOT NULL THEN
       CONTINUE WHEN cardinality(owners) > 1 OR same_authority < jsonb_array_length(o.identifiers);
-      SELECT to_jsonb(p) INTO whole FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = owners[1] FOR KEY SHARE;
+      SELECT to_jsonb(p) INTO whole FROM patients p WHERE p.organization_id = p_organization_id AND p.patient_id = owners[1] FOR SHARE;
       PERFORM 1 FROM patient_identifiers i WHERE i.organization_id = p_organization_id AND i.value_index = o.identifiers->0->>'value'
         AND i.assigning_authority = o.identifiers->0->>'assigning_authority' AND i.patient_id = owners[1];
       CONTINUE WHEN NOT FOUND;
@@ -2650,7 +2650,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0038_failed_retrievals.sql', '0b8cf387af637f1b7895ecc5d90c59d3297f320cdc317c6d6888fdc12d79db89', '1.12.1', 0),
   ('0039_order_status_in_line.sql', '1b88ef3d863a4b1a322b9017ab45891dff98491122136e04c1f679595201c516', '1.12.1', 0),
   ('0040_no_index_of_lower_names.sql', '44e9efd7070c4ea77636e34db7dcceab747ddff6947f2f85d70144ba951ae610', '1.12.2', 0),
-  ('0041_open_studies_in_turn.sql', 'bbe53200c7e742a58c389d4ef9065e1790463539311c07678bfbf218376b1b60', '1.13.0', 0),
+  ('0041_open_studies_in_turn.sql', '1552e1a24bdd5ceafbd243872b2d80de5cc1bb57c6f910355096c76868ee23c3', '1.13.0', 0),
   ('0042_scan_arrivals.sql', 'd1fe5d55d1e9a8a419bda875c6328d112424ad36df2621142325f1e43d762287', '1.13.0', 0),
   ('0043_images_without_modality.sql', '13c7e068e845d9c250199ef4ab503bf6e77a320769b37dec1b68d6f84aca3a8b', '1.13.1', 0),
   ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0),

@@ -100,3 +100,10 @@ test('no path of a developer\'s machine is in the repository', () => {
   const machine = new RegExp(String.raw`(^|[\s'"\`(=])/(${['work', 'home', 'Users'].join('|')})/\w`, 'm');
   expect([...everything].filter(([, text]) => machine.test(text)).map(([file]) => file)).toEqual([]);
 });
+
+test('what is made for each message has no getter in an object literal: its shape would keep the whole message (gateway/normalized.ts)', () => {
+  const perMessage = ['adapters/', 'src/gateway/', 'src/mapping/', 'src/standards/'];
+  const literal = /[{,]\s*get \w+\(\) \{|^\s+get \w+\(\) \{.*\},/;
+  expect(linesWith(product, literal, (file) => !perMessage.some((folder) => file.startsWith(folder)))).toEqual([]);
+  expect(linesWith(new Map([['adapters/x.ts', 'return { a, get trace() { return b; } };'], ['adapters/y.ts', '  get trace() { return b; },'], ['adapters/z.ts', '  get text(): string { return this.#text; }']]), literal)).toHaveLength(2);
+});
