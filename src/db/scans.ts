@@ -141,11 +141,11 @@ export async function insertFiles(tx: CommonQueryMethods, files: readonly NewFil
     FROM arrived a LEFT JOIN new_series n ON n.scan_id = a.scan_id WHERE s.organization_id = ${ORGANIZATION} AND s.scan_id = a.scan_id`);
 }
 
-const StoredObject = z.object({ storage_location: z.string(), dataset_offset: z.number(), byte_size: z.number() });
+const StoredObject = z.object({ storage_location: z.string(), dataset_offset: z.number(), byte_size: z.number(), sha256: z.string() });
 
 /** Where a file's bytes are, with its row locked for this transaction. */
 export async function lockFile(tx: CommonQueryMethods, scanFileId: string): Promise<z.infer<typeof StoredObject>> {
-  return tx.one(sql.type(StoredObject)`SELECT storage_location, dataset_offset, byte_size FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_file_id = ${scanFileId} FOR UPDATE`);
+  return tx.one(sql.type(StoredObject)`SELECT storage_location, dataset_offset, byte_size, sha256 FROM scan_files WHERE organization_id = ${ORGANIZATION} AND scan_file_id = ${scanFileId} FOR UPDATE`);
 }
 
 /** The same dataset, in another object of the store: the first one was lost. */

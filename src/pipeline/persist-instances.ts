@@ -20,6 +20,7 @@ import type { InstanceRow, MappingWarning, PatientRow } from '#gateway/normalize
 import { identifyPatient } from './identify.ts';
 import { ARRIVING } from './opening.ts';
 import type { KnownPlace, KnownStudies } from './known-studies.ts';
+import { isIntact } from './missing-files.ts';
 import { resultSeriesOf } from './own-results.ts';
 import { inboundExchange, type PersistDependencies, type PersistItem, type Persisted } from './persist.ts';
 
@@ -90,8 +91,8 @@ export async function persistInstances(dependencies: InstanceDependencies, organ
 }
 
 /**
- * The first copy is committed and this one has no row: it goes, unless the first one's file is gone or short. A sender that was asked to
- * send again must not hear success for bytes that nobody has.
+ * The first copy is committed and this one has no row: it goes, unless the first one's file is gone or its bytes are no longer those. A sender that
+ * was asked to send again must not hear success for bytes that nobody has.
  */
 async function keepOneCopy(dependencies: InstanceDependencies, item: PersistItem, scanFileId: string): Promise<void> {
   const again = item.message.object;
@@ -99,7 +100,7 @@ async function keepOneCopy(dependencies: InstanceDependencies, item: PersistItem
   const { database, store } = dependencies;
   const isKept = await inOrganization(database, item.integration.organizationId, async (tx) => {
     const first = await lockFile(tx, scanFileId);
-    if (first.storage_location !== again.location && await store.holds(first.storage_location, first.dataset_offset + first.byte_size)) return false;
+    if (first.storage_location !== again.location && await store.holds(first.storage_location, first.dataset_offset + first.byte_size) && await isIntact(store, first)) return false;
     await replaceObject(tx, scanFileId, { location: again.location, datasetOffset: item.normalized.instance!.file.dataset_offset });
     return true;
   });

@@ -1,4 +1,5 @@
 /** Where "accepted means committed" met files that were lost, images that wait for each other, and orders that come back. */
+import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import pg from 'pg';
 import { forceComplete } from '../../src/pipeline/index.ts';
@@ -19,6 +20,14 @@ test('an instance sent again after its file was lost is answered with success on
   await pipeline.store.remove(await location());
   expect((await store('3.1', '3.1.1', patient('R1'))).kind).toMatch(/accepted|duplicate/);
   expect((await pipeline.store.readHead(await location(), 5)).toString()).toBe('3.1.1');
+});
+
+test('an instance sent again after its file was damaged is answered with success when good bytes are in the store', async () => {
+  await store('3.11', '3.11.1', patient('R11'));
+  const location = async (): Promise<string> => (await rows<{ storage_location: string }>("SELECT storage_location FROM scan_files WHERE sop_instance_uid = '3.11.1'"))[0]!.storage_location;
+  await writeFile(pipeline.store.resolve(await location()), '3.11.2'); // as long as before
+  expect((await store('3.11', '3.11.1', patient('R11'))).kind).toBe('duplicate');
+  expect((await pipeline.store.readHead(await location(), 6)).toString()).toBe('3.11.1');
 });
 
 test('images that wait behind a late one are stored, not refused as out of resources', async () => {
