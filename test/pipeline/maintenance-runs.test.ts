@@ -8,11 +8,12 @@ import { checkpointKey, writeCheckpoint } from '../../src/audit/checkpoint.ts';
 import { sealOrganization } from '../../src/audit/seal.ts';
 import { ensurePartitions, KEEP_METRICS_MONTHS } from '../../src/db/partitions.ts';
 import { inOrganization } from '../../src/db/transaction.ts';
-import { lastPeriod, runTask } from '../../src/pipeline/index.ts';
+import { lastPeriod, runTask, startMaintenance } from '../../src/pipeline/index.ts';
 import { queueDueTasks, runDueTask } from '../../src/pipeline/maintenance-runs.ts';
 import { QUEUES, type MaintenanceJob } from '../../src/queue/queues.ts';
 import { lowestUuidAt, uuidV7 } from '#domain/uuid.ts';
-import { testPipeline, type TestPipeline } from '../support/pipeline.ts';
+import { eventually, testGateway } from '../support/gateway.ts';
+import { insertIntegration, testPipeline, type TestPipeline } from '../support/pipeline.ts';
 
 let pipeline: TestPipeline, organizationId: string, integrationId: string;
 const home = mkdtempSync(path.join(tmpdir(), 'medscan-maintenance-'));
@@ -109,6 +110,28 @@ test('what is due gets one job until it is done; an organization that was not th
   expect((await dueJobs()).map(({ task }) => task)).toEqual(['audit-archive']);
   await own("INSERT INTO system_settings (organization_id, setting_key, version, value, changed_by) VALUES ($1, 'audit_archive', 2, '0', 'somebody')", [organizationId]);
   expect(await dueJobs()).toEqual([]);
+});
+
+test('a maintenance round has a worker of the running gateway do what is due', async () => {
+  const gateway = await testGateway({ MEDSCAN_ROLES: 'worker', MEDSCAN_DICOM_PORT: 'off', MEDSCAN_HL7_PORT: 'off', MEDSCAN_HTTP_PORT: 'off' });
+  try {
+    const { organizationId: theirs } = await insertIntegration(gateway.db, 'Old Hospital', 'PACS', 'fake');
+    await gateway.db.asOwner("UPDATE organizations SET created_at = '2025-01-01' WHERE organization_id = $1", [theirs]);
+    await gateway.db.asOwner("INSERT INTO system_settings (organization_id, setting_key, version, value, changed_by) VALUES ($1, 'audit_archive', 1, '1', 'somebody')", [theirs]);
+    const { config, log, database } = gateway.installation;
+    const maintenance = startMaintenance({ database, boss: gateway.boss, store: gateway.store, log, quietSeconds: config.quietSeconds, queueLimit: config.queueLimit, now: () => new Date() });
+    try {
+      const done = await eventually(async () => {
+        const rows = await gateway.db.asOwner<{ task: string }>('SELECT task FROM maintenance_runs WHERE organization_id = $1 ORDER BY task', [theirs]);
+        return rows.length === 3 && rows.map(({ task }) => task);
+      });
+      expect(done).toEqual(['audit-archive', 'model-baselines', 'weekly-review']);
+    } finally {
+      await maintenance.stop();
+    }
+  } finally {
+    await gateway.stop();
+  }
 });
 
 interface Result { readonly code: number; readonly out: string; readonly err: string }
