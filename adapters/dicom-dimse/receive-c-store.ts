@@ -44,6 +44,7 @@ export class CStoreReceiver implements MessageReceiver {
   readonly #datasetOffset: number;
   readonly #head: DatasetHead;
   readonly #refusal: Refusal | undefined;
+  /** Absent: the writer is there, or will not be. */
   readonly #opening: Promise<ObjectWriter> | undefined;
   #writer: ObjectWriter | undefined;
   #waiting: Buffer[] = [];
@@ -65,8 +66,23 @@ export class CStoreReceiver implements MessageReceiver {
     failpoint('cstore.accepted');
     if (this.#refusal) return;
     this.#waiting.push(prefix);
-    this.#opening = adapter.store({ extension: '.dcm', digestFrom: prefix.length });
-    this.#opening.then((writer) => { this.#opened(writer); }, (error: unknown) => { this.#failed(error); });
+    this.#opening = this.#open(prefix.length);
+  }
+
+  /** Mostly at once. What comes before the store is ready is copied once more. */
+  #open(digestFrom: number): Promise<ObjectWriter> | undefined {
+    try {
+      const writer = this.#adapter.store({ extension: '.dcm', digestFrom });
+      if (!(writer instanceof Promise)) {
+        this.#opened(writer);
+        return undefined;
+      }
+      writer.then((opened) => { this.#opened(opened); }, (error: unknown) => { this.#failed(error); });
+      return writer;
+    } catch (error) {
+      this.#failed(error);
+      return undefined;
+    }
   }
 
   #opened(writer: ObjectWriter): void {
@@ -121,7 +137,7 @@ export class CStoreReceiver implements MessageReceiver {
 
   async #finish(): Promise<StoredObject | 'failed'> {
     try {
-      const writer = await this.#opening;
+      const writer = this.#writer ?? await this.#opening;
       if (!writer || this.#writeFailure) throw this.#writeFailure ?? new Error('no writer');
       return await writer.finish();
     } catch (error) {
@@ -170,7 +186,7 @@ export class CStoreReceiver implements MessageReceiver {
   async abort(): Promise<void> {
     this.#isAborted = true;
     this.#waiting = [];
-    const writer = await this.#opening?.catch(() => undefined);
+    const writer = this.#writer ?? await this.#opening?.catch(() => undefined);
     await writer?.abort();
   }
 }

@@ -252,8 +252,8 @@ export interface AdapterContext {
   /** Aborted when the gateway stops. */
   readonly signal: AbortSignal;
   now(): Date;
-  /** Opens a streaming write into the object store. With `digestFrom`, SHA-256 is taken of the bytes from there on. */
-  store(hint: { extension: string; digestFrom?: number }): Promise<ObjectWriter>;
+  /** Opens a streaming write into the object store, mostly at once. With `digestFrom`, SHA-256 is taken of the bytes from there on. */
+  store(hint: { extension: string; digestFrom?: number }): ObjectWriter | Promise<ObjectWriter>;
   /** The directory below which an integration may name a folder to exchange files in (MEDSCAN_FOLDERS). Absent: there is none. */
   readonly folders?: string;
   /** Of those, the ones that integrations of other organizations name: neither read nor written. Absent where the context is that of all organizations. */

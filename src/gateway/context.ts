@@ -11,7 +11,7 @@ export function adapterContext(dependencies: ContextDependencies): AdapterContex
   const { database, log, signal, store, now, folders, foldersOfOthers, ports } = dependencies;
   return {
     log, signal, now: now ?? (() => new Date()),
-    async store(hint) {
+    store(hint) {
       if (!store) throw new Error('nothing is stored in a connection test');
       return store.begin(hint.extension, hint.digestFrom);
     },

@@ -29,7 +29,7 @@ export function watchStorage(store: ObjectStore, { database, log }: { database: 
     const trouble = troubleOf(error);
     if (trouble) raise(database, trouble).catch((failure: unknown) => log.warn({ err: failure }, 'the alert about the object store could not be written'));
   };
-  return { ...store, begin: async (extension, digestFrom) => new WatchedWriter(await noticing(() => store.begin(extension, digestFrom), notice), notice) };
+  return { ...store, begin: (extension, digestFrom) => beginWatched(() => store.begin(extension, digestFrom), notice) };
 }
 
 /** What a sample of the free space says: below the reserve an alert, enough of it the end of one. */
@@ -39,6 +39,16 @@ export async function judgeFreeSpace(database: Database, store: Pick<ObjectStore
     if (freeBytes >= store.reserveBytes) await resolveAlert(tx, 'disk_low', SUBJECT, QUIET_SECONDS);
     await resolveAlert(tx, 'disk_low', DEVICE_SUBJECT, DEVICE_QUIET_SECONDS);
   });
+}
+
+function beginWatched(begin: () => FileWriter | Promise<FileWriter>, notice: (error: unknown) => void): FileWriter | Promise<FileWriter> {
+  try {
+    const writer = begin();
+    return writer instanceof Promise ? noticing(async () => new WatchedWriter(await writer, notice), notice) : new WatchedWriter(writer, notice);
+  } catch (error) {
+    notice(error);
+    throw error;
+  }
 }
 
 class WatchedWriter implements FileWriter {

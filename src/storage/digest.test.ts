@@ -34,7 +34,7 @@ test.each([
 
 test('objects that arrive side by side do not mix, given up ones among them', async () => {
   const store = await openObjectStore(root, { reserveBytes: 0 });
-  const given = Array.from({ length: 12 }, () => store.begin('.dcm', 0).then(async (writer) => {
+  const given = Array.from({ length: 12 }, () => Promise.resolve(store.begin('.dcm', 0)).then(async (writer) => {
     await writer.write(randomBytes(600_000));
     await writer.abort();
   }));

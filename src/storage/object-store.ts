@@ -25,8 +25,8 @@ export class StorageFullError extends Error {
 export interface ObjectStore {
   /** With less than this free, begin() refuses. */
   readonly reserveBytes: number;
-  /** Opens a writer; throws StorageFullError below the reserve. */
-  begin(extension: string, digestFrom?: number): Promise<FileWriter>;
+  /** Opens a writer, at once unless the free space must be looked at first; throws or rejects with StorageFullError below the reserve. */
+  begin(extension: string, digestFrom?: number): FileWriter | Promise<FileWriter>;
   /** Absolute path of a stored object; throws for a location that would leave the store. */
   resolve(location: string): string;
   read(location: string): ReadStream;
@@ -61,19 +61,23 @@ export async function openObjectStore(root: string, options: { reserveBytes?: nu
     if (!target.startsWith(absoluteRoot + path.sep)) throw new Error('a stored object lies outside the object store');
     return target;
   };
+  const beginNow = (extension: string, digestFrom: number | undefined, now: number): FileWriter => {
+    if (free < reserveBytes) throw new StorageFullError(free, reserveBytes);
+    const id = randomUUID(), directory = hourDirectory(now), location = directory + path.sep + id + extension;
+    return new DiskWriter({ temporary: `${incoming}${path.sep}${id}.part`, location, directory: absoluteRoot + path.sep + directory, final: absoluteRoot + path.sep + location, digestFrom }, directories);
+  };
   return {
     reserveBytes,
     resolve,
     freeBytes,
-    async begin(extension, digestFrom) {
+    begin(extension, digestFrom) {
       const now = Date.now();
-      if (now - checkedAt > 1000) {
-        checkedAt = now;
-        free = await freeBytes();
-      }
-      if (free < reserveBytes) throw new StorageFullError(free, reserveBytes);
-      const id = randomUUID(), directory = hourDirectory(now), location = directory + path.sep + id + extension;
-      return new DiskWriter({ temporary: `${incoming}${path.sep}${id}.part`, location, directory: absoluteRoot + path.sep + directory, final: absoluteRoot + path.sep + location, digestFrom }, directories);
+      if (now - checkedAt <= 1000) return beginNow(extension, digestFrom, now);
+      checkedAt = now;
+      return freeBytes().then((bytes) => {
+        free = bytes;
+        return beginNow(extension, digestFrom, now);
+      });
     },
     read: (location) => createReadStream(resolve(location)),
     async readHead(location, byteLength) {

@@ -36,7 +36,7 @@ export class DatasetHead {
     this.#transferSyntaxUid = transferSyntaxUid;
     this.#datasetOffset = this.#next = this.#filled = prefix.length;
     this.#most = prefix.length + mostBytes;
-    this.#bytes = Buffer.allocUnsafe(firstCapacity);
+    this.#bytes = Buffer.allocUnsafe(Math.min(this.#most, Math.max(firstCapacity, prefix.length + 1)));
     prefix.copy(this.#bytes);
     if (transferSyntaxOf(transferSyntaxUid).deflated) this.#next = Infinity;
   }
@@ -49,18 +49,20 @@ export class DatasetHead {
   /** The tag that stands where the bytes end: Pixel Data, or what comes with or after them. Undefined when the data set or the limit ended it. */
   get stoppedAt(): number | undefined { return this.#stoppedAt; }
 
+  /** By pieces: of a fragment that holds a whole image the header alone is copied, and no room is made for the rest. */
   add(fragment: Buffer): void {
-    if (this.#complete) return;
-    const end = Math.min(this.#filled + fragment.length, this.#most);
-    if (end > this.#bytes.length) this.#grow(end);
-    fragment.copy(this.#bytes, this.#filled, 0, end - this.#filled);
-    this.#filled = end;
-    if (this.#stepToPixelData()) { this.#complete = true; this.#filled = this.#next; }
-    else if (this.#filled === this.#most) this.#complete = true;
+    for (let from = 0; from < fragment.length && !this.#complete;) {
+      if (this.#filled === this.#bytes.length) this.#grow();
+      const copied = fragment.copy(this.#bytes, this.#filled, from);
+      from += copied;
+      this.#filled += copied;
+      if (this.#stepToPixelData()) { this.#complete = true; this.#filled = this.#next; }
+      else if (this.#filled === this.#most) this.#complete = true;
+    }
   }
 
-  #grow(least: number): void {
-    const grown = Buffer.allocUnsafe(Math.min(this.#most, Math.max(least, 2 * this.#bytes.length)));
+  #grow(): void {
+    const grown = Buffer.allocUnsafe(Math.min(this.#most, 2 * this.#bytes.length));
     this.#bytes.copy(grown, 0, 0, this.#filled);
     this.#bytes = grown;
   }
