@@ -162,10 +162,10 @@ export class AssociationAcceptor {
     } catch (error) { this.#fail(error, chunk); }
   }
 
-  /** `bytes` go on record where there is no association yet: what knocked was no DICOM, or a damaged one. */
+  /** `bytes` go on record where there is no association yet: what knocked was no DICOM, or a damaged one. Copied: the chunk may be borrowed, and the record is written later. */
   #fail(error: unknown, bytes?: Buffer): void {
     const wrong = error instanceof InvalidPdu ? error : undefined;
-    this.#ended(error instanceof Error ? error.message : String(error), this.#state === 'Sta2' ? bytes?.subarray(0, mostRecordedByteLength) : undefined);
+    this.#ended(error instanceof Error ? error.message : String(error), this.#state === 'Sta2' && bytes ? Buffer.from(bytes.subarray(0, mostRecordedByteLength)) : undefined);
     this.#event('invalid PDU', undefined, wrong?.abortReason ?? AbortReason.notSpecified);
   }
 

@@ -38,6 +38,18 @@ test('V1: aborts a request with 129 contexts, or with one context twice', async 
   expect(gateway.received.map(({ refusal }) => refusal?.reason)).toEqual(['malformed', 'malformed', 'malformed', 'malformed']);
 });
 
+test('keeps the bytes of what was no DICOM, whatever other connections send while they are put on record', async () => {
+  await start();
+  const stranger = await BytePeer.connect(gateway.port);
+  stranger.send(Buffer.from('GET / HTTP/1.1\r\nHost: gateway\r\n\r\n'));
+  await expectAbort(stranger);
+  const sender = await BytePeer.associate(gateway.port);
+  sender.send(storePdus('1.2.5', ctDataset('1.2.5')));
+  await sender.readResponse();
+  sender.close();
+  expect(gateway.received[0]?.message.head.toString('latin1')).toMatch(/^GET \/ HTTP/);
+});
+
 test('takes 128 contexts', async () => {
   await start();
   await BytePeer.associate(gateway.port, { contexts: Array.from({ length: 128 }, (_, index) => ({ ...ctContext, id: 2 * index + 1 })) }).then((peer) => { peer.close(); });
