@@ -6,7 +6,8 @@
  *   {"checkpoint": {"position", "hash", "signature"}, "public_key"}  the signed head of the chain, which is the last row
  *
  * What is in it is what seals are computed over (canonical.ts), so the file is proof of the rows exactly as the chain is. It ends at a signed head: a
- * file that was shortened, changed or put together does not pass, whoever holds it, without the installation's key.
+ * file that was changed, put together, or shortened at its end does not pass, whoever holds it, without the installation's key. What is gone from its
+ * beginning is seen by the file before it (archivesApart).
  */
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -109,6 +110,8 @@ export async function verifyArchive(file: string, publicKey: string): Promise<Ar
   } catch (error) {
     return { ...told(), ok: false, defects: [...defects, { kind: 'cut', position, text: `The file cannot be read after seal ${position} (${(error as { code?: string }).code ?? (error as Error).name}): it was cut off, or is not an archive.` }] };
   }
+  // None is written without rows; one made so would stand for the rows before its signed head, and the next file would go on behind it.
+  if (found.rows === 0) defects.push({ kind: 'cut', position, text: 'The file has no rows.' });
   defects.push(...defectsOfEnd(found.organizationId ?? '', end, { position, hash: found.lastHash, last: found.last }, publicKey));
   return told();
 }
@@ -124,4 +127,18 @@ function defectsOfEnd(organizationId: string, end: z.infer<typeof Last> | undefi
   const { checkpoint } = end;
   const isOurs = end.public_key === publicKey && checkpoint.position === last.position && checkpoint.hash === last.hash && verifyCheckpoint(organizationId, checkpoint, publicKey);
   return isOurs ? [] : [{ kind: 'forged', position: checkpoint.position, text: `The signed head at ${checkpoint.position} was not signed with the key that was given, or not for these rows.` }];
+}
+
+/**
+ * Files, in any order, that do not begin where another one of their organization ends: what was between is in none of them. `isFirst`: none of those
+ * that were given begins before it, so earlier ones may be kept elsewhere. Two may hold the same rows: a week that was archived twice.
+ */
+export function archivesApart<T extends Pick<ArchiveVerification, 'organizationId' | 'first' | 'last' | 'previousHash' | 'lastHash'>>(archives: readonly T[]): readonly { readonly archive: T; readonly isFirst: boolean }[] {
+  const readable = archives.filter(({ organizationId }) => organizationId !== undefined), nameOf = (organizationId: string | undefined, position: number, hash: string): string => `${organizationId} ${position} ${hash}`;
+  const ends = new Set(readable.map(({ organizationId, last, lastHash }) => nameOf(organizationId, last, lastHash)));
+  const begin = new Map<string | undefined, number>();
+  for (const { organizationId, first } of readable) begin.set(organizationId, Math.min(first, begin.get(organizationId) ?? first));
+  return readable
+    .filter(({ organizationId, first, previousHash }) => !(first === 1 && previousHash === firstHash) && !ends.has(nameOf(organizationId, first - 1, previousHash)))
+    .map((archive) => ({ archive, isFirst: archive.first === begin.get(archive.organizationId) }));
 }

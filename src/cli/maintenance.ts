@@ -1,7 +1,7 @@
 /** Weekly and quarterly work at the command line: what was done, doing it now, its figures, and checking archives of the audit log. */
 import { userInfo } from 'node:os';
 import path from 'node:path';
-import { verifyArchive } from '../audit/archive.ts';
+import { archivesApart, verifyArchive, type ArchiveVerification } from '../audit/archive.ts';
 import { checkpointKey } from '../audit/checkpoint.ts';
 import { loadConfig } from '../config.ts';
 import { findRun, lastRunBefore, listRuns, maintenanceTasks, type MaintenanceRun, type MaintenanceTask } from '../db/maintenance-runs.ts';
@@ -90,14 +90,17 @@ const figuresOf = (row: Record<string, unknown>): object => Object.fromEntries(O
 
 export async function verifyArchiveCommand(files: readonly string[], options: { readonly publicKey?: string }): Promise<void> {
   const publicKey = options.publicKey ?? checkpointKey(await loadKeys(loadConfig())).publicKey;
-  let previous: { readonly file: string; readonly last: number; readonly lastHash: string; readonly organizationId: string | undefined } | undefined, isGood = true;
+  const archives: (ArchiveVerification & { readonly name: string })[] = [];
+  let isGood = true;
   for (const file of files) {
-    const found = await verifyArchive(file, publicKey);
-    const gap = previous !== undefined && found.rows > 0 && (found.previousHash !== previous.lastHash || found.organizationId !== previous.organizationId) ? [`It does not go on where ${path.basename(previous.file)} ends, at ${previous.last}.`] : [];
-    const faults = [...found.defects.map(({ kind, text }) => `${kind}: ${text}`), ...gap];
-    console.log(`${path.basename(file)}: ${faults.length === 0 ? 'good' : 'NOT GOOD'}, seals ${found.first} to ${found.last}, ${found.rows} rows${faults.slice(0, 20).map((fault) => `\n  ${fault}`).join('')}${faults.length > 20 ? `\n  and ${faults.length - 20} more` : ''}`);
-    isGood &&= faults.length === 0;
-    previous = { file, ...found };
+    const found = await verifyArchive(file, publicKey), name = path.basename(file), faults = found.defects.map(({ kind, text }) => `${kind}: ${text}`);
+    console.log(`${name}: ${found.ok ? 'good' : 'NOT GOOD'}, seals ${found.first} to ${found.last}, ${found.rows} rows${faults.slice(0, 20).map((fault) => `\n  ${fault}`).join('')}${faults.length > 20 ? `\n  and ${faults.length - 20} more` : ''}`);
+    isGood &&= found.ok;
+    archives.push({ ...found, name });
+  }
+  for (const { archive: { name, first }, isFirst } of archivesApart(archives)) {
+    console.log(isFirst ? `${name}: begins at seal ${first}; whether all before it is kept is seen with the files before it` : `${name}: NOT GOOD\n  cut: no file that was given ends where it begins, at seal ${first}: one is missing, or was shortened`);
+    isGood &&= isFirst;
   }
   if (!isGood) throw new CommandError('Not every file is as it was written.');
 }

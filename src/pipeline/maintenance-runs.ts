@@ -35,12 +35,12 @@ export function lastPeriod(task: MaintenanceTask, now: Date): Period {
   return { start: new Date(monday - 7 * DAY_MILLISECONDS), end: new Date(monday) };
 }
 
-/** Sends a job for what is due; one that is queued already stays one. */
+/** Sends a job for what is due, one a day: what fails for good would else be a dead job and an alert of every round. */
 export async function queueDueTasks({ database, boss, now }: { readonly database: Database; readonly boss: PgBoss; now(): Date }, organizationId: string): Promise<void> {
   const periods = Object.fromEntries(maintenanceTasks.map((task) => [task, lastPeriod(task, now())])) as Record<MaintenanceTask, Period>;
   for (const task of await inOrganization(database, organizationId, (tx) => dueTasks(tx, periods))) {
     const job: MaintenanceJob = { organizationId, task, periodStart: periods[task].start.toISOString() };
-    await boss.send(QUEUES.maintenance.name, job, { singletonKey: [organizationId, task, job.periodStart].join('/') });
+    await boss.send(QUEUES.maintenance.name, job, { singletonKey: [organizationId, task, job.periodStart].join('/'), singletonSeconds: DAY_MILLISECONDS / 1000 });
   }
 }
 

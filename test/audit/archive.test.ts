@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { archiveRange, verifyArchive, writeArchive, type ArchiveRange } from '../../src/audit/archive.ts';
+import { archiveRange, archivesApart, verifyArchive, writeArchive, type ArchiveRange } from '../../src/audit/archive.ts';
 import { sealHash } from '../../src/audit/canonical.ts';
 import { checkpointKey, writeCheckpoint } from '../../src/audit/checkpoint.ts';
 import { auditEvents, type AuditEvent } from '../../src/audit/event.ts';
@@ -60,12 +60,13 @@ test('every row is there with all its columns, as the database has it', async ()
   expect(JSON.parse(row['detail']!)).toEqual({ line: 'two\nlines', n: 1.1 });
 });
 
-interface Line { position?: number; hash?: string; row?: (string | null)[] | null; last_position?: number; organization_id?: string; previous_hash?: string; checkpoint?: { position: number; hash: string } }
+interface Line { position?: number; hash?: string; row?: (string | null)[] | null; first_position?: number; last_position?: number; organization_id?: string; previous_hash?: string; checkpoint?: { position: number; hash: string } }
 const changes: readonly [string, string, (lines: Line[]) => Line[]][] = [
   ['a changed value', 'changed', (lines) => lines.map((line) => (line.position === 20 ? { ...line, row: line.row!.map((value) => (value === 'Ärztin' ? 'Arzt' : value)) } : line))],
   ['a row left out', 'deleted', (lines) => lines.filter((line) => line.position !== 20)],
   ['a row emptied', 'deleted', (lines) => lines.map((line) => (line.position === 20 ? { ...line, row: null } : line))],
   ['the last rows left out', 'cut', (lines) => lines.filter((line) => (line.position ?? 0) <= 30)],
+  ['all rows left out before the signed head', 'cut', (lines) => [{ ...lines[0], first_position: 41, previous_hash: lines[40]!.hash! }, lines[41]!]],
   ['the last rows and the signed head left out', 'cut', (lines) => lines.filter((line) => (line.position ?? 0) <= 30 && !line.checkpoint)],
   ['an end made up before the real one', 'forged', (lines) => lines.filter((line) => (line.position ?? 0) <= 30).map((line) => (line.last_position ? { ...line, last_position: 30 } : line.checkpoint ? { ...line, checkpoint: { ...line.checkpoint, position: 30, hash: lines[30]!.hash! } } : line))],
   ['a value changed and all hashes made anew', 'forged', (lines) => rehashed(lines.map((line) => (line.position === 20 ? { ...line, row: line.row!.map((value) => (value === 'Ärztin' ? 'Arzt' : value)) } : line)))],
@@ -85,6 +86,18 @@ test.each(changes)('%s is found', async (name, kind, change) => {
   const found = await verifyArchive(file, publicKey);
   expect(found.ok).toBe(false);
   expect(found.defects[0]!.kind).toBe(kind);
+});
+
+test('a file that is missing, or was shortened at its beginning, is seen by the one before; of several organizations each has its own, and a week may be there twice', () => {
+  const file = (organizationId: string, first: number, last: number, previousHash = `hash ${first - 1}`) => ({ organizationId, first, last, previousHash: first === 1 ? '0'.repeat(64) : previousHash, lastHash: `hash ${last}` });
+  const all = [file('a', 1, 10), file('a', 1, 20), file('a', 11, 20), file('a', 21, 30), file('b', 1, 5), file('b', 6, 9)];
+  expect(archivesApart(all)).toEqual([]);
+  expect(archivesApart(all.toReversed())).toEqual([]);
+  const [later, shortened, other] = [file('a', 21, 30), file('a', 15, 20), file('a', 21, 30, 'hash of others')];
+  expect(archivesApart([file('a', 1, 10), later]), 'one between is missing').toEqual([{ archive: later, isFirst: false }]);
+  expect(archivesApart([file('a', 1, 10), shortened, later])).toEqual([{ archive: shortened, isFirst: false }]);
+  expect(archivesApart([file('a', 1, 20), other])).toEqual([{ archive: other, isFirst: false }]);
+  expect(archivesApart([later]), 'those before may be elsewhere').toEqual([{ archive: later, isFirst: true }]);
 });
 
 test('a file that was cut off, that is no archive, or that another installation signed is not good', async () => {

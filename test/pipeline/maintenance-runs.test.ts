@@ -159,7 +159,11 @@ test('archives take the audit log over in turn, each once, and the log keeps wha
   const directory = path.join(archiveDirectory, 'audit', organizationId), files = readdirSync(directory).sort().map((name) => path.join(directory, name));
   expect(files.map((file) => path.basename(file))).toEqual([first.result['file'], next.result['file']]);
   expect(await medscan('verify-archive', ...files)).toMatchObject({ code: 0, out: expect.stringMatching(/good, seals 1 to \d+, \d+ rows\n.*good, seals/) as string });
-  expect(await medscan('verify-archive', files[1]!, files[0]!)).toMatchObject({ code: 1, out: expect.stringContaining('does not go on where') as string });
+  await seal();
+  const last = await runTask(dependencies(), organizationId, 'audit-archive', lastPeriod('audit-archive', new Date('2026-03-25')), 'test');
+  const lastFile = path.join(directory, last.result['file'] as string);
+  expect(await medscan('verify-archive', files[1]!, lastFile), 'of the first nothing is known').toMatchObject({ code: 0, out: expect.stringContaining('is seen with the files before it') as string });
+  expect(await medscan('verify-archive', files[0]!, lastFile), 'one between is missing').toMatchObject({ code: 1, out: expect.stringContaining('no file that was given ends where it begins') as string });
 });
 
 test('at the command line a week is reviewed, listed and shown beside the week before', async () => {
@@ -183,4 +187,20 @@ test('old metrics end by the month; exchanges and audit rows of that month stay'
   expect(left).toEqual([name('audit_logs', KEEP_METRICS_MONTHS + 1), name('audit_logs', KEEP_METRICS_MONTHS), name('sync_logs', KEEP_METRICS_MONTHS + 1), name('sync_logs', KEEP_METRICS_MONTHS), name('system_metrics', KEEP_METRICS_MONTHS)].sort());
   await expect(own('SELECT medscan_drop_old_metrics(0)')).rejects.toThrow('at least one month');
   expect(existsSync(archiveDirectory)).toBe(true);
+});
+
+test('a task that fails each time is tried again on another day, not by every round', async () => {
+  await own('DELETE FROM maintenance_runs');
+  await own('DELETE FROM pgboss.job WHERE name = $1', [QUEUES.maintenance.name]);
+  const states = async (): Promise<unknown[]> => (await own('SELECT state::text FROM pgboss.job WHERE name = $1', [QUEUES.maintenance.name])).map((row) => row['state']);
+  for (const state of ['retry', 'active', 'failed']) {
+    await queueDueTasks(dependencies(), organizationId);
+    await own('UPDATE pgboss.job SET state = $2 WHERE name = $1', [QUEUES.maintenance.name, state]);
+  }
+  await queueDueTasks(dependencies(), organizationId);
+  expect(await states()).toEqual(['failed', 'failed']);
+  await own("UPDATE pgboss.job SET singleton_on = singleton_on - interval '1 day' WHERE name = $1", [QUEUES.maintenance.name]);
+  await queueDueTasks(dependencies(), organizationId);
+  expect((await states()).toSorted()).toEqual(['created', 'created', 'failed', 'failed']);
+  await own('DELETE FROM pgboss.job WHERE name = $1', [QUEUES.maintenance.name]);
 });
