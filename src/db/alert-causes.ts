@@ -67,7 +67,8 @@ const causes: readonly Cause[] = [
   },
   {
     // An image of another patient waits (or another version of an image: any that waits keeps the alert); or an order, a report or an appointment of another
-    // patient names the scan. That ends when both are one patient, when either scan is given up, or when the order was placed for the right one.
+    // patient names the scan. That ends when both are one patient, when either scan is given up, or when the order was placed for the right one. An order
+    // whose numbers are another scan's of the same patient (no patient_id) is for a person, until either scan is given up.
     kind: 'identity_conflict', subject: aboutScan,
     async remain(tx, ids, alerts) {
       const waiting = new Set(await tx.anyFirst(sql.type(Key)`
@@ -76,9 +77,9 @@ const causes: readonly Cause[] = [
       const apart = new Set(named.length === 0 ? [] : await tx.anyFirst(sql.type(Key)`
         SELECT DISTINCT s.scan_id AS key FROM jsonb_to_recordset(${jsonText(named)}::jsonb) AS r(scan_id uuid, patient_id uuid, order_scan_id uuid)
         JOIN scans s ON s.organization_id = ${ORGANIZATION} AND s.scan_id = r.scan_id
-        JOIN patients p ON p.organization_id = ${ORGANIZATION} AND p.patient_id = r.patient_id
-        WHERE s.order_status IS DISTINCT FROM 'cancelled' AND s.patient_id <> coalesce(p.merged_into_patient_id, p.patient_id)
-          AND (r.order_scan_id IS NULL OR EXISTS (SELECT FROM scans o WHERE o.organization_id = ${ORGANIZATION} AND o.scan_id = r.order_scan_id AND o.patient_id <> s.patient_id AND o.order_status IS DISTINCT FROM 'cancelled'))`));
+        LEFT JOIN patients p ON p.organization_id = ${ORGANIZATION} AND p.patient_id = r.patient_id
+        WHERE s.order_status IS DISTINCT FROM 'cancelled' AND (r.patient_id IS NULL OR s.patient_id <> coalesce(p.merged_into_patient_id, p.patient_id))
+          AND (r.order_scan_id IS NULL OR EXISTS (SELECT FROM scans o WHERE o.organization_id = ${ORGANIZATION} AND o.scan_id = r.order_scan_id AND (r.patient_id IS NULL OR o.patient_id <> s.patient_id) AND o.order_status IS DISTINCT FROM 'cancelled'))`));
       // Of before, what an order or a report says is for a person.
       return ids.filter((id, index) => waiting.has(id) || (alerts[index]!.about ? apart.has(id) : !alerts[index]!.message.startsWith('An instance names another patient')));
     },

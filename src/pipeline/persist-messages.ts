@@ -6,7 +6,7 @@
  *   ... some patient unknown   read -> decide in memory -> write: two statements, no lock held between them. A patient that changed meanwhile: see below
  *   batch with merges, orders  one transaction that holds its patients: decided in memory too, written before and read again after each merge
  */
-import { raiseAlert } from '../db/alerts.ts';
+import { raiseAlert, type Alert } from '../db/alerts.ts';
 import { cancelQueuedAnalyses } from '../db/analyses.ts';
 import { sqlState } from '../db/errors.ts';
 import { quarantinedPatients, setPatientStatus } from '../db/patients.ts';
@@ -212,13 +212,8 @@ async function applyOrder(dependencies: PersistDependencies, tx: Transaction, or
   const candidates = await findScansByOrder(tx, order);
   const existing = await chooseScan(tx, candidates, patientId, said);
   const scanId = existing?.scan_id ?? await insertOrderedScan(tx, patientId, order);
-  if (!existing && candidates.length > 0) {
-    await raiseAlert(tx, {
-      kind: 'identity_conflict', severity: 'critical', subject: `scan ${candidates[0]!.scan_id}`, about: [{ patient_id: patientId, order_scan_id: scanId }],
-      message: 'An order names this scan but another patient. It was stored as an order of its own; compare the two patients.',
-    });
-  }
-  await updateOrder(tx, scanId, patientId, await withoutOthersStudy(tx, order, candidates, existing, said));
+  if (!existing && candidates.length > 0) await raiseAlert(tx, orderOfAnother(candidates[0]!.scan_id, patientId, scanId));
+  await updateOrder(tx, scanId, patientId, await withoutOthersStudy(tx, order, patientId, candidates, existing, said));
   const priority = order.priority ?? existing?.priority ?? 'routine';
   if (order.control === 'cancel') {
     await cancelQueuedAnalyses(tx, scanId);
@@ -234,14 +229,23 @@ async function applyOrder(dependencies: PersistDependencies, tx: Transaction, or
   return scanId;
 }
 
+const orderOfAnother = (scanId: string, patientId: string, orderScanId: string): Alert => ({
+  kind: 'identity_conflict', severity: 'critical', subject: `scan ${scanId}`, about: [{ patient_id: patientId, order_scan_id: orderScanId }],
+  message: 'An order names this scan but another patient. It was stored as an order of its own; compare the two patients.',
+});
+const studyOfAnotherScan = (scanId: string, orderScanId: string): Alert => ({
+  kind: 'identity_conflict', severity: 'warning', subject: `scan ${scanId}`, about: [{ order_scan_id: orderScanId }],
+  message: 'An order names the study of this scan, but its numbers are those of another scan that is ordered. Both stay as they are; compare them.',
+});
+
 /** Another scan holds this Study Instance UID, of another patient or stored before anything said whose order it is: the order keeps its numbers and leaves the study to a person. */
-async function withoutOthersStudy(tx: Transaction, order: OrderRow, candidates: readonly ScanKey[], existing: ScanKey | undefined, said: Said): Promise<OrderRow> {
+async function withoutOthersStudy(tx: Transaction, order: OrderRow, patientId: string, candidates: readonly ScanKey[], existing: ScanKey | undefined, said: Said): Promise<OrderRow> {
   const { study_instance_uid: study, ...withoutStudy } = order;
   const other = candidates.find((candidate) => study && candidate.study_instance_uid === study && candidate.scan_id !== existing?.scan_id);
   if (!other) return order;
   if (existing) {
     said.warnings.push({ location: 'order', text: 'the images of the study that this order names are stored as another scan; not joined' });
-    await raiseAlert(tx, { kind: 'identity_conflict', severity: 'warning', subject: `scan ${other.scan_id}`, message: 'An order names the study of this scan, but its numbers are those of another scan that is ordered. Both stay as they are; compare them.' });
+    await raiseAlert(tx, other.patient_id === patientId ? studyOfAnotherScan(other.scan_id, existing.scan_id) : orderOfAnother(other.scan_id, patientId, existing.scan_id));
   }
   return withoutStudy;
 }

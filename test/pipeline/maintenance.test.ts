@@ -104,6 +104,16 @@ const causes: Readonly<Record<string, () => Promise<() => Promise<unknown>>>> = 
     await order('cancel');
     return () => second('cancel');
   },
+  'an order that names the study of another scan of its patient, then cancelled; one of another patient beside it, cancelled before': async () => {
+    const study = `21.${studies += 1}`;
+    const order = (control: 'new' | 'change' | 'cancel', named = {}) => pipeline.receive({ interaction: 'ORM^O01', controlId: uuidV7(), normalized: { authority: 'order', patient: patient(study), order: { placer_order_number: `PL-${study}`, scan_type: 'ct', control, ...named } } });
+    await order('new');
+    const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: `${study}.1`, normalized: { patient: patient(study), instance: instance(study, `${study}.1`) } });
+    const other = await namedByOrderOf('beside', 'number', receipt.kind === 'accepted' ? receipt.links['scans'] : '');
+    await order('change', { study_instance_uid: study });
+    await other.order('cancel');
+    return () => order('cancel');
+  },
   'a report that names the scan of another patient, then the scan is his': async () => {
     const { scanId, study } = await scan();
     await pipeline.receive({ interaction: 'ORU^R01', controlId: uuidV7(), normalized: { authority: 'order', patient: patient(`${study}-report`), reports: [{ report_identifier: 'R', status: 'final', study_instance_uid: study, findings_text: 'x', impression: '' }] } });
@@ -135,6 +145,17 @@ test.each(Object.keys(causes))('an alert ends with its cause: %s', async (name) 
   await end();
   expect(await settle()).toBe(1);
   expect(await own('SELECT FROM system_alerts WHERE resolved_at IS NULL')).toEqual([]);
+});
+
+test('an order of another patient that comes again is as critical as before', async () => {
+  const { scanId, order } = await namedByOrderOf('again', 'study');
+  const study = (await pipeline.db.asOwner<{ study: string }>('SELECT study_instance_uid AS study FROM scans WHERE scan_id = $1', [scanId]))[0]!.study;
+  const numbered = (control: 'new' | 'change') => pipeline.receive({ interaction: 'ORM^O01', controlId: uuidV7(), normalized: { authority: 'order', patient: patient(`${study}-again`), order: { placer_order_number: `PL-${study}`, study_instance_uid: study, scan_type: 'ct', control } } });
+  await numbered('new');
+  await numbered('change');
+  expect(await pipeline.db.asOwner("SELECT severity, message LIKE '%another patient%' AS says FROM system_alerts WHERE subject = $1", [`scan ${scanId}`])).toEqual([{ severity: 'critical', says: true }]);
+  await order('cancel');
+  expect(await settle(), 'one order is left').toBe(0);
 });
 
 test('an alert that is raised again while its cause is looked at stays', async () => {
