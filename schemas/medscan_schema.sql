@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.16.0. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.16.1. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2606,6 +2606,14 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION medscan_drop_old_metrics(integer) FROM PUBLIC;
 
+-- ======== migrations/0049_later_than_a_merge.sql ========
+
+-- schema-version: 1.16.1
+-- Whoever undoes a merge is asked about the scans that came after it, and reports made after it are corrected. now() is when a transaction began: one that
+-- waited for a merge, or had other work before, wrote scans and reports of the patient who remained that looked earlier than the merge, and nobody was asked.
+ALTER TABLE scans ALTER COLUMN created_at SET DEFAULT clock_timestamp();
+ALTER TABLE reports ALTER COLUMN created_at SET DEFAULT clock_timestamp();
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2655,6 +2663,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0043_images_without_modality.sql', '13c7e068e845d9c250199ef4ab503bf6e77a320769b37dec1b68d6f84aca3a8b', '1.13.1', 0),
   ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0),
   ('0045_what_alerts_are_about.sql', 'e254e2d0aba92c899d0a60a8f3999166f07f411825e16a1cf92bf6f9d9170ba7', '1.15.0', 0),
-  ('0046_maintenance_runs.sql', '0f6417c50a22fbf893e49c857ff2c8b5fdc5f1ef1700cf5c5caff0e876ab369a', '1.16.0', 0);
+  ('0046_maintenance_runs.sql', '0f6417c50a22fbf893e49c857ff2c8b5fdc5f1ef1700cf5c5caff0e876ab369a', '1.16.0', 0),
+  ('0049_later_than_a_merge.sql', 'd7eb8ac7381c816dc2c0e91f597299af3c08c25045c01fffa355cda32a67b2dc', '1.16.1', 0);
 
 COMMIT;

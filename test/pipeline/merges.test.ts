@@ -255,6 +255,23 @@ test('a report that waits for a merge is made of the patient who remains', async
   expect(await source).toMatchObject({ patient_number: 'EB' });
 });
 
+test('a report that is made after a merge is told to whoever undoes it, however early its transaction began', async () => {
+  await image('1.43.1', 'VA'); await admit('VB');
+  const [{ scan_id: scanId }] = await rows<{ scan_id: string }>("SELECT scan_id FROM scans WHERE study_instance_uid = '1.43.1'") as [{ scan_id: string }];
+  const begun = Promise.withResolvers<void>(), merged = Promise.withResolvers<void>();
+  const reporting = inOrganization(pipeline.db.database, pipeline.integration.organizationId, async (tx) => {
+    begun.resolve();
+    await merged.promise;
+    await tx.query(sql.unsafe`INSERT INTO reports (organization_id, lineage_id, scan_id, status, findings_text, impression, author_kind, author_name, document)
+      SELECT organization_id, medscan_uuid_v7(), scan_id, 'preliminary', '', '', 'external', 'v', '{}' FROM scans WHERE scan_id = ${scanId}`);
+  });
+  await begun.promise;
+  await merge('VB', 'VA');
+  merged.resolve();
+  await reporting;
+  expect(await undo('VA')).toMatchObject({ kind: 'undone', reportIds: [expect.any(String)] });
+});
+
 /** As a message that was refused at first and is received again: it was said before all that the test said since `at`. */
 const sayAgain = (survivor: string, prior: string, at: Date, more: Partial<PatientMerge> = {}): Promise<Receipt> => pipeline.receive({
   interaction: 'ADT^A40', controlId: `MG${++messages}`, facts: { firstReceivedAt: at.toISOString() },
