@@ -130,8 +130,13 @@ async function measure(c: ApiContext, next: () => Promise<void>): Promise<void> 
   httpRequestSeconds.observe({ method: c.req.method, route: c.req.routePath, status: String(c.res.status) }, (performance.now() - started) / 1000);
 }
 
-function answerError(c: ApiContext, error: unknown, { log }: ApiDependencies): Response {
+export function answerError(c: ApiContext, error: unknown, dependencies: ApiDependencies): Response {
+  return problemResponse(c, judgeError(c, error, dependencies));
+}
+
+/** What to tell of it; when it is our fault, the log has it. */
+export function judgeError(c: ApiContext, error: unknown, { log }: ApiDependencies): Problem {
   const { problem, unexpected } = toProblem(error);
   if (unexpected) log.error({ err: error, requestId: c.get('requestId'), method: c.req.method, route: c.req.routePath }, 'an API request failed');
-  return problemResponse(c, problem);
+  return problem;
 }

@@ -3,11 +3,11 @@
  * would show too, by the same queries, permissions and audit events; what changes something is a form that goes to the same commands.
  */
 import type { Hono } from 'hono';
-import type { z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { auditEvents } from '../audit/event.ts';
 import { actorOf, type ApiDependencies, type ApiEnv } from '../api/context.ts';
-import { toPage } from '../api/pagination.ts';
-import { notFound } from '../api/problem.ts';
+import { pageQuery, toPage } from '../api/pagination.ts';
+import { notFound, Problem } from '../api/problem.ts';
 import { deadJobQuery, listDeadJobs } from '../api/queries/dead-jobs.ts';
 import { deliveryQuery, listDeliveries } from '../api/queries/deliveries.ts';
 import { listNotices, noticeQuery } from '../api/queries/order-notices.ts';
@@ -118,6 +118,7 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
 
   app.get('/dead-letters', visit('exchanges:read', async (v) => {
     const given = withoutEmpty(v.c.req.query()), limit = 50;
+    if (!letterCursors.safeParse(given).success) throw new Problem(422, 'The address names a page that no list led to.');
     const ofSystem = deliveryQuery.pick({ integration_id: true }).safeParse(given).data?.integration_id;
     const rows = await v.read(async (tx, audit) => {
       await audit({ ...auditEvents.query, action: 'R', object: { type: 'delivery', id: '*' } });
@@ -159,4 +160,5 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
   }));
 }
 
+const letterCursors = z.object({ parked: pageQuery.shape.cursor, waiting: pageQuery.shape.cursor, notices: pageQuery.shape.cursor, jobs: pageQuery.shape.cursor });
 const leftOutOf = (leftOut: readonly { readonly reason: string }[]): string => leftOut.length > 0 ? `; ${leftOut.length} left out: ${leftOut[0]!.reason}` : '.';

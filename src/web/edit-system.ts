@@ -56,15 +56,15 @@ export function valuesOf(system: Integration): SystemForm {
 
 /** The settings that the text says, or why it says none. */
 export function readSettings(text: string): { readonly settings: Record<string, unknown> } | { readonly problem: string } {
-  const document = parseDocument(text);
-  const [error] = document.errors;
-  if (error) return { problem: `The settings are not YAML: ${error.message.split('\n')[0] ?? ''}` };
   try {
+    const document = parseDocument(text);
+    const [error] = document.errors;
+    if (error) return { problem: `The settings are not YAML: ${error.message.split('\n')[0] ?? ''}` };
     // As text and back: dates and the like as they are stored, and nothing that contains itself.
     const value: unknown = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 10 }) ?? {}));
     return typeof value === 'object' && !Array.isArray(value) ? { settings: value as Record<string, unknown> } : { problem: 'The settings are lines of "name: value".' };
   } catch {
-    return { problem: 'The settings refer to themselves.' };
+    return { problem: 'The settings cannot be read: they are nested too deeply, or refer to themselves or to what is not there.' };
   }
 }
 

@@ -53,6 +53,8 @@ export function imagePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): vo
     const { scan, version, others, ...rows } = await v.read(async (tx, audit) => {
       const found = await versionOf(tx, v), { scan_id: scanId, patient_id: patientId } = found.scan;
       await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: found.version.scan_file_id }, patientId, detail: { part: seesHeader ? 'header' : 'facts', compared_with: found.others.map((other) => other.scan_file_id) } });
+      // What is shown beside it may be of another patient, on whose record the look belongs as well.
+      for (const other of found.others.filter((one) => one.patient_id !== patientId)) await audit({ ...auditEvents.instancesAccessed, action: 'R', object: { type: 'scan_file', id: other.scan_file_id }, patientId: other.patient_id, detail: { part: seesHeader ? 'header' : 'facts', compared_with: [found.version.scan_file_id] } });
       const decisions = await listDecisions(tx, found.scan, 200), first = decisions.findLast((decision) => decision.scan_file_id === found.version.scan_file_id);
       const isForeign = found.others.length === 0 && (found.version.status === 'quarantined' || first?.was === 'quarantined');
       return {

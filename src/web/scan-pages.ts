@@ -18,7 +18,7 @@ import { reviewByPerson } from '../api/review-finding.ts';
 import type { Transaction } from '../db/transaction.ts';
 import { reportPage } from './report.ts';
 import { scanPage } from './scan.ts';
-import { findScans, listSeries, readScanPatient, readWhereabouts, type ScanRow } from './scan-rows.ts';
+import { findScans, listSeries, readScanPatient, readWhereabouts, scanOfNumber, type ScanRow } from './scan-rows.ts';
 import { scanList } from './scans.ts';
 import { listDecisions, listKeptOut } from './version-rows.ts';
 import { form, uuid, visitor, withoutEmpty, wordsOf, type PageAudit, type Visit } from './visit.ts';
@@ -50,8 +50,8 @@ export function scanPages(app: Hono<ApiEnv>, dependencies: ApiDependencies): voi
 
   // What alerts name is a scan's number, or an analysis of it.
   app.get('/scans/number/:number{S[0-9-]+}', visit('scans:read', async (v) => {
-    const [scanId] = await v.read((tx) => findScans(tx, v.c.req.param('number')!, { byPatient: false, byName: false }));
-    if (scanId === undefined) throw notFound('scan');
+    const scanId = await v.read((tx) => scanOfNumber(tx, v.c.req.param('number')!));
+    if (scanId === null) throw notFound('scan');
     return v.c.redirect(`/scans/${scanId}`, 303);
   }));
   app.get(`/scans/of-analysis/:id{${uuid}}`, visit('scans:read', async (v) => {

@@ -26,6 +26,11 @@ export async function findScans(tx: Transaction, wanted: string, { byPatient, by
   return tx.anyFirst(sql.type(Ids)`SELECT scan_id AS id FROM scans WHERE organization_id = ${ORGANIZATION} AND patient_id = ANY(${sql.array([...patients], 'uuid')}) ORDER BY scan_id DESC LIMIT ${mostFound}`);
 }
 
+/** The scan that has our number, whatever numbers others gave to theirs. */
+export function scanOfNumber(tx: Transaction, scanNumber: string): Promise<string | null> {
+  return tx.maybeOneFirst(sql.type(Ids)`SELECT scan_id AS id FROM scans WHERE organization_id = ${ORGANIZATION} AND scan_number = ${scanNumber}`);
+}
+
 const Whereabouts = z.object({
   scan_id: z.string(), family_name: text, given_name: text, queue_status: text, why_waiting: text, sla_due_at: optionalTimestamp, analyses_open: z.int(), analyses_failed: z.int(),
   report_id: text, report_version: z.int().nullable(), report_status: text, delivered: z.int(), undelivered: z.int(), refused: z.int(), images_waiting: z.int(),

@@ -31,8 +31,9 @@ export async function readStatusRows(tx: Transaction): Promise<StatusRows> {
       SELECT integration_id, name, kind, adapter, direction, is_enabled, (receive_paused_at IS NOT NULL OR deliver_paused_at IS NOT NULL) AS is_paused, health_status, last_ok_at, last_error, last_error_at FROM external_integrations WHERE organization_id = ${ORGANIZATION} ORDER BY name LIMIT 100`),
     queue: await tx.any(sql.type(Queued)`
       SELECT s.scan_number, s.scan_type, s.priority, q.status, q.why_waiting, q.queue_entered_at, q.sla_due_at
-      FROM scan_queue q JOIN scans s ON s.organization_id = q.organization_id AND s.scan_id = q.scan_id
-      WHERE q.organization_id = ${ORGANIZATION} AND q.status IN ('pending', 'assigned', 'in_progress', 'paused') ORDER BY q.priority_score DESC, q.queue_entered_at LIMIT 20`),
+      FROM (SELECT * FROM scan_queue WHERE organization_id = ${ORGANIZATION} AND status IN ('pending', 'assigned', 'in_progress', 'paused') ORDER BY priority_score DESC, queue_entered_at LIMIT 20) q
+        JOIN scans s ON s.organization_id = q.organization_id AND s.scan_id = q.scan_id
+      ORDER BY q.priority_score DESC, q.queue_entered_at`),
     exchanges: await tx.any(sql.type(Exchange)`
       SELECT l.sync_id, l.started_at, i.name AS integration, l.direction, l.interaction, l.message_status, l.answer_code, l.duration_ms, l.error_text
       FROM sync_logs l LEFT JOIN external_integrations i ON i.organization_id = l.organization_id AND i.integration_id = l.integration_id

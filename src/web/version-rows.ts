@@ -55,12 +55,22 @@ export function neighbourOf(tx: Transaction, { scan_id: scanId, scan_file_id: ow
 const Decision = z.object({ occurred_at: timestamp, actor: z.string(), decision: z.string(), reason: text, scan_file_id: z.string(), was: text, sop_instance_uid: text, series_number: z.int().nullable(), instance_number: z.int().nullable() });
 export type DecisionRow = z.output<typeof Decision>;
 
-/** What people decided about images of a scan, the newest first: from the audit log, where it stands with the reason. Looked for under the patient, and under those that became one with it. */
+/**
+ * What people decided about images of a scan, the newest first: from the audit log, where it stands with the reason. Looked for under the patient and under all that it was ever merged with, whichever of
+ * them had the scan then: the log of everything else is too long to look through for a page.
+ */
 export function listDecisions(tx: Transaction, { scan_id: scanId, patient_id: patientId, created_at: createdAt }: { readonly scan_id: string; readonly patient_id: string; readonly created_at: string }, limit: number): Promise<readonly DecisionRow[]> {
   return tx.any(sql.type(Decision)`
+    WITH RECURSIVE merged(patient_id) AS (
+      SELECT ${patientId}::uuid
+      UNION SELECT CASE WHEN j.survivor_patient_id = m.patient_id THEN j.prior_patient_id ELSE j.survivor_patient_id END
+        FROM merged m JOIN patient_merges j ON j.organization_id = ${ORGANIZATION} AND (j.survivor_patient_id = m.patient_id OR j.prior_patient_id = m.patient_id)
+    ), decided AS MATERIALIZED (
+      SELECT occurred_at, actor_id, detail, object_id FROM audit_logs
+      WHERE organization_id = ${ORGANIZATION} AND patient_id = ANY(ARRAY(SELECT patient_id FROM merged)) AND occurred_at >= ${createdAt}::timestamptz
+        AND object_type = 'scan_file' AND action = 'U' AND detail->>'decision' IS NOT NULL AND detail->>'scan_id' = ${scanId}
+      ORDER BY occurred_at DESC LIMIT ${limit})
     SELECT a.occurred_at, coalesce(u.display_name, a.actor_id) AS actor, a.detail->>'decision' AS decision, a.detail->>'reason' AS reason, a.object_id AS scan_file_id, a.detail->>'was' AS was, f.sop_instance_uid, f.series_number, f.instance_number
-    FROM audit_logs a LEFT JOIN users u ON u.organization_id = a.organization_id AND u.user_id::text = a.actor_id LEFT JOIN scan_files f ON f.organization_id = a.organization_id AND f.scan_file_id::text = a.object_id
-    WHERE a.organization_id = ${ORGANIZATION} AND a.occurred_at >= ${createdAt}::timestamptz AND a.object_type = 'scan_file' AND a.action = 'U' AND a.detail->>'decision' IS NOT NULL AND a.detail->>'scan_id' = ${scanId}
-      AND (a.patient_id = ${patientId} OR a.patient_id IN (SELECT prior_patient_id FROM patient_merges WHERE organization_id = ${ORGANIZATION} AND survivor_patient_id = ${patientId}))
-    ORDER BY a.occurred_at DESC LIMIT ${limit}`);
+    FROM decided a LEFT JOIN users u ON u.organization_id = ${ORGANIZATION} AND u.user_id::text = a.actor_id LEFT JOIN scan_files f ON f.organization_id = ${ORGANIZATION} AND f.scan_file_id = a.object_id::uuid
+    ORDER BY a.occurred_at DESC`);
 }

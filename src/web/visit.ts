@@ -1,6 +1,5 @@
 /** A signed-in person's request for a page: who may see it, the transaction that its rows are read and audited in, and the page around its body. */
 import { bodyLimit } from 'hono/body-limit';
-import { html } from 'hono/html';
 import { z } from '@hono/zod-openapi';
 import type { AuditEvent } from '../audit/event.ts';
 import { recordAudit } from '../audit/record.ts';
@@ -12,9 +11,10 @@ import { ORGANIZATION } from '../db/current-organization.ts';
 import { sql } from '../db/pool.ts';
 import { inOrganization, type Transaction } from '../db/transaction.ts';
 import type { Caller } from '../db/user-sessions.ts';
-import { page as barePage, type Html } from './layout.ts';
+import type { Html } from './layout.ts';
+import { consolePage, type ConsolePage } from './parts.ts';
+import { problemBody, problemPage, problemTitle } from './problem-page.ts';
 import { signedIn, signInFirst } from './signed-in.ts';
-import { consolePage, notice, type ConsolePage } from './parts.ts';
 
 export const form = bodyLimit({ maxSize: 256 * 1024, onError: () => { throw new Problem(413, 'The form is larger than 256 KiB.'); } });
 /** In paths, for hono: `/scans/:id{${uuid}}`. */
@@ -55,10 +55,8 @@ async function explain(v: Visit, error: unknown, { log }: ApiDependencies): Prom
   const { problem, unexpected } = toProblem(error);
   const requestId = v.c.get('requestId');
   if (unexpected) log.error({ err: error, requestId, method: v.c.req.method, route: v.c.req.routePath }, 'a page failed');
-  const title = problem.status === 404 ? 'Not found' : problem.status >= 500 ? 'This did not work' : 'This cannot be done';
-  const body = html`<h1>${title}</h1>${notice(problem.message, 'problem')}<p class="aside">${problem.status >= 500 ? html`Try again. If it stays so, the gateway's log says why at the request id <span class="id">${requestId}</span>; what was sent before is not lost.` : html`<a href="/">Status</a> has the way to everything else.`}</p>`;
   // The bar around a page is read from the database, which may be what failed.
-  return v.page('', title, body, undefined, problem.status).catch(() => v.c.html(barePage({ title: `${title} · MedScan Gateway`, body: html`<main id="main">${body}</main>` }), problem.status));
+  return v.page('', problemTitle(problem), problemBody(problem, requestId), undefined, problem.status).catch(() => problemPage(v.c, problem));
 }
 
 function visitOf(c: ApiContext, caller: Caller, { database, keys }: ApiDependencies): Visit {
@@ -71,13 +69,17 @@ function visitOf(c: ApiContext, caller: Caller, { database, keys }: ApiDependenc
       const organizationName = await within((tx) => tx.oneFirst(sql.type(z.object({ name: z.string() }))`SELECT name FROM organizations WHERE organization_id = ${ORGANIZATION}`));
       return c.html(consolePage({ title, caller, organizationName, at, body, refresh }), status);
     },
-    back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `${path.includes('?') ? '&' : '?'}word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word)))}` : ''}`, 303),
+    back: (path, word) => c.redirect(`${path}${Object.keys(word).length > 0 ? `${path.includes('?') ? '&' : '?'}word=${encodeURIComponent(keys.seal(placeOf(caller), JSON.stringify(word, cutLongTexts)))}` : ''}`, 303),
     async fields() {
       const parsed = await c.req.parseBody();
       return withoutEmpty(Object.fromEntries(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string')));
     },
   };
 }
+
+/** It travels in the address, and a request whose address is long is refused: a model's finding or another system's answer may be. */
+const mostOfWord = 1_000;
+const cutLongTexts = (_name: string, value: unknown): unknown => (typeof value === 'string' && value.length > mostOfWord ? `${value.slice(0, mostOfWord)}…` : value);
 
 const placeOf = ({ userId }: Caller): string => `web/${userId}/word`;
 
