@@ -1,6 +1,7 @@
 /** The listener as a sender meets it: bytes in, answers out; and as an attacker does (H1 to H9 are the findings on the npm servers). */
 import net from 'node:net';
 import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import type { Integration, Listener } from '#gateway/adapter.ts';
@@ -321,6 +322,19 @@ test('a message without a frame is answered AR with what is missing, recorded as
   expect(await sender.answer()).toMatch(/\rMSA\|AR\|M1\|The message has no MLLP frame.*\rERR\|\|\|100\^/);
   await sender.closed;
   expect(gateway.received).toMatchObject([{ message: { interaction: 'unreadable', integration: { name: 'RIS' }, head: Buffer.from(adt('M1')) }, refusal: { reason: 'malformed', text: expect.stringContaining('0x1C 0x0D') as string }, answers: [{ code: 'AR', heard: true }] }]);
+});
+
+test('a message without a frame is known by its first bytes, after line ends and however they come', async () => {
+  const { gateway, sender, port } = await start();
+  sender.write(Buffer.from(`${'\r\n'.repeat(50)}${adt('M1')}`));
+  expect(await sender.answer()).toContain('MSA|AR|M1|');
+  const second = await connect(port);
+  for (const part of ['M', 'S', adt('M2').slice(2)]) {
+    second.write(Buffer.from(part));
+    await pause(20); // so that it is likely read alone; the answer is the same when it is not
+  }
+  expect(await second.answer()).toContain('MSA|AR|M2|');
+  expect(gateway.received.map(({ message }) => message.head.subarray(0, 8).toString())).toEqual(['\r\n'.repeat(4), 'MSH|^~\\&']);
 });
 
 test('bytes between frames that mean nothing are passed over, also those that look like something', async () => {

@@ -159,6 +159,7 @@ class Connection implements Holder {
   #onData(chunk: Buffer): void {
     clearTimeout(this.#bareTimer);
     if (this.#unframed) return;
+    const strayBefore = this.#decoder.strayHead;
     try {
       this.#take(chunk);
     } catch (error) {
@@ -171,7 +172,7 @@ class Connection implements Holder {
       return;
     }
     if (this.#decoder.inFrame) failpoint('hl7.midFrame');
-    if (this.#isNotMllp(chunk)) return;
+    if (this.#isNotMllp(strayBefore === undefined ? chunk : Buffer.concat([strayBefore, chunk]))) return;
     if (this.#decoder.mayBeBareEnd) this.#awaitCarriageReturn();
     if (this.#decoder.bytesOutsideFrames > this.#limits.strayBytes) {
       this.#context.log.warn({ address: this.peer.address }, 'the peer sends bytes that are no MLLP frames; connection closed');
@@ -185,11 +186,11 @@ class Connection implements Holder {
   }
 
   /** A peer that began with something else hears why, or has it said in the log, and is let go: it would wait for ever. */
-  #isNotMllp(chunk: Buffer): boolean {
+  #isNotMllp(begun: Buffer): boolean {
     const spoken = this.#decoder.strayHead && notMllp(this.#decoder.strayHead);
     if (!spoken) return false;
     if (spoken.kind === 'unframed') {
-      this.#unframed = chunk;
+      this.#unframed = begun;
       clearTimeout(this.#timer);
       this.#socket.pause();
       if (!this.#working) void this.#work();

@@ -45,7 +45,7 @@ export class MllpDecoder {
   /** What the unfinished frame needs in memory: its bytes, and what every chunk costs that it came in. */
   get heldBytes(): number { return this.#size + this.#parts.length * chunkBytes; }
   get bytesOutsideFrames(): number { return this.#outside; }
-  /** What a peer began with that has sent no frame so far: its first bytes. */
+  /** What a peer began with that has sent no frame so far: its first bytes, without the line ends before them. */
   get strayHead(): Buffer | undefined { return this.#frames === 0 && !this.#inFrame && this.#strayHead.length > 0 ? this.#strayHead : undefined; }
   /** The unfinished frame would be whole if this were its end: after it came FS alone, or FS LF. */
   get mayBeBareEnd(): boolean { return this.#inFrame && (this.#endBlockSeen || this.#size === this.#lineEndAt); }
@@ -66,9 +66,13 @@ export class MllpDecoder {
 
   #between(chunk: Buffer, at: number): number {
     const start = chunk.indexOf(startBlock, at);
-    const end = start < 0 ? chunk.length : start;
-    if (this.#frames === 0 && end > at && this.#strayHead.length < mostStrayHead) this.#strayHead = Buffer.concat([this.#strayHead, chunk.subarray(at, Math.min(end, at + mostStrayHead))]);
-    for (let index = at; index < end; index++) if (chunk[index] !== carriageReturn && chunk[index] !== lineFeed) this.#outside++;
+    const end = start < 0 ? chunk.length : start, wasOutside = this.#outside;
+    for (let index = at; index < end; index++) {
+      if (chunk[index] === carriageReturn || chunk[index] === lineFeed) continue;
+      if (this.#outside === 0) this.#strayHead = Buffer.from(chunk.subarray(index, Math.min(end, index + mostStrayHead)));
+      this.#outside++;
+    }
+    if (this.#frames === 0 && end > at && wasOutside > 0 && this.#strayHead.length < mostStrayHead) this.#strayHead = Buffer.concat([this.#strayHead, chunk.subarray(at, Math.min(end, at + mostStrayHead))]);
     if (start < 0) return chunk.length;
     this.#inFrame = true;
     return start + 1;
