@@ -10,9 +10,21 @@ export async function ensurePartitions(ownerUrl: string): Promise<number> {
   await client.connect();
   try {
     const { rows } = await client.query<{ made: number }>('SELECT medscan_ensure_partitions() AS made');
-    await client.query('SELECT medscan_drop_old_metrics($1)', [KEEP_METRICS_MONTHS]);
+    await dropOldMetrics(client);
     return rows[0]!.made;
   } finally {
     await client.end();
   }
 }
+
+/** Somebody who reads all tables (pg_dump) holds them for as long as that takes, and another node may drop the same at this moment. No start waits or fails for that; the next day has it done. */
+async function dropOldMetrics(client: pg.Client): Promise<void> {
+  try {
+    await client.query("SET lock_timeout = '2s'");
+    await client.query('SELECT medscan_drop_old_metrics($1)', [KEEP_METRICS_MONTHS]);
+  } catch (error) {
+    if (!NOT_NOW.has((error as { code?: string }).code ?? '')) throw error;
+  }
+}
+/** lock_not_available, deadlock_detected, undefined_table. */
+const NOT_NOW: ReadonlySet<string> = new Set(['55P03', '40P01', '42P01']);
