@@ -31,7 +31,8 @@ export function measureModels(tx: CommonQueryMethods, { start, end }: Period): P
     FROM timed t JOIN ai_models m ON m.organization_id = ${ORGANIZATION} AND m.model_id = t.model_id LEFT JOIN found f ON f.model_id = t.model_id ORDER BY 2`);
 }
 
-/** Puts what was measured beside the figures that the model came with, which stay. */
-export async function setBaseline(tx: CommonQueryMethods, modelId: string, measured: object): Promise<void> {
-  await tx.query(sql.typeAlias('void')`UPDATE ai_models SET baseline_metrics = baseline_metrics || jsonb_build_object('measured', ${jsonText(measured)}::jsonb) WHERE organization_id = ${ORGANIZATION} AND model_id = ${modelId}`);
+/** Puts what was measured beside the figures that the model came with, which stay; and so do those of a later time. */
+export async function setBaseline(tx: CommonQueryMethods, modelId: string, measured: Readonly<Record<string, unknown>> & { readonly until: string }): Promise<void> {
+  await tx.query(sql.typeAlias('void')`UPDATE ai_models SET baseline_metrics = baseline_metrics || jsonb_build_object('measured', ${jsonText(measured)}::jsonb) WHERE organization_id = ${ORGANIZATION} AND model_id = ${modelId}
+    AND coalesce((baseline_metrics->'measured'->>'until')::timestamptz <= ${measured.until}::timestamptz, true)`);
 }

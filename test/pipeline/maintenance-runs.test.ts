@@ -84,6 +84,9 @@ test('a quarter\'s figures stand beside what a model came with, and say what peo
   expect((await own('SELECT baseline_metrics FROM ai_models WHERE model_id = $1', [model!['model_id']]))[0]!['baseline_metrics']).toEqual({
     sensitivity: 0.95, measured: { from: '2025-10-01T00:00:00.000Z', until: '2026-01-01T00:00:00.000Z', analyses: 3, failed: 1, p50_seconds: 2, p95_seconds: 4, with_findings: 1, findings: 3, mean_confidence_percentage: 80, confirmed: 1, rejected: 1 },
   });
+  await analysis('completed', 7, '2025-08-01T00:00:00Z');
+  expect((await runTask(dependencies(), organizationId, 'model-baselines', lastPeriod('model-baselines', new Date('2025-10-02')), 'test')).result).toMatchObject({ models: [{ analyses: 1 }] });
+  expect((await own("SELECT baseline_metrics->'measured'->>'until' AS until FROM ai_models WHERE model_id = $1", [model!['model_id']]))[0], 'an earlier quarter, done afterwards').toEqual({ until: '2026-01-01T00:00:00.000Z' });
   expect(await own("SELECT action, object_type, detail->>'task' AS task FROM audit_logs WHERE object_id = $1", [done.run_id])).toEqual([{ action: 'E', object_type: 'maintenance_run', task: 'model-baselines' }]);
 });
 
