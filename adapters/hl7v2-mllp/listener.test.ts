@@ -1,10 +1,12 @@
 /** The listener as a sender meets it: bytes in, answers out; and as an attacker does (H1 to H9 are the findings on the npm servers). */
 import net from 'node:net';
+import tls from 'node:tls';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
-import type { Integration, Listener } from '#gateway/adapter.ts';
+import { certificateDirectory, haveOpenssl } from '../../test/support/certificates.ts';
+import type { Integration, Listener, ListenerTls } from '#gateway/adapter.ts';
 import { parseMessage } from '#standards/hl7v2/parse.ts';
 import type { Hl7v2Config } from './config.ts';
 import { Sender, adt, fakeGateway, integration, startListener } from './testing/fake-gateway.ts';
@@ -360,6 +362,23 @@ test.each([['FS CR', '\x1c\r'], ['FS alone', '\x1c'], ['FS LF', '\x1c\n']])('a s
   sender.socket.end(`\x0b${adt('M1')}${end}`);
   expect(await sender.answer()).toContain('MSA|AA|M1');
   await sender.closed;
+});
+
+test.skipIf(!haveOpenssl).each(['TLSv1.2', 'TLSv1.3'] as const)('a sender that ends its half of a %s connection before the answer is there hears it', async (version) => {
+  const certificates = certificateDirectory(), { cert, key } = certificates.authority('Hospital CA').sign('gateway');
+  certificates.remove();
+  const gateway = fakeGateway(), isEnded = Promise.withResolvers<void>();
+  gateway.decide = async () => { await isEnded.promise; return undefined; };
+  const createServer: ListenerTls['createServer'] = (options, onConnection) => tls.createServer({ ...options, cert, key }, (socket) => { socket.once('end', isEnded.resolve); onConnection(socket); });
+  listener = await startListener(gateway, undefined, { tls: { createServer } });
+  const options = { port: listener.port, host: '127.0.0.1', rejectUnauthorized: false, allowHalfOpen: true, minVersion: version, maxVersion: version }, socket = tls.connect(options);
+  let answer = '';
+  socket.on('data', (chunk: Buffer) => { answer += chunk.toString(); });
+  await once(socket, 'secureConnect');
+  socket.end(frame(Buffer.from(adt('M1'))));
+  await once(socket, 'close');
+  expect(answer).toContain('MSA|AA|M1');
+  expect(gateway.received[0]?.answers).toEqual([{ code: 'AA', heard: true }]);
 });
 
 test('a lone file separator, or one before a line feed, is data as long as more follows, however the chunks fall', async () => {

@@ -56,6 +56,7 @@ export async function listen(
     onError(error) { context.log.error({ error: error instanceof Error ? error.name : 'unknown' }, 'receiving an HL7 message failed unexpectedly; the sender was asked to try again'); },
   };
   const accept = (socket: net.Socket): void => {
+    socket.allowHalfOpen = true;
     const address = socket.remoteAddress ?? '';
     const fromThere = [...connections].filter((connection) => connection.peer.address === address).length;
     if (connections.size >= limits.connections || fromThere >= limits.connectionsPerAddress) {
@@ -68,7 +69,7 @@ export async function listen(
     socket.on('close', () => connections.delete(connection));
   };
   const socketOptions = { noDelay: true, keepAlive: true };
-  // A sender that ends its half after the message (nc -N, ncat) still waits for the answer. Over TLS a handshake that is broken off would stay open.
+  // A sender that ends its half after the message (nc -N, ncat) still waits for the answer. Over TLS this is said after the handshake (accept): one that is broken off would stay open.
   const server = endpoint.tls ? endpoint.tls.createServer(socketOptions, accept) : net.createServer({ ...socketOptions, allowHalfOpen: true }, accept);
   server.maxConnections = 2 * limits.connections; // those in their handshake count too
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: net.Socket) => {
