@@ -41,16 +41,15 @@ export async function persistQuickly(dependencies: InstanceDependencies, organiz
     opened: (scanIds, execute) => lookWhenQuiet(dependencies, organizationId, scanIds, now, heldBossDb(execute)),
   });
   failpoint('persist.afterCommit');
-  const results: (Persisted | undefined)[] = [];
-  for (const [index, row] of stored.entries()) {
+  return stored.map((row, index) => {
     const item = items[index]!;
     const links = { scans: row.out_scan_id, scan_files: row.out_scan_file_id ?? '', patients: row.out_patient_id };
-    if (row.outcome === 'slow') dependencies.known.forget(item);
-    if (row.outcome === 'duplicate') await keepOneCopy(dependencies, item, links.scan_files);
+    if (row.outcome === 'duplicate') return { kind: 'duplicate', answerCode: undefined, links };
     if (row.outcome === 'accepted' && 'opening' in item) dependencies.known.remember(item, { scanId: row.out_scan_id, patientId: row.out_patient_id });
-    results.push(row.outcome === 'slow' ? undefined : row.outcome === 'accepted' ? { kind: 'accepted', links } : { kind: 'duplicate', answerCode: undefined, links });
-  }
-  return results;
+    if (row.outcome === 'accepted') return { kind: 'accepted', links };
+    dependencies.known.forget(item);
+    return undefined;
+  });
 }
 
 /** The job that looks whether the scans are complete when nothing more has come. */
@@ -82,29 +81,28 @@ export async function persistInstances(dependencies: InstanceDependencies, organ
   const outcomes = await inOrganization(dependencies.database, organizationId, (tx) => writeBatch(dependencies, tx, organizationId, items));
   failpoint('persist.afterCommit');
   for (const [index, { persisted, isForeign }] of outcomes.entries()) {
-    const item = items[index]!;
-    if (persisted.kind === 'duplicate') await keepOneCopy(dependencies, item, persisted.links['scan_files']!);
     // Known from here on, now that it is committed.
-    else if (!isForeign) dependencies.known.remember(item, { scanId: persisted.links['scans']!, patientId: persisted.links['patients']! });
+    if (persisted.kind === 'accepted' && !isForeign) dependencies.known.remember(items[index]!, { scanId: persisted.links['scans']!, patientId: persisted.links['patients']! });
   }
   return outcomes.map((outcome) => outcome.persisted);
 }
 
 /**
  * The first copy is committed and this one has no row: it goes, unless the first one's file is gone or its bytes are no longer those. A sender that
- * was asked to send again must not hear success for bytes that nobody has.
+ * was asked to send again must not hear success for bytes that nobody has. No transaction is open while the first one's are read, and no other image waits.
  */
-async function keepOneCopy(dependencies: InstanceDependencies, item: PersistItem, scanFileId: string): Promise<void> {
-  const again = item.message.object;
+export async function keepOneCopy({ database, store }: PersistDependencies, { message, normalized, integration }: PersistItem, scanFileId: string): Promise<void> {
+  const again = message.object;
   if (!again) return;
-  const { database, store } = dependencies;
-  const isKept = await inOrganization(database, item.integration.organizationId, async (tx) => {
-    const first = await lockFile(tx, scanFileId);
-    if (first.storage_location !== again.location && await store.holds(first.storage_location, first.dataset_offset + first.byte_size) && await isIntact(store, first)) return false;
-    await replaceObject(tx, scanFileId, { location: again.location, datasetOffset: item.normalized.instance!.file.dataset_offset });
-    return true;
+  const first = await inOrganization(database, integration.organizationId, (tx) => lockFile(tx, scanFileId));
+  const isIntactFirst = first.storage_location !== again.location && await store.holds(first.storage_location, first.dataset_offset + first.byte_size) && await isIntact(store, first);
+  const isKept = isIntactFirst || await inOrganization(database, integration.organizationId, async (tx) => {
+    // Another repeat was quicker.
+    if ((await lockFile(tx, scanFileId)).storage_location !== first.storage_location) return true;
+    await replaceObject(tx, scanFileId, { location: again.location, datasetOffset: normalized.instance!.file.dataset_offset });
+    return false;
   });
-  if (!isKept) void store.remove(again.location).catch(() => {});
+  if (isKept) void store.remove(again.location).catch(() => {});
 }
 
 async function writeBatch(dependencies: InstanceDependencies, tx: Transaction, organizationId: string, items: readonly PersistItem[]): Promise<readonly Outcome[]> {

@@ -17,7 +17,7 @@ import { GroupCommit } from './group-commit.ts';
 import { KnownPatients } from './known-patients.ts';
 import { KnownStudies, type KnownPlace } from './known-studies.ts';
 import { openingOf } from './opening.ts';
-import { persistInstances, persistQuickly, type InstanceDependencies, type QuickItem } from './persist-instances.ts';
+import { keepOneCopy, persistInstances, persistQuickly, type InstanceDependencies, type QuickItem } from './persist-instances.ts';
 import { MessageLanes } from './message-lanes.ts';
 import { orderKeys, persistMessages } from './persist-messages.ts';
 
@@ -48,14 +48,18 @@ export function createPersist(dependencies: PersistDependencies): (item: Persist
     let group = groups.get(organizationId);
     if (!group) groups.set(organizationId, group = organizationGroups({ ...dependencies, known }, organizationId));
     if (!item.normalized.instance) return submit(group.messages, item);
-    const quick = quickItem(known.place(item), item, dependencies.now());
-    const persisted = quick && await submitQuickly(group, quick) || await submitToKnown(group, known, item);
-    if (persisted) return persisted;
-    return known.opening(item, async () => {
-      await item.message.object?.durable;
-      return submit(group.instances, item);
-    });
+    const persisted = await persistInstance(group, known, item, dependencies.now());
+    if (persisted.kind === 'duplicate') await keepOneCopy(dependencies, item, persisted.links['scan_files']!);
+    return persisted;
   };
+}
+
+async function persistInstance(group: Groups, known: KnownStudies, item: PersistItem, now: Date): Promise<Persisted> {
+  const quick = quickItem(known.place(item), item, now);
+  return quick && await submitQuickly(group, quick) || await submitToKnown(group, known, item) || known.opening(item, async () => {
+    await item.message.object?.durable;
+    return submit(group.instances, item);
+  });
 }
 
 function quickItem(place: KnownPlace | undefined, item: PersistItem, now: Date): QuickItem | undefined {

@@ -1,6 +1,6 @@
 /** Where "accepted means committed" met files that were lost, images that wait for each other, and orders that come back. */
 import { writeFile } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import pg from 'pg';
 import { forceComplete } from '../../src/pipeline/index.ts';
 import { eventually } from '../support/gateway.ts';
@@ -28,6 +28,30 @@ test('an instance sent again after its file was damaged is answered with success
   await writeFile(pipeline.store.resolve(await location()), '3.11.2'); // as long as before
   expect((await store('3.11', '3.11.1', patient('R11'))).kind).toBe('duplicate');
   expect((await pipeline.store.readHead(await location(), 6)).toString()).toBe('3.11.1');
+});
+
+test('of several repeats that come at once after damage one takes its place, and the others go', async () => {
+  await store('3.12', '3.12.1', patient('R12'));
+  const location = async (): Promise<string> => (await rows<{ storage_location: string }>("SELECT storage_location FROM scan_files WHERE sop_instance_uid = '3.12.1'"))[0]!.storage_location;
+  await writeFile(pipeline.store.resolve(await location()), '3.12.2');
+  const taken = vi.spyOn(pipeline.store, 'remove');
+  await Promise.all(Array.from({ length: 4 }, () => store('3.12', '3.12.1', patient('R12'))));
+  expect((await pipeline.store.readHead(await location(), 6)).toString()).toBe('3.12.1');
+  expect([taken.mock.calls.length, taken.mock.calls.flat().includes(await location())]).toEqual([3, false]);
+  taken.mockRestore();
+});
+
+test.each([['arriving', ''], ['complete', "UPDATE scans SET images_complete_at = now(), status = 'completed' WHERE study_instance_uid = '3.13.complete'"]])('no image waits while the kept copy of a repeat is read: its study %s', async (state, change) => {
+  const study = `3.13.${state}`;
+  await store(study, `${study}.1`, patient('R13'));
+  if (change) await rows(change);
+  const read = Promise.withResolvers<boolean>(), looks = vi.spyOn(pipeline.store, 'holds').mockReturnValueOnce(read.promise);
+  const repeat = store(study, `${study}.1`, patient('R13'));
+  await eventually(() => Promise.resolve(looks.mock.calls.length > 0));
+  expect([(await store(study, `${study}.2`, patient('R13'))).kind, (await store(`${study}.9`, `${study}.9.1`, patient('R13'))).kind]).toEqual(['accepted', 'accepted']);
+  read.resolve(true);
+  expect((await repeat).kind).toBe('duplicate');
+  looks.mockRestore();
 });
 
 test('images that wait behind a late one are stored, not refused as out of resources', async () => {
