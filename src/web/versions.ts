@@ -16,8 +16,8 @@ export const standing = ({ status, conflict_of: conflictOf }: Pick<VersionRow, '
   status === 'quarantined' ? 'to decide' : status === 'archived' ? 'set aside' : status === 'deleted' ? 'deleted' : conflictOf === null ? 'in use' : 'kept out';
 const why = ({ status, conflict_of: conflictOf }: VersionRow): string => (status === 'quarantined' ? conflictOf === null ? 'it names another patient than its study' : 'it came again with other content' : conflictOf === null ? 'by a decision' : 'another version of it is in use');
 
-export function keptOutSection({ scanId, keptOut, decisions, mayDecide, now }: { readonly scanId: string; readonly keptOut: readonly VersionRow[]; readonly decisions: readonly DecisionRow[]; readonly mayDecide: boolean; readonly now: Date }): Html {
-  const waiting = keptOut.filter(({ status }) => status === 'quarantined').length, kept = new Set(keptOut.map(({ scan_file_id: id }) => id));
+export function keptOutSection({ scanId, keptOut, waiting, decisions, mayDecide, now }: { readonly scanId: string; readonly keptOut: readonly VersionRow[]; /** How many there are, also beyond those that are listed. */ readonly waiting: number; readonly decisions: readonly DecisionRow[]; readonly mayDecide: boolean; readonly now: Date }): Html {
+  const kept = new Set(keptOut.map(({ scan_file_id: id }) => id));
   // An image that a decision put in use is in no list of what is kept out: the decision is the way back to it.
   const decided = decisions.filter((decision, index) => !kept.has(decision.scan_file_id) && decisions.findIndex((other) => other.scan_file_id === decision.scan_file_id) === index);
   return html`${section(waiting > 0 ? `${waiting} ${waiting === 1 ? 'image waits' : 'images wait'} for a decision` : 'Images about which somebody decided', ['Image', 'State', 'Why', 'From', 'Arrived', 'Compare'], [

@@ -80,6 +80,16 @@ test('the number of a scan leads to that scan, also when somebody else\'s access
   expect((await get(`/scans/number/${scan!.scan_number}`)).headers.get('location')).toBe(`/scans/${ids['scan_id']}`);
 });
 
+test('of more images than a page lists it is said how many wait', async () => {
+  const { ids, organizationId } = api.north;
+  const [scan] = await api.db.asOwner<{ scan_id: string }>(`
+    WITH s AS (INSERT INTO scans (organization_id, patient_id, scan_type, instance_count) VALUES ($1, $2, 'ct', 1) RETURNING scan_id)
+    INSERT INTO scan_files (organization_id, scan_id, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, byte_size, dataset_offset, sha256, storage_location, received_at, status)
+    SELECT $1, scan_id, '1.2.4', '1.2.4.' || n, '1.2.840.10008.5.1.4.1.1.2', '1.2.840.10008.1.2.1', 44, 0, 'x', 'a.dcm', now(), 'quarantined' FROM s, generate_series(1, 203) n RETURNING scan_id`, [organizationId, ids['patient_id']]);
+  const { text } = await get(`/scans/${scan!.scan_id}`);
+  expect([text.includes('203 images wait for a decision'), text.includes('These are the first 200.')]).toEqual([true, true]);
+});
+
 test('who compares versions of two patients has looked at both, on record', async () => {
   const { ids, organizationId } = api.north;
   const [other] = await api.db.asOwner<{ scan_file_id: string; patient_id: string }>(`
