@@ -389,6 +389,14 @@ test('a lone file separator, or one before a line feed, is data as long as more 
   expect(gateway.received.map(({ message }) => message.head.toString())).toEqual([text]);
 });
 
+test('a message that stalls behind a file separator in a value is not taken for whole', async () => {
+  const { gateway, sender } = await start(undefined, { limits: { bareEndMilliseconds: 1, framePauseMilliseconds: 200 } });
+  const bytes = frame(Buffer.from(adt('M1', ['PID|1||PID-1||A\x1c\nB\x1cC', 'PV1|1|I'])));
+  sender.write(bytes.subarray(0, bytes.indexOf('C', bytes.indexOf(0x1c))));
+  await sender.closed; // that it took nothing shows when it has given up
+  expect(gateway.received).toEqual([]);
+});
+
 test('connections over the limit for one address are closed at once, the others work on', async () => {
   const { sender, port } = await start(undefined, { limits: { connectionsPerAddress: 2 } });
   const second = await connect(port);

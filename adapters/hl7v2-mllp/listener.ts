@@ -34,7 +34,7 @@ export interface ListenerLimits {
   readonly waitingFrames: number;
   /** How long the rest of a frame that has begun is waited for when the listener closes; no more than half of the time for closing. */
   readonly restMilliseconds: number;
-  /** How long nothing follows FS alone, or FS LF, until it is taken as the end of the frame: some senders leave the CR out. */
+  /** How long nothing follows FS alone, or FS LF, after a whole segment until it is taken as the end of the frame: some senders leave the CR out. */
   readonly bareEndMilliseconds: number;
 }
 
@@ -174,7 +174,7 @@ class Connection implements Holder {
     }
     if (this.#decoder.inFrame) failpoint('hl7.midFrame');
     if (this.#isNotMllp(strayBefore === undefined ? chunk : Buffer.concat([strayBefore, chunk]))) return;
-    if (this.#decoder.mayBeBareEnd) this.#awaitCarriageReturn();
+    if (this.#decoder.mayBeBareEnd && this.#decoder.endsSegment) this.#awaitCarriageReturn();
     if (this.#decoder.bytesOutsideFrames > this.#limits.strayBytes) {
       this.#context.log.warn({ address: this.peer.address }, 'the peer sends bytes that are no MLLP frames; connection closed');
       this.cut();

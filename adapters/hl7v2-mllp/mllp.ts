@@ -35,6 +35,7 @@ export class MllpDecoder {
   #outside = 0;
   /** How long the unfinished frame is if it ends with the last FS LF in it. */
   #lineEndAt = -1;
+  #endsSegment = false;
   #strayHead = Buffer.alloc(0);
   #frames = 0;
   /** A limit that may change while the connection lasts is given as a function. */
@@ -49,6 +50,9 @@ export class MllpDecoder {
   get strayHead(): Buffer | undefined { return this.#frames === 0 && !this.#inFrame && this.#strayHead.length > 0 ? this.#strayHead : undefined; }
   /** The unfinished frame would be whole if this were its end: after it came FS alone, or FS LF. */
   get mayBeBareEnd(): boolean { return this.#inFrame && (this.#endBlockSeen || this.#size === this.#lineEndAt); }
+
+  /** Before the last FS a segment was whole. Where it was not, FS may be a character of a value, whose rest is late. */
+  get endsSegment(): boolean { return this.#endsSegment; }
 
   /** Takes what is there as the message. For when mayBeBareEnd and nothing follows. */
   endBare(): Buffer {
@@ -90,6 +94,8 @@ export class MllpDecoder {
     this.#add(chunk.subarray(at, end < 0 ? undefined : end));
     if (end < 0) return chunk.length;
     this.#endBlockSeen = true;
+    const last = this.#parts.at(-1)?.at(-1);
+    this.#endsSegment = last === carriageReturn || last === lineFeed;
     return end + 1;
   }
 
