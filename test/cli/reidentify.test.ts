@@ -24,7 +24,7 @@ function medscan(...options: string[]): Promise<{ code: number; out: string; err
 beforeAll(async () => {
   pipeline = await testPipeline();
   const { db, integration: { organizationId } } = pipeline;
-  const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: '1.2.3.1', normalized: { patient: patient('P-77'), instance: instance('1.2.3', '1.2.3.1') } });
+  const receipt = await pipeline.receive({ interaction: 'C-STORE', controlId: '1.2.3.1', normalized: { patient: patient('MRN-77'), instance: instance('1.2.3', '1.2.3.1') } });
   if (receipt.kind !== 'accepted') throw new Error(receipt.kind);
   const stored = path.join(directory, 'stored.dcm');
   writeFileSync(stored, image.file);
@@ -40,11 +40,11 @@ afterAll(async () => {
 });
 
 test('puts UIDs and patient back and writes the file, once', async () => {
-  expect(readFileSync(returned).toString('latin1')).not.toContain('P-77');
+  expect(readFileSync(returned).toString('latin1')).not.toContain('MRN-77');
   const first = await medscan(returned, '--output', out);
   expect([first.code, first.err, first.out]).toEqual([0, '', expect.stringMatching(/returned\.dcm: \d+ UIDs and \d+ attributes restored/)]);
   const reader = dicomReader(readFileSync(path.join(out, 'returned.dcm')));
-  expect([reader.first('(0010,0020)'), reader.first('(0008,0018)')]).toEqual(['P-77', image.sopInstanceUid]);
+  expect([reader.first('(0010,0020)'), reader.first('(0008,0018)')]).toEqual(['MRN-77', image.sopInstanceUid]);
   const again = await medscan(returned, '--output', out);
   expect([again.code, again.err]).toEqual([1, expect.stringContaining('not overwritten')]);
 });

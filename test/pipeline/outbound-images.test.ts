@@ -70,7 +70,7 @@ afterAll(async () => {
 test('the model is sent every image but the one with burned-in text, and nothing that tells whose they are', async () => {
   expect(received[0]).toHaveLength(2);
   const sent = Buffer.concat(received[0]!).toString('latin1');
-  for (const secret of ['M\u00fcller', Buffer.from('Müller').toString('latin1'), 'P-77', 'ACC-9', '19800517', 'House', 'OTHER-77', '20260301', root]) expect(sent).not.toContain(secret);
+  for (const secret of ['M\u00fcller', Buffer.from('Müller').toString('latin1'), 'MRN-77', 'ACC-9', '19800517', 'House', 'OTHER-77', '20260301', root]) expect(sent).not.toContain(secret);
   expect(received[0]!.map((file) => readHeader(file).complete)).toEqual([true, true]);
   const [analysis] = await gateway.db.asOwner<{ result: { warnings: string[] } }>('SELECT result FROM ai_analyses');
   expect(analysis!.result.warnings.join(' ')).toContain('One image was not sent: (0028,0301) Burned In Annotation is YES');
@@ -104,7 +104,7 @@ test('a result that the model writes about them gets patient, study and referenc
   const { database, keys } = gateway.db;
   const restored = dicomReader((await restoreIdentity({ database, keys }, organizationId, answer, 'test'))!.file);
   expect(['(0010,0010)', '(0010,0020)', '(0010,0030)', '(0008,0050)', '(0020,000d)', '(0040,a375)>(0008,1115)>(0020,000e)', '(0040,a375)>(0008,1115)>(0008,1199)>(0008,1155)'].map((path) => restored.first(path)))
-    .toEqual(['Müller^Änne=山田^太郎', 'P-77', '19800517', 'ACC-9', study, `${study}.1`, objects[1]!.sopInstanceUid]);
+    .toEqual(['Müller^Änne=山田^太郎', 'MRN-77', '19800517', 'ACC-9', study, `${study}.1`, objects[1]!.sopInstanceUid]);
   const { organizationId: other } = await insertIntegration(gateway.db, 'Other Hospital', 'Other VNA', 'dicomweb');
   expect(await restoreIdentity({ database, keys }, other, answer, 'test')).toBeUndefined();
   expect(await gateway.db.asOwner("SELECT detail FROM audit_logs WHERE event_code = '110107' AND actor_id = 'test'")).toMatchObject([{ detail: { restored_uids: expect.any(Number) } }]);
