@@ -174,9 +174,9 @@ const FORMER_ORDER_STATUS_QUEUE = 'tell-order-status';
 const isWorkedOn = (queueName: string): boolean => queueName !== QUEUES.dead.name && Object.values(QUEUES).some(({ name }) => name === queueName);
 
 async function sendAgain(boss: PgBoss, tx: Transaction, job: HeldDeadJob): Promise<void> {
-  // Of jobs without a key one waits at a time, and the others are dropped.
-  const key = ['integrationId', 'scanId', 'commitmentId', 'replayId', 'subscriptionId', 'requestId', 'retrievalId', 'exportId'].map((name) => job.job_data[name]).find((id) => typeof id === 'string');
-  await boss.send(job.queue_name, job.job_data, { ...(typeof key === 'string' ? { singletonKey: key } : {}), db: bossDb(tx) as never });
+  // Of jobs without a key one waits at a time, and the others are dropped. One that names nothing (maintenance) has the dead job's.
+  const key = ['integrationId', 'scanId', 'commitmentId', 'replayId', 'subscriptionId', 'requestId', 'retrievalId', 'exportId'].map((name) => job.job_data[name]).find((id) => typeof id === 'string') ?? job.dead_job_id;
+  await boss.send(job.queue_name, job.job_data, { singletonKey: String(key), db: bossDb(tx) as never });
 }
 
 async function decide(tx: Transaction, job: HeldDeadJob, status: 'retried' | 'discarded', reason: string | null, actor: AuditActor): Promise<void> {

@@ -220,3 +220,12 @@ test('a job of a queue that earlier versions had is tried again by the queue tha
   expect(await api('POST', `/dead-jobs/${lost}/retry`)).toMatchObject({ status: 409, body: { detail: expect.stringContaining('has no queue no-such-queue') as string } });
   expect(await ok('POST', `/dead-jobs/${lost}/discard`, { reason: 'of an earlier version' })).toMatchObject({ status: 'discarded' });
 });
+
+test('a job that names nothing but its work is tried again also while another one of its queue waits', async () => {
+  const { gateway, seeded } = journey, deadJobId = '0199a000-0000-7000-8000-000000000005', periodStart = '2026-03-02T00:00:00.000Z';
+  const job = { organizationId: seeded.organizationId, task: 'weekly-review', periodStart };
+  await gateway.boss.send('maintenance', { ...job, periodStart: '2026-03-09T00:00:00.000Z' }, { startAfter: 3_600 });
+  await buryJob({ database: gateway.db.database, boss: gateway.boss, now: () => new Date() }, { id: deadJobId, data: job, sourceName: 'maintenance' });
+  expect(await ok('POST', `/dead-jobs/${deadJobId}/retry`)).toMatchObject({ status: 'retried' });
+  await eventually(async () => (await owner('SELECT FROM maintenance_runs WHERE organization_id = $1 AND period_start = $2', [seeded.organizationId, periodStart])).length === 1);
+});
