@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => gateway?.stop());
 
 test('studies of a patient, in a range of dates, with what their series tell', async () => {
-  const found = (range: object) => findStudies({ patientId: 'P-77', describeSeries: 5, ...range }, client.integration, client.context);
+  const found = (range: object) => findStudies({ patientId: 'MRN-77', describeSeries: 5, ...range }, client.integration, client.context);
   expect(await found({})).toMatchObject({ kind: 'answered', value: [{ studyInstanceUid: study, studyDate: '20260301', issuerOfPatientId: 'NORTH', patientBirthDate: '19800517', numberOfInstances: 3, modalities: ['CT'], bodyParts: ['CHEST'] }, { studyInstanceUid: otherStudy }] });
   expect(await found({ to: '20201231' })).toMatchObject({ value: [{ studyInstanceUid: otherStudy, numberOfInstances: 1 }] });
   expect(await findStudies({ patientId: 'P-7', describeSeries: 0 }, client.integration, client.context)).toMatchObject({ kind: 'answered', value: [] });

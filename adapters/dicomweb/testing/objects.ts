@@ -14,7 +14,7 @@ export function object(more: DatasetElements = {}, { transferSyntaxUid = explici
   objects += 1;
   const elements: DatasetElements = {
     '(0008,0005)': 'ISO_IR 192', '(0008,0016)': ct, '(0008,0018)': `${root}.1.1.${process.pid}.${objects}`, '(0008,0020)': '20260301', '(0008,0030)': '101112', '(0008,0050)': 'ACC-9', '(0008,0060)': 'CT',
-    '(0008,0090)': 'House^Gregory', '(0008,1030)': 'CHEST', '(0008,103e)': 'Axial', '(0010,0010)': 'Müller^Änne=山田^太郎', '(0010,0020)': 'P-77', '(0010,0030)': '19800517', '(0010,0040)': 'F',
+    '(0008,0090)': 'House^Gregory', '(0008,1030)': 'CHEST', '(0008,103e)': 'Axial', '(0010,0010)': 'Müller^Änne=山田^太郎', '(0010,0020)': 'MRN-77', '(0010,0030)': '19800517', '(0010,0040)': 'F',
     '(0020,000d)': `${root}.1`, '(0020,000e)': `${root}.1.1`, '(0020,0010)': 'S9', '(0020,0011)': 3, '(0020,0013)': objects, ...more,
   };
   const sopInstanceUid = elements['(0008,0018)'] as string;
