@@ -9,7 +9,7 @@ import { seesPatients } from '../api/permissions.ts';
 import { notFound } from '../api/problem.ts';
 import { readScan } from '../api/queries/scans.ts';
 import { ImageError } from '../gateway/images.ts';
-import { readableMessage, type MessageLine } from '../gateway/message-tree.ts';
+import { readableMessage } from '../gateway/message-tree.ts';
 import type { Transaction } from '../db/transaction.ts';
 import { openScan } from './scan-pages.ts';
 import { readScanPatient, readWhereabouts, type ScanRow } from './scan-rows.ts';
@@ -31,12 +31,14 @@ export function imagePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): vo
     return v.page('/scans', `Images of ${scan.scan_number}`, imagesPage({ scanId: scan.scan_id, scanNumber: scan.scan_number, seriesInstanceUid, images, from, seesImages: v.may('images:read'), now: v.now }));
   }));
 
-  const headerOf = async (version: VersionRow): Promise<readonly MessageLine[] | undefined> => {
+  const headerOf = async (version: VersionRow): Promise<Pick<Side, 'lines' | 'isCut'>> => {
     try {
       const { head } = await commands.storedHead(version.storage_location);
-      return readableMessage(head, 'application/dicom', { transferSyntaxUid: version.transfer_syntax_uid }).lines;
+      const { lines, isCut } = readableMessage(head, 'application/dicom', { transferSyntaxUid: version.transfer_syntax_uid });
+      // The first is always there: the transfer syntax that it was stored with.
+      return { lines: lines.length <= 1 ? undefined : lines, isCut };
     } catch {
-      return undefined;
+      return { lines: undefined, isCut: false };
     }
   };
 
@@ -63,7 +65,7 @@ export function imagePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): vo
       };
     });
     const sides = await Promise.all([version, ...others, ...(rows.neighbour ? [rows.neighbour] : [])].map(async (side, index): Promise<Side> => ({
-      version: side, lines: seesHeader ? await headerOf(side) : undefined,
+      version: side, ...(seesHeader ? await headerOf(side) : { lines: undefined, isCut: false }),
       title: index === 0 ? `This image, ${standing(side)}` : rows.neighbour ? 'An image of the study, in use' : standing(side) === 'in use' ? 'The version in use' : `Another version, ${standing(side)}`,
     })));
     const about = new Set([version, ...others].map((side) => side.scan_file_id));

@@ -30,7 +30,7 @@ export function keptOutSection({ scanId, keptOut, waiting, decisions, mayDecide,
 const placeInSeries = (version: { readonly series_number: number | null; readonly instance_number: number | null }): string => [version.series_number === null ? null : `series ${version.series_number}`, version.instance_number === null ? null : `image ${version.instance_number}`].filter(Boolean).join(', ') || 'image';
 const from = (version: VersionRow): Html => html`${version.integration_name ?? 'unknown sender'}<div class="sub">${[version.sender, version.address].filter(Boolean).join(' at ')}</div>`;
 
-export interface Side { readonly version: VersionRow; readonly title: string; /** Of the header; undefined: the role may not see it, or the file cannot be read. */ readonly lines: readonly MessageLine[] | undefined }
+export interface Side { readonly version: VersionRow; readonly title: string; /** Of the header; undefined: the role may not see it, or the file cannot be read. */ readonly lines: readonly MessageLine[] | undefined; /** There are more lines than these. */ readonly isCut: boolean }
 export interface Comparison {
   readonly scanId: string; readonly scanNumber: string; readonly sides: readonly Side[]; readonly isForeign: boolean; readonly hasOthers: boolean; readonly patient: PatientRow | undefined; readonly decisions: readonly DecisionRow[]; readonly where: Html;
   readonly mayDecide: boolean; readonly seesImages: boolean; readonly seesHeader: boolean; readonly done: string | undefined; readonly problem: string | undefined; readonly now: Date;
@@ -99,7 +99,7 @@ function differences(sides: readonly Side[], isForeign: boolean): Html {
   if (unreadable.length > 0) return html`<section><h2>What differs in the header</h2><p class="none">${unreadable.map(({ title }) => title).join(', ')}: the file is not readable now. It may be away from the store; see medscan doctor.</p></section>`;
   const found = differingAttributes(sides.map(({ lines }) => lines ?? []), isForeign ? ({ path }) => ofStudyAndPatient.test(path) : undefined);
   return section(isForeign ? 'What differs about patient and study' : 'What differs in the header', ['Attribute', ...sides.map(({ title }) => title)], found.slice(0, mostDifferences).map(({ path, name, values }) => html`<tr><th scope="row"><span class="id">${path}</span><div class="sub">${name ?? ''}</div></th>${values.map((value) => html`<td class="value">${value ?? html`<span class="sub">not there</span>`}</td>`)}</tr>`),
-    isForeign ? 'Patient and study are called the same in both: they differ in what the gateway makes of it, the assigning authority of their sender for example.' : 'The headers are the same: the pixels differ.', found.length > mostDifferences ? html`<p class="hint">and ${found.length - mostDifferences} more</p>` : '');
+    isForeign ? 'Patient and study are called the same in both: they differ in what the gateway makes of it, the assigning authority of their sender for example.' : 'No attribute that can be shown as text differs: pixels do, or other content that is no text.', html`${found.length > mostDifferences ? html`<p class="hint">and ${found.length - mostDifferences} more</p>` : ''}${sides.some(({ isCut }) => isCut) ? html`<p class="hint">A header is very long: what stands behind its first 5,000 lines was not compared.</p>` : ''}`);
 }
 
 /** What may be decided now. In place of one of several versions another one is put in use. */

@@ -80,6 +80,25 @@ test('the number of a scan leads to that scan, also when somebody else\'s access
   expect((await get(`/scans/number/${scan!.scan_number}`)).headers.get('location')).toBe(`/scans/${ids['scan_id']}`);
 });
 
+test('of headers that cannot be read, or not to their end, it is not said that they are the same', async () => {
+  const { ids } = api.north, image = `/scans/${ids['scan_id']}/images/${ids['scan_file_id']}`, { storedHead } = api.commands;
+  const [other] = await api.db.asOwner<{ scan_file_id: string }>(`
+    INSERT INTO scan_files (organization_id, scan_id, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, byte_size, dataset_offset, sha256, storage_location, received_at, status, conflict_of)
+    SELECT organization_id, scan_id, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, 44, 0, 'again', 'b.dcm', now(), 'quarantined', scan_file_id FROM scan_files WHERE scan_file_id = $1 RETURNING scan_file_id`, [ids['scan_file_id']]);
+  const said = async (head: Buffer): Promise<string> => {
+    api.commands.storedHead = async () => ({ ...await storedHead(`${api.north.organizationId}/a.dcm`), head });
+    return (await get(image)).text;
+  };
+  expect(await said(Buffer.from('no DICOM'))).toContain('the file is not readable now');
+  const element = (group: number, at: number): Buffer => { const bytes = Buffer.from([0, 0, 0, 0, 0x4c, 0x4f, 2, 0, 0x41, 0x20]); bytes.writeUInt16LE(group, 0); bytes.writeUInt16LE(at, 2); return bytes; };
+  const part10 = (elements: number): Buffer => Buffer.concat([Buffer.alloc(128), Buffer.from('DICM'), ...Array.from({ length: elements }, (_, at) => element(0x0011, 0x1000 + at))]);
+  expect(await said(part10(10))).toContain('No attribute that can be shown as text differs');
+  expect(await said(part10(10))).not.toContain('was not compared');
+  expect(await said(part10(5_100))).toContain('behind its first 5,000 lines was not compared');
+  api.commands.storedHead = storedHead;
+  await api.db.asOwner('DELETE FROM scan_files WHERE scan_file_id = $1', [other!.scan_file_id]);
+});
+
 test('of more images than a page lists it is said how many wait', async () => {
   const { ids, organizationId } = api.north;
   const [scan] = await api.db.asOwner<{ scan_id: string }>(`
