@@ -139,7 +139,12 @@ export function consolePages(app: Hono<ApiEnv>, dependencies: ApiDependencies): 
     const ofSystem = (await v.fields())['integration_id'];
     return v.back(ofSystem === undefined ? '/dead-letters' : `/dead-letters?integration_id=${encodeURIComponent(ofSystem)}`, word);
   };
-  const systemOf = async (v: Visit): Promise<string | undefined> => deliveryQuery.pick({ integration_id: true }).safeParse(await v.fields()).data?.integration_id;
+  /** A system that is named wrong is not all of them. */
+  const systemOf = async (v: Visit): Promise<string | undefined> => {
+    const named = deliveryQuery.pick({ integration_id: true }).safeParse(await v.fields());
+    if (!named.success) throw new Problem(422, 'This is no system of the gateway; nothing was sent.');
+    return named.data.integration_id;
+  };
   app.post('/dead-letters/resend', form, visit('deliveries:decide', async (v) => {
     const { resent, leftOut } = await commands.resendParked(v.caller.organizationId, await systemOf(v), actorOf(v.c, v.caller));
     return backToLetters(v, { done: `${resent.length} sent again${leftOutOf(leftOut)}` });

@@ -33,6 +33,15 @@ test('an address that is wrong is answered by a page that says so, never by an e
   expect(api.logLines.filter(isError)).toEqual([]);
 });
 
+test('what is parked is not sent again to all because a system was named wrong', async () => {
+  let asked = 0;
+  const { resendParked, resendParkedNotices } = api.commands, count = async (): Promise<{ resent: string[]; leftOut: [] }> => { asked += 1; return { resent: [], leftOut: [] }; };
+  Object.assign(api.commands, { resendParked: count, resendParkedNotices: count });
+  for (const path of ['/dead-letters/resend', '/dead-letters/notices/resend']) expect(isPage(await post(path, { integration_id: 'nope' }))).toEqual([422, 'text/html', true]);
+  expect(asked).toBe(0);
+  Object.assign(api.commands, { resendParked, resendParkedNotices });
+});
+
 test('what is refused before a page is reached is a page too: a form that is too large, one of another site', async () => {
   expect(isPage(await post('/scans', { text: 'x'.repeat(300_000) }))).toEqual([413, 'text/html', true]);
   expect(isPage(await post('/scans', { text: 'x' }, 'https://evil.example'))).toEqual([403, 'text/html', true]);
