@@ -1,4 +1,4 @@
--- The MedScan Gateway's database, schema version 1.16.1. Generated from migrations/ by "npm run schemas"; change those, not this file.
+-- The MedScan Gateway's database, schema version 1.16.2. Generated from migrations/ by "npm run schemas"; change those, not this file.
 --
 --   createdb -E UTF8 -T template0 medscan_ai
 --   psql -v ON_ERROR_STOP=1 medscan_ai < schemas/medscan_schema.sql
@@ -2614,6 +2614,22 @@ REVOKE ALL ON FUNCTION medscan_drop_old_metrics(integer) FROM PUBLIC;
 ALTER TABLE scans ALTER COLUMN created_at SET DEFAULT clock_timestamp();
 ALTER TABLE reports ALTER COLUMN created_at SET DEFAULT clock_timestamp();
 
+-- ======== migrations/0052_held_patients_keep_nobody_waiting.sql ========
+
+-- schema-version: 1.16.2
+-- The first image of a patient whom another transaction holds (a merge, a registration, a person's correction) goes the long way, which waits for it. Here all
+-- images of the organization would wait. The function is that of 0041 but for this.
+DO $$
+DECLARE
+  before text := 'p.patient_id = owners[1] FOR SHARE;';
+  after text := 'p.patient_id = owners[1] FOR SHARE SKIP LOCKED;
+      CONTINUE WHEN NOT FOUND;';
+  definition text := (SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'medscan_open_studies');
+BEGIN
+  IF definition IS NULL OR position(before IN definition) = 0 THEN RAISE EXCEPTION 'medscan_open_studies is not as this migration knows it'; END IF;
+  EXECUTE replace(definition, before, after);
+END $$;
+
 -- ======== which migrations this file is ========
 
 CREATE TABLE schema_migration (
@@ -2664,6 +2680,7 @@ INSERT INTO schema_migration (id, sha256, schema_version, milliseconds) VALUES
   ('0044_export_attempts.sql', '32cf470c332109b620b16b046e0fbde26777077cc258a2b8adc6fbbc292897e6', '1.14.0', 0),
   ('0045_what_alerts_are_about.sql', 'e254e2d0aba92c899d0a60a8f3999166f07f411825e16a1cf92bf6f9d9170ba7', '1.15.0', 0),
   ('0046_maintenance_runs.sql', '0f6417c50a22fbf893e49c857ff2c8b5fdc5f1ef1700cf5c5caff0e876ab369a', '1.16.0', 0),
-  ('0049_later_than_a_merge.sql', 'd7eb8ac7381c816dc2c0e91f597299af3c08c25045c01fffa355cda32a67b2dc', '1.16.1', 0);
+  ('0049_later_than_a_merge.sql', 'd7eb8ac7381c816dc2c0e91f597299af3c08c25045c01fffa355cda32a67b2dc', '1.16.1', 0),
+  ('0052_held_patients_keep_nobody_waiting.sql', '4cfe81ce48ff982fa87ae2dcae31b45f61d42db7484cb0cec63894d4ed4916b0', '1.16.2', 0);
 
 COMMIT;

@@ -65,6 +65,17 @@ test('images that wait behind a late one are stored, not refused as out of resou
   expect((await Promise.all([first, ...others])).map((receipt) => receipt.kind)).toEqual(['accepted', 'accepted', 'accepted']);
 });
 
+test('the first image of a patient who is held by somebody keeps no other image waiting', async () => {
+  await store('3.14', '3.14.0', patient('R14'));
+  await store('3.15', '3.15.0', patient('R15'));
+  const release = await holdScan('3.14', "SELECT FROM patients WHERE patient_number = 'R14' FOR UPDATE");
+  const first = store('3.14.5', '3.14.5.1', patient('R14'));
+  await waitingForLocks(1);
+  const others = await Promise.all([store('3.15', '3.15.1', patient('R15')), store('3.15.5', '3.15.5.1', patient('R15'))].map((receipt) => Promise.race([receipt, first.then(() => undefined)])));
+  await release();
+  expect([others.map((receipt) => receipt?.kind), (await first).kind]).toEqual([['accepted', 'accepted'], 'accepted']);
+});
+
 test('two versions of one instance that arrive together: one is in use, the other a conflict', async () => {
   await store('3.3', '3.3.0', patient('R3'));
   const release = await holdScan('3.3', "SELECT FROM scans WHERE study_instance_uid = '3.3' FOR UPDATE");

@@ -63,10 +63,10 @@ async function itemOf({ said, content }: Sent, integration: Integration): Promis
 
 const who = fc.constantFrom('P', 'Q', 'R').map((value) => ({ identifiers: [{ value, assigning_authority: 'HOSP' }], family_name: 'Doe' }));
 const named = (value: string): { value: string; assigning_authority: string }[] => [{ value, assigning_authority: 'HOSP' }];
-const imageOf = (patient: string, study: string): Sent => ({ content: study, gateway: 0, said: {
+const imageOf = (patient: string, study: string, sop = '1'): Sent => ({ content: study, gateway: 0, said: {
   authority: 'image', patient: { identifiers: named(patient) }, instance: {
     study: { study_instance_uid: study, scan_type: 'ct' }, series: { series_instance_uid: `${study}.1`, modality: 'CT' },
-    file: { sop_instance_uid: `${study}.1.1`, sop_class_uid: '1.2.840.10008.5.1.4.1.1.2', transfer_syntax_uid: '1.2.840.10008.1.2.1', dataset_offset: 0 },
+    file: { sop_instance_uid: `${study}.1.${sop}`, sop_class_uid: '1.2.840.10008.5.1.4.1.1.2', transfer_syntax_uid: '1.2.840.10008.1.2.1', dataset_offset: 0 },
   },
 } });
 const image = fc.tuple(who, fc.constantFrom('1.1', '1.2', '1.3', '1.4'), fc.constantFrom('1', '2', '3'), fc.constantFrom('A', 'B', undefined)).map(([patient, study, sop, accession]): Said => ({
@@ -117,14 +117,16 @@ test.each(['short', 'long'] as const)('a scan that is opened after a merge is la
   const integration = await insertIntegration(db, `Later Scans Hospital ${way}`, 'PACS', 'fake'), { organizationId } = integration;
   const say = async (said: Said, content = uuidV7()): Promise<unknown> => gateways[1]!(await itemOf({ said, content, gateway: 1 }, integration));
   for (const value of ['X', 'P', 'Q']) await say({ authority: 'registration', patient: { identifiers: named(value) } });
+  await say(imageOf('X', '2.1', '0').said);
   const held = Promise.withResolvers<void>(), go = Promise.withResolvers<void>();
   const holding = inOrganization(db.database, organizationId, async (tx) => {
-    await tx.query(sql.unsafe`SELECT FROM patients WHERE organization_id = ${organizationId} AND patient_number = 'X' FOR UPDATE`);
+    await tx.query(way === 'long' ? sql.unsafe`SELECT FROM patients WHERE organization_id = ${organizationId} AND patient_number = 'X' FOR UPDATE`
+      : sql.unsafe`SELECT FROM scans WHERE organization_id = ${organizationId} AND study_instance_uid = '2.1' FOR UPDATE`);
     held.resolve();
     await go.promise;
   });
   await held.promise;
-  // Both in one transaction: the first waits for its patient, and the second is merged meanwhile.
+  // Both in one transaction: the first waits for its patient or study, and the second's patient is merged meanwhile.
   const items = await Promise.all([imageOf('X', '2.1'), imageOf('P', '2.2')].map((one) => itemOf(one, integration)));
   const dependencies = { database: other, boss, store, quietSeconds: 30, now: () => at, known: new KnownStudies() };
   const opening = way === 'long' ? persistInstances(dependencies, organizationId, items) : persistQuickly(dependencies, organizationId, items.map((item) => ({ ...item, opening: openingOf(item, at)! })));
