@@ -60,7 +60,7 @@ test.each([['MLLP', (text: string) => sender.send(text)], ['HTTP', post]] as con
   await heal();
   expect(await send(text)).toContain(`MSA|AA|${id}`);
   expect(await placed(id)).toEqual([`${id}-1`, `${id}-2`, `${id}-3`]);
-  expect(await gateway.db.asOwner("SELECT count(DISTINCT s.xmin::text)::int AS commits FROM scans s JOIN patients USING (organization_id, patient_id) WHERE patient_number = $1", [id])).toEqual([{ commits: 1 }]);
+  expect(await gateway.db.asOwner("SELECT count(DISTINCT created_at)::int AS commits FROM sync_logs WHERE control_id LIKE $1 AND message_status = 'accepted'", [`${id}%`])).toEqual([{ commits: 1 }]);
   expect(await send(text)).toContain(`MSA|AA|${id}`);
   expect((await answered(gateway, 'l.control_id LIKE $1', [`${id}%`])).map((row) => `${row.control_id} ${row.message_status} ${row.answer_code}`).toSorted((a, b) => a.localeCompare(b))).toEqual(
     ['', '#2', '#3'].flatMap((group) => [`${id}${group} accepted AA`, `${id}${group} duplicate AA`]).toSorted((a, b) => a.localeCompare(b)));
